@@ -1,0 +1,78 @@
+#ifndef CAFFE_APPROX_DROPOUT_INNER_PRODUCT_LAYER_HPP_
+#define CAFFE_APPROX_DROPOUT_INNER_PRODUCT_LAYER_HPP_
+
+#include <vector>
+
+#include "caffe/blob.hpp"
+#include "caffe/layer.hpp"
+#include "caffe/proto/caffe.pb.h"
+#include "caffe/util/approx_dropout.hpp"
+#include "caffe/util/kept_product.hpp"
+
+namespace caffe {
+
+/**
+ * @brief InnerProduct that computes, forward and backward, only what a
+ *        dropout pattern keeps. With keep(u) = 1 for kept units, else 0, and
+ *        s the pattern's scale:
+ *
+ *            ROW   y = s keep o (x W' + b), InnerProduct and Dropout in one
+ *            TILE  y = s x (W o tiles)' + b; tile (r, c) of W, counted from
+ *                  0, is kept if (r + c) mod period is in R
+ *            NONE  y = x W' + b
+ *
+ * bottom: x, (... x I): axes before inner_product_param.axis are samples, the
+ *             rest are features. With compact_input it has one feature axis,
+ *             which holds the units that x's own pattern kept.
+ *         the output's pattern, unless NONE
+ *         x's own pattern, with compact_input
+ * top:    y, (... x O): num_output units, zero where dropped; with
+ *         compact_output (ROW) the kept units only.
+ * blobs:  W, (num_output x all inputs), and b, (num_output), unless bias_term
+ *         is false: those of InnerProduct.
+ *
+ * Group g of a pattern covers the g-th of G equal ranges of the last sample
+ * axis. Patterns get no gradient. `transpose` is refused.
+ */
+template <typename Dtype>
+class ApproxDropoutInnerProductLayer : public Layer<Dtype> {
+ public:
+  explicit ApproxDropoutInnerProductLayer(const LayerParameter& param)
+      : Layer<Dtype>(param) {}
+  virtual void LayerSetUp(const vector<Blob<Dtype>*>& bottom,
+      const vector<Blob<Dtype>*>& top);
+  virtual void Reshape(const vector<Blob<Dtype>*>& bottom,
+      const vector<Blob<Dtype>*>& top);
+
+  virtual inline const char* type() const {
+    return "ApproxDropoutInnerProduct";
+  }
+  virtual inline int MinBottomBlobs() const { return 1; }
+  virtual inline int MaxBottomBlobs() const { return 3; }
+  virtual inline int ExactNumTopBlobs() const { return 1; }
+  virtual inline bool AllowForceBackward(const int bottom_index) const {
+    return bottom_index == 0;
+  }
+
+ protected:
+  virtual void Forward_cpu(const vector<Blob<Dtype>*>& bottom,
+      const vector<Blob<Dtype>*>& top);
+  virtual void Forward_gpu(const vector<Blob<Dtype>*>& bottom,
+      const vector<Blob<Dtype>*>& top);
+  virtual void Backward_cpu(const vector<Blob<Dtype>*>& top,
+      const vector<bool>& propagate_down, const vector<Blob<Dtype>*>& bottom);
+  virtual void Backward_gpu(const vector<Blob<Dtype>*>& top,
+      const vector<bool>& propagate_down, const vector<Blob<Dtype>*>& bottom);
+
+  int num_output_;
+  int num_input_;  // columns of W
+  int outer_;      // samples are outer_ x num_samples_
+  int num_samples_;
+  bool bias_term_;
+  ApproxDropoutPatterns<Dtype> patterns_;
+  KeptProduct<Dtype> product_;
+};
+
+}  // namespace caffe
+
+#endif  // CAFFE_APPROX_DROPOUT_INNER_PRODUCT_LAYER_HPP_

@@ -1,0 +1,60 @@
+#ifndef CAFFE_APPROX_DROPOUT_LAYER_HPP_
+#define CAFFE_APPROX_DROPOUT_LAYER_HPP_
+
+#include <vector>
+
+#include "caffe/blob.hpp"
+#include "caffe/layer.hpp"
+#include "caffe/proto/caffe.pb.h"
+#include "caffe/util/approx_dropout.hpp"
+
+namespace caffe {
+
+/**
+ * @brief Drops units of any layer's output by a pattern: y = s keep o x over
+ *        the last axis of x, for an embedding or a pooling, say.
+ *
+ * bottom: x, (... x units); the pattern
+ * top:    y, (... x units), zero where dropped; with compact_output
+ *         (... x kept units). Not in place.
+ *
+ * Of approx_dropout_param it takes compact_output only. Group g of the
+ * pattern covers the g-th of G equal ranges of the axis before the last. The
+ * pattern gets no gradient.
+ */
+template <typename Dtype>
+class ApproxDropoutLayer : public Layer<Dtype> {
+ public:
+  explicit ApproxDropoutLayer(const LayerParameter& param)
+      : Layer<Dtype>(param) {}
+  virtual void LayerSetUp(const vector<Blob<Dtype>*>& bottom,
+      const vector<Blob<Dtype>*>& top);
+  virtual void Reshape(const vector<Blob<Dtype>*>& bottom,
+      const vector<Blob<Dtype>*>& top);
+
+  virtual inline const char* type() const { return "ApproxDropout"; }
+  virtual inline int ExactNumBottomBlobs() const { return 2; }
+  virtual inline int ExactNumTopBlobs() const { return 1; }
+  virtual inline bool AllowForceBackward(const int bottom_index) const {
+    return bottom_index == 0;
+  }
+
+ protected:
+  virtual void Forward_cpu(const vector<Blob<Dtype>*>& bottom,
+      const vector<Blob<Dtype>*>& top);
+  virtual void Forward_gpu(const vector<Blob<Dtype>*>& bottom,
+      const vector<Blob<Dtype>*>& top);
+  virtual void Backward_cpu(const vector<Blob<Dtype>*>& top,
+      const vector<bool>& propagate_down, const vector<Blob<Dtype>*>& bottom);
+  virtual void Backward_gpu(const vector<Blob<Dtype>*>& top,
+      const vector<bool>& propagate_down, const vector<Blob<Dtype>*>& bottom);
+
+  int units_;
+  int stored_;  // units of a sample in the top
+  int num_samples_;
+  ApproxDropoutPatterns<Dtype> patterns_;
+};
+
+}  // namespace caffe
+
+#endif  // CAFFE_APPROX_DROPOUT_LAYER_HPP_

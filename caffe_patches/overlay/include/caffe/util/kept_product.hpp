@@ -1,0 +1,121 @@
+#ifndef CAFFE_UTIL_KEPT_PRODUCT_HPP_
+#define CAFFE_UTIL_KEPT_PRODUCT_HPP_
+
+#include <vector>
+
+#include "caffe/blob.hpp"
+#include "caffe/util/approx_dropout.hpp"
+
+namespace caffe {
+
+/// @brief Ascending positions along one side of a matrix.
+struct IndexList {
+  vector<int> index;
+  int stride;  // between neighbours, or 0 if it is not the same everywhere
+
+  int size() const { return index.size(); }
+  int first() const { return index.empty() ? 0 : index[0]; }
+  bool contiguous() const { return stride == 1; }
+  /// @brief Sets stride; to be called when `index` is complete.
+  void FindStride();
+};
+
+/// @brief Appends to `weight` the units that take part and to `stored` their
+///        places in storage, compact or whole.
+void ListUnits(const KeptUnits& kept, bool compact, IndexList* weight,
+    IndexList* stored);
+
+/**
+ * @brief The product of an inner-product layer, and its gradients, computed
+ *        on what the dropout patterns keep and nowhere else:
+ *
+ *            ROW   y = s keep o (x W' + b)
+ *            TILE  y = s x (W o tiles)' + b
+ *            NONE  y = x W' + b
+ *
+ * x is (outer x samples x I), y (outer x samples x O), W (O x I), all row
+ * major. I counts the stored inputs: num_input, or those that the input's
+ * pattern kept; O likewise. Samples form groups; each group has its patterns.
+ *
+ * The product is cut into blocks, each of them one GEMM: the samples of one
+ * group and, for TILE, the tile rows that keep the same tile columns. An
+ * operand that is a strided view of its matrix is used in place, others are
+ * gathered.
+ */
+template <typename Dtype>
+class KeptProduct {
+ public:
+  KeptProduct() : num_output_(0), num_input_(0), num_samples_(0) {}
+
+  /// @brief Says what is kept, for one pass. `patterns` must hold what
+  ///        ApproxDropoutPatterns::Read read for num_samples samples.
+  void Keep(const ApproxDropoutPatterns<Dtype>& patterns,
+      const ApproxDropoutParameter& param, int num_output, int num_input,
+      int num_samples);
+
+  /// @brief Stored inputs and outputs of a sample, I and O.
+  int stored_input() const { return stored_input_; }
+  int stored_output() const { return stored_output_; }
+
+  /// @brief Takes up the kept weights; to be called before the other
+  ///        functions whenever W or what is kept has changed. W must not
+  ///        change until the last of them.
+  void PackWeights_cpu(const Dtype* weight);
+  /// @brief y = the product, or y += it (then without bias). bias: num_output
+  ///        values, or NULL.
+  void Forward_cpu(int outer, const Dtype* x, const Dtype* bias,
+      bool accumulate, Dtype* y);
+  /// @brief From dy, those of the gradients that are not NULL: dx is
+  ///        overwritten, dweight (num_output x num_input) and dbias
+  ///        (num_output) are added to, where something is kept.
+  void Backward_cpu(int outer, const Dtype* x, const Dtype* dy, Dtype* dx,
+      Dtype* dweight, Dtype* dbias);
+
+#ifndef CPU_ONLY
+  void PackWeights_gpu(const Dtype* weight);
+  void Forward_gpu(int outer, const Dtype* x, const Dtype* bias,
+      bool accumulate, Dtype* y);
+  void Backward_gpu(int outer, const Dtype* x, const Dtype* dy, Dtype* dx,
+      Dtype* dweight, Dtype* dbias);
+#endif
+
+ private:
+  /// One GEMM.
+  struct Block {
+    int first_sample;
+    int num_samples;
+    KeptUnits output;
+    KeptUnits input;
+    // Rows of W and places in y; columns of W and places in x.
+    IndexList output_weight, output_stored, input_weight, input_stored;
+    size_t packed_offset;  // of the gathered weights, in elements
+    const Dtype* weight;   // the kept weights and their leading dimension
+    int weight_stride;
+    size_t list_offset;    // of the four lists in the device's memory
+  };
+
+  void AddBlock(int first_sample, int num_samples, const KeptUnits& output,
+      const KeptUnits& input);
+  /// @brief The rows of x and y that belong to a block.
+  IndexList Rows(int outer, const Block& block) const;
+  bool views_weight(const Block& block) const {
+    return block.output_weight.stride > 0 && block.input_weight.contiguous();
+  }
+  int num_output_, num_input_, num_samples_;
+  int stored_output_, stored_input_;
+  bool compact_output_, compact_input_;
+  bool tiled_;
+  bool covers_output_;  // every stored output belongs to a block
+  Dtype scale_;         // of the product
+  Dtype bias_scale_;
+  vector<Block> blocks_;
+  shared_ptr<Blob<Dtype> > packed_, x_part_, y_part_, gradient_part_;
+#ifndef CPU_ONLY
+  void BuildLists_gpu();
+  shared_ptr<Blob<int> > lists_;
+#endif
+};
+
+}  // namespace caffe
+
+#endif  // CAFFE_UTIL_KEPT_PRODUCT_HPP_

@@ -1,0 +1,68 @@
+#!/usr/bin/env bash
+# Builds the patched Caffe of build/caffe: the library, the tool `caffe`,
+# pycaffe and, with --tests, the test program. With --cuda, into
+# build/caffe-cuda, with cuBLAS and cuRAND (needs nvcc). CUDA_ARCH lists the
+# GPU architectures, "80 90" say; PTX of the last one is added.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+root=$PWD
+tree=build/caffe
+wrapper=build/bin/caffe
+targets=(caffe.bin pycaffe)
+options=(-DCPU_ONLY=ON)
+
+for argument in "$@"; do
+  case $argument in
+    --tests) targets+=(test.testbin) ;;
+    --cuda)
+      tree=build/caffe-cuda
+      wrapper=build/bin/caffe-cuda
+      nvcc=$(command -v nvcc || echo "${CUDA_HOME:-/usr/local/cuda}/bin/nvcc")
+      if [ ! -x "$nvcc" ]; then
+        echo "build_caffe: --cuda needs the CUDA toolkit; no nvcc on PATH nor" \
+          "in ${CUDA_HOME:-/usr/local/cuda}/bin" >&2
+        exit 1
+      fi
+      known=$("$nvcc" --list-gpu-arch | tr -dc '0-9\n' | sort -n)
+      arch=${CUDA_ARCH:-$(for a in 80 86 89 90 100; do
+        echo "$known" | grep -x $a || :; done | xargs)}
+      options=(-DCPU_ONLY=OFF -DUSE_CUDNN=OFF -DCUDA_ARCH_NAME=Manual
+        "-DCUDA_ARCH_BIN=$arch" "-DCUDA_ARCH_PTX=${arch##* }"
+        "-DCUDA_TOOLKIT_ROOT_DIR=$(dirname "$(dirname "$nvcc")")")
+      ;;
+    *)
+      echo "build_caffe: unknown argument $argument; legal: --tests --cuda" >&2
+      exit 1 ;;
+  esac
+done
+
+scripts/get_caffe.sh
+/usr/bin/python3 scripts/patch_caffe.py --target "$tree"
+
+export CCACHE_BASEDIR=$root CCACHE_NOHASHDIR=1
+options+=(-DCMAKE_BUILD_TYPE=Release -DBLAS=Open -DUSE_OPENMP=ON
+  -DUSE_OPENCV=OFF -DUSE_LEVELDB=OFF -DUSE_LMDB=ON -DUSE_HDF5=ON
+  -DBUILD_python=ON -DBUILD_python_layer=ON -DBUILD_docs=OFF
+  -Dpython_version=3 -DPYTHON_EXECUTABLE=/usr/bin/python3
+  -DCMAKE_C_COMPILER_LAUNCHER=ccache -DCMAKE_CXX_COMPILER_LAUNCHER=ccache)
+# CMake looks for new files only when it is run, so it always is (a second).
+if ! cmake -S "$tree" -B "$tree/build" "${options[@]}" \
+    >"$tree/cmake.log" 2>&1; then
+  cat "$tree/cmake.log" >&2
+  exit 1
+fi
+make -C "$tree/build" -j "$(nproc)" --no-print-directory "${targets[@]}"
+
+mkdir -p build/bin
+cat >"$wrapper.part" <<EOF
+#!/bin/sh
+# Runs the patched Caffe with its Python layers, from any folder.
+root=$root
+# The interpreter inside Caffe finds its library by way of PATH.
+PATH=/usr/bin:\$PATH
+PYTHONPATH=\$root/python_layers:\$root/$tree/python\${PYTHONPATH:+:\$PYTHONPATH}
+export PATH PYTHONPATH
+exec "\$root/$tree/build/tools/caffe" "\$@"
+EOF
+chmod +x "$wrapper.part"
+mv "$wrapper.part" "$wrapper"
