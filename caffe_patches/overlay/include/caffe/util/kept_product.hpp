@@ -10,8 +10,14 @@ namespace caffe {
 
 /// @brief Ascending positions along one side of a matrix.
 struct IndexList {
+  IndexList() : stride(1), run(1), run_stride(1), device(NULL) {}
+
   vector<int> index;
   int stride;  // between neighbours, or 0 if it is not the same everywhere
+  // On the device: the positions if not NULL, else they are, for i = 0, 1, ...,
+  // first() + i / run * run_stride + i % run.
+  int run, run_stride;
+  const int* device;
 
   int size() const { return index.size(); }
   int first() const { return index.empty() ? 0 : index[0]; }
@@ -24,6 +30,13 @@ struct IndexList {
 ///        places in storage, compact or whole.
 void ListUnits(const KeptUnits& kept, bool compact, IndexList* weight,
     IndexList* stored);
+
+/// @brief A matrix in memory whose rows are `stride` elements apart.
+template <typename Dtype>
+struct PartView {
+  Dtype* data;
+  int stride;
+};
 
 /**
  * @brief The product of an inner-product layer, and its gradients, computed
@@ -88,10 +101,8 @@ class KeptProduct {
     KeptUnits input;
     // Rows of W and places in y; columns of W and places in x.
     IndexList output_weight, output_stored, input_weight, input_stored;
-    size_t packed_offset;  // of the gathered weights, in elements
-    const Dtype* weight;   // the kept weights and their leading dimension
+    const Dtype* weight;  // the kept weights and the distance of their rows
     int weight_stride;
-    size_t list_offset;    // of the four lists in the device's memory
   };
 
   void AddBlock(int first_sample, int num_samples, const KeptUnits& output,
@@ -101,6 +112,23 @@ class KeptProduct {
   bool views_weight(const Block& block) const {
     return block.output_weight.stride > 0 && block.input_weight.contiguous();
   }
+  // The same steps on host and device; Parts does each step there
+  // (util/kept_parts.hpp).
+  template <typename Parts>
+  void PackWeights(const Dtype* weight);
+  template <typename Parts>
+  void Forward(int outer, const Dtype* x, const Dtype* bias, bool accumulate,
+      Dtype* y);
+  template <typename Parts>
+  void Backward(int outer, const Dtype* x, const Dtype* dy, Dtype* dx,
+      Dtype* dweight, Dtype* dbias);
+  template <typename Parts>
+  void AddWeightGradient(const Block& block, const IndexList& rows,
+      const Dtype* x, const PartView<Dtype>& dy, Dtype* dweight);
+  template <typename Parts>
+  void InputGradient(const Block& block, const IndexList& rows,
+      const PartView<Dtype>& dy, Dtype* dx);
+
   int num_output_, num_input_, num_samples_;
   int stored_output_, stored_input_;
   bool compact_output_, compact_input_;
@@ -110,10 +138,7 @@ class KeptProduct {
   Dtype bias_scale_;
   vector<Block> blocks_;
   shared_ptr<Blob<Dtype> > packed_, x_part_, y_part_, gradient_part_;
-#ifndef CPU_ONLY
-  void BuildLists_gpu();
-  shared_ptr<Blob<int> > lists_;
-#endif
+  shared_ptr<Blob<int> > device_lists_;
 };
 
 }  // namespace caffe

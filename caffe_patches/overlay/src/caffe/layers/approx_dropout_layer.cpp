@@ -40,27 +40,43 @@ void ApproxDropoutLayer<Dtype>::Reshape(const vector<Blob<Dtype>*>& bottom,
   top[0]->Reshape(shape);
 }
 
+namespace {
+
+// Copies the kept units of every sample of one group between whole storage
+// (rows x units) and the top's (rows x stored), scaled.
+template <typename Dtype>
+void CopyKept(const DropoutPattern<Dtype>& pattern, int group, int num_rows,
+    int num_samples, int units, int stored, bool to_top, const Dtype* from,
+    Dtype* to) {
+  IndexList whole, top;
+  ListUnits(UnitsOf(pattern.groups[group], units), stored < units, &whole,
+      &top);
+  const int* read = (to_top ? whole : top).index.data();
+  const int* write = (to_top ? top : whole).index.data();
+  const int read_stride = to_top ? units : stored;
+  const int write_stride = to_top ? stored : units;
+  const int size = num_samples / pattern.groups.size();
+  const int kept = whole.size();
+#pragma omp parallel for if (num_rows * kept > 16384)
+  for (int row = 0; row < num_rows; ++row) {
+    if (row % num_samples / size != group) { continue; }
+    const Dtype* x = from + static_cast<size_t>(row) * read_stride;
+    Dtype* y = to + static_cast<size_t>(row) * write_stride;
+    for (int j = 0; j < kept; ++j) { y[write[j]] = pattern.scale * x[read[j]]; }
+  }
+}
+
+}  // namespace
+
 template <typename Dtype>
 void ApproxDropoutLayer<Dtype>::Forward_cpu(const vector<Blob<Dtype>*>& bottom,
     const vector<Blob<Dtype>*>& top) {
   const DropoutPattern<Dtype>& pattern = patterns_.output();
-  const bool compact = stored_ < units_;
-  const int rows = bottom[0]->count() / units_;
-  const Dtype* x = bottom[0]->cpu_data();
   Dtype* y = top[0]->mutable_cpu_data();
-  caffe_set(compact ? 0 : top[0]->count(), Dtype(0), y);
+  if (stored_ == units_) { caffe_set(top[0]->count(), Dtype(0), y); }
   for (int g = 0; g < pattern.groups.size(); ++g) {
-    IndexList kept, stored;
-    ListUnits(UnitsOf(pattern.groups[g], units_), compact, &kept, &stored);
-    const int size = num_samples_ / pattern.groups.size();
-#pragma omp parallel for if (top[0]->count() > 16384)
-    for (int row = 0; row < rows; ++row) {
-      if (row % num_samples_ / size != g) { continue; }
-      for (int j = 0; j < kept.size(); ++j) {
-        y[row * stored_ + stored.index[j]] =
-            pattern.scale * x[row * units_ + kept.index[j]];
-      }
-    }
+    CopyKept(pattern, g, bottom[0]->count() / units_, num_samples_, units_,
+        stored_, true, bottom[0]->cpu_data(), y);
   }
 }
 
@@ -69,23 +85,11 @@ void ApproxDropoutLayer<Dtype>::Backward_cpu(const vector<Blob<Dtype>*>& top,
     const vector<bool>& propagate_down, const vector<Blob<Dtype>*>& bottom) {
   if (!propagate_down[0]) { return; }
   const DropoutPattern<Dtype>& pattern = patterns_.output();
-  const bool compact = stored_ < units_;
-  const int rows = bottom[0]->count() / units_;
-  const Dtype* dy = top[0]->cpu_diff();
   Dtype* dx = bottom[0]->mutable_cpu_diff();
   caffe_set(bottom[0]->count(), Dtype(0), dx);
   for (int g = 0; g < pattern.groups.size(); ++g) {
-    IndexList kept, stored;
-    ListUnits(UnitsOf(pattern.groups[g], units_), compact, &kept, &stored);
-    const int size = num_samples_ / pattern.groups.size();
-#pragma omp parallel for if (bottom[0]->count() > 16384)
-    for (int row = 0; row < rows; ++row) {
-      if (row % num_samples_ / size != g) { continue; }
-      for (int j = 0; j < kept.size(); ++j) {
-        dx[row * units_ + kept.index[j]] =
-            pattern.scale * dy[row * stored_ + stored.index[j]];
-      }
-    }
+    CopyKept(pattern, g, bottom[0]->count() / units_, num_samples_, units_,
+        stored_, false, top[0]->cpu_diff(), dx);
   }
 }
 

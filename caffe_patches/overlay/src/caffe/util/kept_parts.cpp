@@ -13,7 +13,7 @@ const int kParallelElements = 1 << 14;
 }  // namespace
 
 template <typename Dtype>
-Dtype* GrowBuffer(shared_ptr<Blob<Dtype> >* buffer, size_t size) {
+Dtype* CpuParts<Dtype>::Grow(shared_ptr<Blob<Dtype> >* buffer, size_t size) {
   if (!*buffer) { buffer->reset(new Blob<Dtype>()); }
   if (size > (*buffer)->count()) {
     (*buffer)->Reshape(vector<int>(1, size));
@@ -22,7 +22,12 @@ Dtype* GrowBuffer(shared_ptr<Blob<Dtype> >* buffer, size_t size) {
 }
 
 template <typename Dtype>
-void GatherPart(const Dtype* whole, int stride, const IndexList& rows,
+void CpuParts<Dtype>::SetZero(size_t count, Dtype* data) {
+  std::fill_n(data, count, Dtype(0));
+}
+
+template <typename Dtype>
+void CpuParts<Dtype>::Gather(const Dtype* whole, int stride, const IndexList& rows,
     const IndexList& columns, Dtype* part) {
   const int num_rows = rows.size();
   const int num_columns = columns.size();
@@ -41,26 +46,7 @@ void GatherPart(const Dtype* whole, int stride, const IndexList& rows,
 }
 
 template <typename Dtype>
-PartView<Dtype> ViewPart(const Dtype* whole, int stride,
-    const IndexList& rows, const IndexList& columns,
-    shared_ptr<Blob<Dtype> >* buffer) {
-  PartView<Dtype> view;
-  if (rows.stride > 0 && columns.contiguous()) {
-    // The views that ViewPart gives are only read.
-    view.data = const_cast<Dtype*>(whole) + columns.first()
-        + static_cast<size_t>(rows.first()) * stride;
-    view.stride = rows.stride * stride;
-  } else {
-    view.data = GrowBuffer(buffer,
-        static_cast<size_t>(rows.size()) * columns.size());
-    view.stride = columns.size();
-    GatherPart(whole, stride, rows, columns, view.data);
-  }
-  return view;
-}
-
-template <typename Dtype>
-void ScatterPart(const Dtype* part, const IndexList& rows,
+void CpuParts<Dtype>::Scatter(const Dtype* part, const IndexList& rows,
     const IndexList& columns, bool accumulate, int stride, Dtype* whole) {
   const int num_rows = rows.size();
   const int num_columns = columns.size();
@@ -85,7 +71,7 @@ void ScatterPart(const Dtype* part, const IndexList& rows,
 }
 
 template <typename Dtype>
-void FillRows(const Dtype* values, Dtype scale, const IndexList& columns,
+void CpuParts<Dtype>::FillRows(const Dtype* values, Dtype scale, const IndexList& columns,
     int num_rows, const PartView<Dtype>& part) {
   const int num_columns = columns.size();
   const int* column = columns.index.data();
@@ -97,7 +83,7 @@ void FillRows(const Dtype* values, Dtype scale, const IndexList& columns,
 }
 
 template <typename Dtype>
-void AddColumnSums(const PartView<Dtype>& part, int num_rows, Dtype scale,
+void CpuParts<Dtype>::AddColumnSums(const PartView<Dtype>& part, int num_rows, Dtype scale,
     const IndexList& columns, Dtype* sums) {
   const int num_columns = columns.size();
   const int* column = columns.index.data();
@@ -118,7 +104,7 @@ void AddColumnSums(const PartView<Dtype>& part, int num_rows, Dtype scale,
 }
 
 template <>
-void cpu_gemm_strided<float>(CBLAS_TRANSPOSE trans_a, CBLAS_TRANSPOSE trans_b,
+void CpuParts<float>::Gemm(CBLAS_TRANSPOSE trans_a, CBLAS_TRANSPOSE trans_b,
     int M, int N, int K, float alpha, const float* A, int lda,
     const float* B, int ldb, float beta, float* C, int ldc) {
   // BLAS wants leading dimensions above 0, also of operands without elements.
@@ -127,7 +113,7 @@ void cpu_gemm_strided<float>(CBLAS_TRANSPOSE trans_a, CBLAS_TRANSPOSE trans_b,
 }
 
 template <>
-void cpu_gemm_strided<double>(CBLAS_TRANSPOSE trans_a,
+void CpuParts<double>::Gemm(CBLAS_TRANSPOSE trans_a,
     CBLAS_TRANSPOSE trans_b, int M, int N, int K, double alpha,
     const double* A, int lda, const double* B, int ldb, double beta,
     double* C, int ldc) {
@@ -135,20 +121,6 @@ void cpu_gemm_strided<double>(CBLAS_TRANSPOSE trans_a,
       std::max(lda, 1), B, std::max(ldb, 1), beta, C, std::max(ldc, 1));
 }
 
-#define INSTANTIATE_KEPT_PARTS(Dtype) \
-  template Dtype* GrowBuffer<Dtype>(shared_ptr<Blob<Dtype> >*, size_t); \
-  template void GatherPart<Dtype>(const Dtype*, int, const IndexList&, \
-      const IndexList&, Dtype*); \
-  template PartView<Dtype> ViewPart<Dtype>(const Dtype*, int, \
-      const IndexList&, const IndexList&, shared_ptr<Blob<Dtype> >*); \
-  template void ScatterPart<Dtype>(const Dtype*, const IndexList&, \
-      const IndexList&, bool, int, Dtype*); \
-  template void FillRows<Dtype>(const Dtype*, Dtype, const IndexList&, int, \
-      const PartView<Dtype>&); \
-  template void AddColumnSums<Dtype>(const PartView<Dtype>&, int, Dtype, \
-      const IndexList&, Dtype*)
-
-INSTANTIATE_KEPT_PARTS(float);
-INSTANTIATE_KEPT_PARTS(double);
+INSTANTIATE_CLASS(CpuParts);
 
 }  // namespace caffe

@@ -5,6 +5,7 @@
 
 #include "caffe/util/kept_parts.hpp"
 #include "caffe/util/kept_product.hpp"
+#include "caffe/util/kept_product_steps.hpp"
 
 namespace caffe {
 
@@ -95,6 +96,7 @@ void KeptProduct<Dtype>::AddBlock(int first_sample, int num_samples,
   block.output = output;
   block.input = input;
   block.weight = NULL;
+  block.weight_stride = 0;
   ListUnits(output, compact_output_, &block.output_weight,
       &block.output_stored);
   ListUnits(input, compact_input_, &block.input_weight, &block.input_stored);
@@ -108,123 +110,27 @@ IndexList KeptProduct<Dtype>::Rows(int outer, const Block& block) const {
       rows.index.push_back(t * num_samples_ + block.first_sample + i);
     }
   }
+  rows.run = block.num_samples;
+  rows.run_stride = num_samples_;
   rows.FindStride();
   return rows;
 }
 
 template <typename Dtype>
 void KeptProduct<Dtype>::PackWeights_cpu(const Dtype* weight) {
-  size_t size = 0;
-  for (size_t b = 0; b < blocks_.size(); ++b) {
-    Block& block = blocks_[b];
-    block.packed_offset = size;
-    if (!views_weight(block)) {
-      size += static_cast<size_t>(block.output_weight.size())
-          * block.input_weight.size();
-    }
-  }
-  Dtype* packed = size ? GrowBuffer(&packed_, size) : NULL;
-  for (size_t b = 0; b < blocks_.size(); ++b) {
-    Block& block = blocks_[b];
-    if (views_weight(block)) {
-      block.weight = weight + block.input_weight.first()
-          + static_cast<size_t>(block.output_weight.first()) * num_input_;
-      block.weight_stride = block.output_weight.stride * num_input_;
-    } else {
-      block.weight = packed + block.packed_offset;
-      block.weight_stride = block.input_weight.size();
-      GatherPart(weight, num_input_, block.output_weight, block.input_weight,
-          packed + block.packed_offset);
-    }
-  }
+  PackWeights<CpuParts<Dtype> >(weight);
 }
 
 template <typename Dtype>
 void KeptProduct<Dtype>::Forward_cpu(int outer, const Dtype* x,
     const Dtype* bias, bool accumulate, Dtype* y) {
-  CHECK(!(accumulate && bias)) << "A product that is added to takes no bias";
-  if (!covers_output_ && !accumulate) {
-    caffe_set(outer * num_samples_ * stored_output_, Dtype(0), y);
-  }
-  for (size_t b = 0; b < blocks_.size(); ++b) {
-    const Block& block = blocks_[b];
-    const int num_output = block.output_weight.size();
-    if (num_output == 0) { continue; }
-    const IndexList rows = Rows(outer, block);
-    const PartView<Dtype> x_part = ViewPart(x, stored_input_, rows,
-        block.input_stored, &x_part_);
-    const bool direct = rows.stride > 0 && block.output_stored.contiguous();
-    PartView<Dtype> y_part = { y + block.output_stored.first()
-        + static_cast<size_t>(rows.first()) * stored_output_,
-        rows.stride * stored_output_ };
-    if (!direct) {
-      y_part.data = GrowBuffer(&y_part_, rows.size() * num_output);
-      y_part.stride = num_output;
-    }
-    if (bias) {
-      FillRows(bias, bias_scale_, block.output_weight, rows.size(), y_part);
-    }
-    const bool add = bias || (accumulate && direct);
-    cpu_gemm_strided<Dtype>(CblasNoTrans, CblasTrans, rows.size(), num_output,
-        block.input_weight.size(), scale_, x_part.data, x_part.stride,
-        block.weight, block.weight_stride, add ? 1 : 0, y_part.data,
-        y_part.stride);
-    if (!direct) {
-      ScatterPart(y_part.data, rows, block.output_stored, accumulate,
-          stored_output_, y);
-    }
-  }
+  Forward<CpuParts<Dtype> >(outer, x, bias, accumulate, y);
 }
 
 template <typename Dtype>
 void KeptProduct<Dtype>::Backward_cpu(int outer, const Dtype* x,
     const Dtype* dy, Dtype* dx, Dtype* dweight, Dtype* dbias) {
-  if (dx && tiled_) {
-    caffe_set(outer * num_samples_ * stored_input_, Dtype(0), dx);
-  }
-  for (size_t b = 0; b < blocks_.size(); ++b) {
-    const Block& block = blocks_[b];
-    const int num_output = block.output_weight.size();
-    const int num_input = block.input_weight.size();
-    if (num_output == 0) { continue; }
-    const IndexList rows = Rows(outer, block);
-    const PartView<Dtype> dy_part = ViewPart(dy, stored_output_, rows,
-        block.output_stored, &y_part_);
-    if (dbias) {
-      AddColumnSums(dy_part, rows.size(), bias_scale_, block.output_weight,
-          dbias);
-    }
-    if (num_input == 0) { continue; }
-    if (dweight) {
-      const PartView<Dtype> x_part = ViewPart(x, stored_input_, rows,
-          block.input_stored, &x_part_);
-      const bool direct = views_weight(block);
-      Dtype* part = direct ? dweight + block.input_weight.first()
-          + static_cast<size_t>(block.output_weight.first()) * num_input_
-          : GrowBuffer(&gradient_part_, num_output * num_input);
-      cpu_gemm_strided<Dtype>(CblasTrans, CblasNoTrans, num_output, num_input,
-          rows.size(), scale_, dy_part.data, dy_part.stride, x_part.data,
-          x_part.stride, direct ? 1 : 0, part,
-          direct ? block.output_weight.stride * num_input_ : num_input);
-      if (!direct) {
-        ScatterPart(part, block.output_weight, block.input_weight, true,
-            num_input_, dweight);
-      }
-    }
-    if (dx) {
-      const bool direct = rows.stride > 0 && block.input_stored.contiguous();
-      Dtype* part = direct ? dx + block.input_stored.first()
-          + static_cast<size_t>(rows.first()) * stored_input_
-          : GrowBuffer(&x_part_, rows.size() * num_input);
-      cpu_gemm_strided<Dtype>(CblasNoTrans, CblasNoTrans, rows.size(),
-          num_input, num_output, scale_, dy_part.data, dy_part.stride,
-          block.weight, block.weight_stride, direct && tiled_ ? 1 : 0, part,
-          direct ? rows.stride * stored_input_ : num_input);
-      if (!direct) {
-        ScatterPart(part, rows, block.input_stored, tiled_, stored_input_, dx);
-      }
-    }
-  }
+  Backward<CpuParts<Dtype> >(outer, x, dy, dx, dweight, dbias);
 }
 
 INSTANTIATE_CLASS(KeptProduct);

@@ -1,0 +1,170 @@
+#ifndef CAFFE_UTIL_KEPT_PRODUCT_STEPS_HPP_
+#define CAFFE_UTIL_KEPT_PRODUCT_STEPS_HPP_
+
+#include "caffe/util/kept_product.hpp"
+
+namespace caffe {
+
+// The steps of KeptProduct, for kept_product.cpp and kept_product.cu, which
+// differ in Parts only: CpuParts or GpuParts.
+
+/// @brief The part in place, if it is a strided view of the whole, else
+///        gathered into the buffer.
+template <typename Parts, typename Dtype>
+PartView<const Dtype> ViewPart(const Dtype* whole, int stride,
+    const IndexList& rows, const IndexList& columns,
+    shared_ptr<Blob<Dtype> >* buffer) {
+  if (rows.stride > 0 && columns.contiguous()) {
+    const PartView<const Dtype> view = { whole + columns.first()
+        + static_cast<size_t>(rows.first()) * stride, rows.stride * stride };
+    return view;
+  }
+  Dtype* part = Parts::Grow(buffer,
+      static_cast<size_t>(rows.size()) * columns.size());
+  Parts::Gather(whole, stride, rows, columns, part);
+  const PartView<const Dtype> view = { part, columns.size() };
+  return view;
+}
+
+template <typename Dtype>
+template <typename Parts>
+void KeptProduct<Dtype>::PackWeights(const Dtype* weight) {
+  size_t size = 0;
+  for (size_t b = 0; b < blocks_.size(); ++b) {
+    if (!views_weight(blocks_[b])) {
+      size += static_cast<size_t>(blocks_[b].output_weight.size())
+          * blocks_[b].input_weight.size();
+    }
+  }
+  Dtype* packed = size ? Parts::Grow(&packed_, size) : NULL;
+  for (size_t b = 0; b < blocks_.size(); ++b) {
+    Block& block = blocks_[b];
+    if (views_weight(block)) {
+      block.weight = weight + block.input_weight.first()
+          + static_cast<size_t>(block.output_weight.first()) * num_input_;
+      block.weight_stride = block.output_weight.stride * num_input_;
+      continue;
+    }
+    block.weight = packed;
+    block.weight_stride = block.input_weight.size();
+    Parts::Gather(weight, num_input_, block.output_weight, block.input_weight,
+        packed);
+    packed += static_cast<size_t>(block.output_weight.size())
+        * block.input_weight.size();
+  }
+}
+
+template <typename Dtype>
+template <typename Parts>
+void KeptProduct<Dtype>::Forward(int outer, const Dtype* x, const Dtype* bias,
+    bool accumulate, Dtype* y) {
+  CHECK(!(accumulate && bias)) << "A product that is added to takes no bias";
+  if (!covers_output_ && !accumulate) {
+    Parts::SetZero(static_cast<size_t>(outer) * num_samples_ * stored_output_,
+        y);
+  }
+  for (size_t b = 0; b < blocks_.size(); ++b) {
+    const Block& block = blocks_[b];
+    const int num_output = block.output_weight.size();
+    if (num_output == 0) { continue; }
+    const IndexList rows = Rows(outer, block);
+    const PartView<const Dtype> x_part = ViewPart<Parts>(x, stored_input_,
+        rows, block.input_stored, &x_part_);
+    const bool direct = rows.stride > 0 && block.output_stored.contiguous();
+    PartView<Dtype> y_part = { y + block.output_stored.first()
+        + static_cast<size_t>(rows.first()) * stored_output_,
+        rows.stride * stored_output_ };
+    if (!direct) {
+      y_part.data = Parts::Grow(&y_part_,
+          static_cast<size_t>(rows.size()) * num_output);
+      y_part.stride = num_output;
+    }
+    if (bias) {
+      Parts::FillRows(bias, bias_scale_, block.output_weight, rows.size(),
+          y_part);
+    }
+    const bool add = bias || (accumulate && direct);
+    Parts::Gemm(CblasNoTrans, CblasTrans, rows.size(), num_output,
+        block.input_weight.size(), scale_, x_part.data, x_part.stride,
+        block.weight, block.weight_stride, add ? 1 : 0, y_part.data,
+        y_part.stride);
+    if (!direct) {
+      Parts::Scatter(y_part.data, rows, block.output_stored, accumulate,
+          stored_output_, y);
+    }
+  }
+}
+
+template <typename Dtype>
+template <typename Parts>
+void KeptProduct<Dtype>::Backward(int outer, const Dtype* x, const Dtype* dy,
+    Dtype* dx, Dtype* dweight, Dtype* dbias) {
+  if (dx && tiled_) {
+    Parts::SetZero(static_cast<size_t>(outer) * num_samples_ * stored_input_,
+        dx);
+  }
+  for (size_t b = 0; b < blocks_.size(); ++b) {
+    const Block& block = blocks_[b];
+    if (block.output_weight.size() == 0) { continue; }
+    const IndexList rows = Rows(outer, block);
+    const PartView<const Dtype> read = ViewPart<Parts>(dy, stored_output_,
+        rows, block.output_stored, &y_part_);
+    const PartView<Dtype> dy_part = { const_cast<Dtype*>(read.data),
+        read.stride };
+    if (dbias) {
+      Parts::AddColumnSums(dy_part, rows.size(), bias_scale_,
+          block.output_weight, dbias);
+    }
+    if (block.input_weight.size() == 0) { continue; }
+    if (dweight) {
+      AddWeightGradient<Parts>(block, rows, x, dy_part, dweight);
+    }
+    if (dx) { InputGradient<Parts>(block, rows, dy_part, dx); }
+  }
+}
+
+template <typename Dtype>
+template <typename Parts>
+void KeptProduct<Dtype>::AddWeightGradient(const Block& block,
+    const IndexList& rows, const Dtype* x, const PartView<Dtype>& dy,
+    Dtype* dweight) {
+  const int num_output = block.output_weight.size();
+  const int num_input = block.input_weight.size();
+  const PartView<const Dtype> x_part = ViewPart<Parts>(x, stored_input_, rows,
+      block.input_stored, &x_part_);
+  const bool direct = views_weight(block);
+  Dtype* part = direct ? dweight + block.input_weight.first()
+      + static_cast<size_t>(block.output_weight.first()) * num_input_
+      : Parts::Grow(&gradient_part_,
+          static_cast<size_t>(num_output) * num_input);
+  Parts::Gemm(CblasTrans, CblasNoTrans, num_output, num_input, rows.size(),
+      scale_, dy.data, dy.stride, x_part.data, x_part.stride, direct ? 1 : 0,
+      part, direct ? block.output_weight.stride * num_input_ : num_input);
+  if (!direct) {
+    Parts::Scatter(part, block.output_weight, block.input_weight, true,
+        num_input_, dweight);
+  }
+}
+
+template <typename Dtype>
+template <typename Parts>
+void KeptProduct<Dtype>::InputGradient(const Block& block,
+    const IndexList& rows, const PartView<Dtype>& dy, Dtype* dx) {
+  const int num_input = block.input_weight.size();
+  const bool direct = rows.stride > 0 && block.input_stored.contiguous();
+  Dtype* part = direct ? dx + block.input_stored.first()
+      + static_cast<size_t>(rows.first()) * stored_input_
+      : Parts::Grow(&x_part_, static_cast<size_t>(rows.size()) * num_input);
+  Parts::Gemm(CblasNoTrans, CblasNoTrans, rows.size(), num_input,
+      block.output_weight.size(), scale_, dy.data, dy.stride, block.weight,
+      block.weight_stride, direct && tiled_ ? 1 : 0, part,
+      direct ? rows.stride * stored_input_ : num_input);
+  // The products of several tile rows add up in the same inputs.
+  if (!direct) {
+    Parts::Scatter(part, rows, block.input_stored, tiled_, stored_input_, dx);
+  }
+}
+
+}  // namespace caffe
+
+#endif  // CAFFE_UTIL_KEPT_PRODUCT_STEPS_HPP_
