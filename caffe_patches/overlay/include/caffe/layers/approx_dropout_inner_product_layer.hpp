@@ -35,7 +35,8 @@ namespace caffe {
  * axis. Patterns get no gradient. `transpose` is refused.
  */
 template <typename Dtype>
-class ApproxDropoutInnerProductLayer : public Layer<Dtype> {
+class ApproxDropoutInnerProductLayer
+    : public Layer<Dtype>, public LazyLayer<Dtype> {
  public:
   explicit ApproxDropoutInnerProductLayer(const LayerParameter& param)
       : Layer<Dtype>(param) {}
@@ -52,6 +53,11 @@ class ApproxDropoutInnerProductLayer : public Layer<Dtype> {
   virtual inline int ExactNumTopBlobs() const { return 1; }
   virtual inline bool AllowForceBackward(const int bottom_index) const {
     return bottom_index == 0;
+  }
+
+  virtual bool CanBeLazy(int param_id) const { return param_id == 0; }
+  virtual void SetLazy(int param_id, LazyParameter<Dtype>* lazy) {
+    product_.SetLazy(lazy, this->layer_param_.approx_dropout_param());
   }
 
  protected:

@@ -5,6 +5,7 @@
 
 #include "caffe/blob.hpp"
 #include "caffe/util/approx_dropout.hpp"
+#include "caffe/util/lazy_update.hpp"
 
 namespace caffe {
 
@@ -58,13 +59,25 @@ struct PartView {
 template <typename Dtype>
 class KeptProduct {
  public:
-  KeptProduct() : num_output_(0), num_input_(0), num_samples_(0) {}
+  KeptProduct()
+      : num_output_(0), num_input_(0), num_samples_(0),
+        for_steps_(false), tile_size_(0), lazy_(NULL) {}
 
   /// @brief Says what is kept, for one pass. `patterns` must hold what
   ///        ApproxDropoutPatterns::Read read for num_samples samples.
   void Keep(const ApproxDropoutPatterns<Dtype>& patterns,
       const ApproxDropoutParameter& param, int num_output, int num_input,
       int num_samples);
+  /// @brief The same, with the two patterns given. `input` may keep less than
+  ///        all where param.compact_input is false: then the other inputs are
+  ///        stored, but never read, and their gradients are not written.
+  void Keep(const DropoutPattern<Dtype>& output,
+      const DropoutPattern<Dtype>& input, const ApproxDropoutParameter& param,
+      int num_output, int num_input, int num_samples);
+
+  /// @brief While W is updated lazily, PackWeights_cpu and Backward_cpu tell
+  ///        so to *lazy, whose cells are rows (TILE: tiles) of W.
+  void SetLazy(LazyParameter<Dtype>* lazy, const ApproxDropoutParameter& param);
 
   /// @brief Stored inputs and outputs of a sample, I and O.
   int stored_input() const { return stored_input_; }
@@ -74,6 +87,10 @@ class KeptProduct {
   ///        functions whenever W or what is kept has changed. W must not
   ///        change until the last of them.
   void PackWeights_cpu(const Dtype* weight);
+  /// @brief The same for many products of few rows each, as a recurrent
+  ///        layer's steps are: packs for Forward_cpu or, if `backward`, for
+  ///        Backward_cpu's dx, and the other one may not be called.
+  void PackForSteps_cpu(const Dtype* weight, bool backward);
   /// @brief y = the product, or y += it (then without bias). bias: num_output
   ///        values, or NULL.
   void Forward_cpu(int outer, const Dtype* x, const Dtype* bias,
@@ -101,14 +118,16 @@ class KeptProduct {
     KeptUnits input;
     // Rows of W and places in y; columns of W and places in x.
     IndexList output_weight, output_stored, input_weight, input_stored;
-    const Dtype* weight;  // the kept weights and the distance of their rows
-    int weight_stride;
+    const Dtype* weight;  // the kept weights and the distance of their rows,
+    int weight_stride;    // or, packed for steps, a buffer of packed_gemm
   };
 
   void AddBlock(int first_sample, int num_samples, const KeptUnits& output,
       const KeptUnits& input);
   /// @brief The rows of x and y that belong to a block.
   IndexList Rows(int outer, const Block& block) const;
+  /// @brief The lazy parameter's cells that hold a block's weights.
+  vector<int> Cells(const Block& block) const;
   bool views_weight(const Block& block) const {
     return block.output_weight.stride > 0 && block.input_weight.contiguous();
   }
@@ -133,12 +152,15 @@ class KeptProduct {
   int stored_output_, stored_input_;
   bool compact_output_, compact_input_;
   bool tiled_;
+  bool for_steps_;
+  int tile_size_;
   bool covers_output_;  // every stored output belongs to a block
   Dtype scale_;         // of the product
   Dtype bias_scale_;
   vector<Block> blocks_;
   shared_ptr<Blob<Dtype> > packed_, x_part_, y_part_, gradient_part_;
   shared_ptr<Blob<int> > device_lists_;
+  LazyParameter<Dtype>* lazy_;
 };
 
 }  // namespace caffe

@@ -2,6 +2,7 @@
 #define CAFFE_UTIL_KEPT_PRODUCT_STEPS_HPP_
 
 #include "caffe/util/kept_product.hpp"
+#include "caffe/util/packed_gemm.hpp"
 
 namespace caffe {
 
@@ -29,6 +30,7 @@ PartView<const Dtype> ViewPart(const Dtype* whole, int stride,
 template <typename Dtype>
 template <typename Parts>
 void KeptProduct<Dtype>::PackWeights(const Dtype* weight) {
+  for_steps_ = false;
   size_t size = 0;
   for (size_t b = 0; b < blocks_.size(); ++b) {
     if (!views_weight(blocks_[b])) {
@@ -84,10 +86,16 @@ void KeptProduct<Dtype>::Forward(int outer, const Dtype* x, const Dtype* bias,
           y_part);
     }
     const bool add = bias || (accumulate && direct);
-    Parts::Gemm(CblasNoTrans, CblasTrans, rows.size(), num_output,
-        block.input_weight.size(), scale_, x_part.data, x_part.stride,
-        block.weight, block.weight_stride, add ? 1 : 0, y_part.data,
-        y_part.stride);
+    if (for_steps_) {
+      packed_gemm(rows.size(), num_output, block.input_weight.size(), scale_,
+          x_part.data, x_part.stride, block.weight, add, y_part.data,
+          y_part.stride);
+    } else {
+      Parts::Gemm(CblasNoTrans, CblasTrans, rows.size(), num_output,
+          block.input_weight.size(), scale_, x_part.data, x_part.stride,
+          block.weight, block.weight_stride, add ? 1 : 0, y_part.data,
+          y_part.stride);
+    }
     if (!direct) {
       Parts::Scatter(y_part.data, rows, block.output_stored, accumulate,
           stored_output_, y);
@@ -132,16 +140,27 @@ void KeptProduct<Dtype>::AddWeightGradient(const Block& block,
   const int num_input = block.input_weight.size();
   const PartView<const Dtype> x_part = ViewPart<Parts>(x, stored_input_, rows,
       block.input_stored, &x_part_);
+  bool overwrite = false;
+  if (lazy_) {
+    const vector<int> cells = Cells(block);
+    overwrite = lazy_->TakeGradient(cells);
+    // Whole cells must be written; those that a compact input cuts are not.
+    if (overwrite && num_input < num_input_ && compact_input_) {
+      lazy_->ClearGradient(cells);
+      overwrite = false;
+    }
+  }
   const bool direct = views_weight(block);
   Dtype* part = direct ? dweight + block.input_weight.first()
       + static_cast<size_t>(block.output_weight.first()) * num_input_
       : Parts::Grow(&gradient_part_,
           static_cast<size_t>(num_output) * num_input);
   Parts::Gemm(CblasTrans, CblasNoTrans, num_output, num_input, rows.size(),
-      scale_, dy.data, dy.stride, x_part.data, x_part.stride, direct ? 1 : 0,
-      part, direct ? block.output_weight.stride * num_input_ : num_input);
+      scale_, dy.data, dy.stride, x_part.data, x_part.stride,
+      direct && !overwrite ? 1 : 0, part,
+      direct ? block.output_weight.stride * num_input_ : num_input);
   if (!direct) {
-    Parts::Scatter(part, block.output_weight, block.input_weight, true,
+    Parts::Scatter(part, block.output_weight, block.input_weight, !overwrite,
         num_input_, dweight);
   }
 }
@@ -155,10 +174,16 @@ void KeptProduct<Dtype>::InputGradient(const Block& block,
   Dtype* part = direct ? dx + block.input_stored.first()
       + static_cast<size_t>(rows.first()) * stored_input_
       : Parts::Grow(&x_part_, static_cast<size_t>(rows.size()) * num_input);
-  Parts::Gemm(CblasNoTrans, CblasNoTrans, rows.size(), num_input,
-      block.output_weight.size(), scale_, dy.data, dy.stride, block.weight,
-      block.weight_stride, direct && tiled_ ? 1 : 0, part,
-      direct ? rows.stride * stored_input_ : num_input);
+  const bool add = direct && tiled_;
+  const int part_stride = direct ? rows.stride * stored_input_ : num_input;
+  if (for_steps_) {
+    packed_gemm(rows.size(), num_input, block.output_weight.size(), scale_,
+        dy.data, dy.stride, block.weight, add, part, part_stride);
+  } else {
+    Parts::Gemm(CblasNoTrans, CblasNoTrans, rows.size(), num_input,
+        block.output_weight.size(), scale_, dy.data, dy.stride, block.weight,
+        block.weight_stride, add ? 1 : 0, part, part_stride);
+  }
   // The products of several tile rows add up in the same inputs.
   if (!direct) {
     Parts::Scatter(part, rows, block.input_stored, tiled_, stored_input_, dx);

@@ -6,6 +6,7 @@
 #include "caffe/util/kept_parts.hpp"
 #include "caffe/util/kept_product.hpp"
 #include "caffe/util/kept_product_steps.hpp"
+#include "caffe/util/packed_gemm.hpp"
 
 namespace caffe {
 
@@ -44,14 +45,21 @@ template <typename Dtype>
 void KeptProduct<Dtype>::Keep(const ApproxDropoutPatterns<Dtype>& patterns,
     const ApproxDropoutParameter& param, int num_output, int num_input,
     int num_samples) {
+  Keep(patterns.output(), patterns.input(), param, num_output, num_input,
+      num_samples);
+}
+
+template <typename Dtype>
+void KeptProduct<Dtype>::Keep(const DropoutPattern<Dtype>& output,
+    const DropoutPattern<Dtype>& input, const ApproxDropoutParameter& param,
+    int num_output, int num_input, int num_samples) {
   num_output_ = num_output;
   num_input_ = num_input;
   num_samples_ = num_samples;
   compact_output_ = param.compact_output();
   compact_input_ = param.compact_input();
-  const DropoutPattern<Dtype>& output = patterns.output();
-  const DropoutPattern<Dtype>& input = patterns.input();
   tiled_ = param.pattern() == ApproxDropoutParameter_Pattern_TILE;
+  tile_size_ = param.tile_size();
   scale_ = output.scale;
   bias_scale_ = tiled_ ? Dtype(1) : scale_;
   stored_output_ = compact_output_ ?
@@ -103,6 +111,32 @@ void KeptProduct<Dtype>::AddBlock(int first_sample, int num_samples,
 }
 
 template <typename Dtype>
+void KeptProduct<Dtype>::SetLazy(LazyParameter<Dtype>* lazy,
+    const ApproxDropoutParameter& param) {
+  lazy_ = lazy;
+  if (lazy && param.pattern() == ApproxDropoutParameter_Pattern_TILE) {
+    lazy->SetCells(param.tile_size(), param.tile_size());
+  }
+}
+
+template <typename Dtype>
+vector<int> KeptProduct<Dtype>::Cells(const Block& block) const {
+  if (!tiled_) { return block.output_weight.index; }
+  vector<int> cells;
+  const int tile_rows = (num_output_ + tile_size_ - 1) / tile_size_;
+  const int tile_columns = (num_input_ + tile_size_ - 1) / tile_size_;
+  for (int r = 0; r < tile_rows; ++r) {
+    if (!block.output.tiles.has(r)) { continue; }
+    for (int c = 0; c < tile_columns; ++c) {
+      if (block.input.tiles.has(c + block.input.tile_shift)) {
+        cells.push_back(r * tile_columns + c);
+      }
+    }
+  }
+  return cells;
+}
+
+template <typename Dtype>
 IndexList KeptProduct<Dtype>::Rows(int outer, const Block& block) const {
   IndexList rows;
   for (int t = 0; t < outer; ++t) {
@@ -118,7 +152,39 @@ IndexList KeptProduct<Dtype>::Rows(int outer, const Block& block) const {
 
 template <typename Dtype>
 void KeptProduct<Dtype>::PackWeights_cpu(const Dtype* weight) {
+  for (size_t b = 0; lazy_ && b < blocks_.size(); ++b) {
+    lazy_->CatchUp(Cells(blocks_[b]));
+  }
   PackWeights<CpuParts<Dtype> >(weight);
+}
+
+template <typename Dtype>
+void KeptProduct<Dtype>::PackForSteps_cpu(const Dtype* weight, bool backward) {
+  for (size_t b = 0; lazy_ && !backward && b < blocks_.size(); ++b) {
+    lazy_->CatchUp(Cells(blocks_[b]));
+  }
+  size_t size = 0;
+  for (size_t b = 0; b < blocks_.size(); ++b) {
+    const int outputs = blocks_[b].output_weight.size();
+    const int inputs = blocks_[b].input_weight.size();
+    size += backward ? packed_size<Dtype>(inputs, outputs)
+        : packed_size<Dtype>(outputs, inputs);
+  }
+  Dtype* packed = CpuParts<Dtype>::Grow(&packed_, size);
+  for (size_t b = 0; b < blocks_.size(); ++b) {
+    Block& block = blocks_[b];
+    const vector<int>& outputs = block.output_weight.index;
+    const vector<int>& inputs = block.input_weight.index;
+    block.weight = packed;
+    if (backward) {
+      pack_matrix(weight, num_input_, false, inputs, outputs, packed);
+      packed += packed_size<Dtype>(inputs.size(), outputs.size());
+    } else {
+      pack_matrix(weight, num_input_, true, outputs, inputs, packed);
+      packed += packed_size<Dtype>(outputs.size(), inputs.size());
+    }
+  }
+  for_steps_ = true;
 }
 
 template <typename Dtype>

@@ -1,0 +1,50 @@
+# Approximate Random Dropout for Caffe. `make help` lists the targets.
+
+PYTHON := /usr/bin/python3
+TRAIN := $(PYTHON) scripts/train.py
+RATE ?= 0.5
+EPOCHS ?= 4
+MNIST_METHODS := conventional row tile row_period
+
+export PYTHONPATH := $(CURDIR)/python_layers:$(CURDIR)/build/caffe/python
+
+.DEFAULT_GOAL := help
+.PHONY: help dependencies caffe cuda data mnist prototxt test check clean
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' \
+	  $(MAKEFILE_LIST)
+
+dependencies:  ## install the missing packages through apt (root or sudo)
+	@scripts/install_dependencies.sh
+
+caffe: dependencies  ## get, patch and build Caffe (CPU) into build/
+	@scripts/build_caffe.sh
+
+cuda: dependencies  ## the same with CUDA, into build/caffe-cuda (needs nvcc)
+	@scripts/build_caffe.sh --cuda
+
+data: caffe  ## prepare MNIST in build/data: DATA_DIR, download or embedded
+	@$(PYTHON) scripts/prepare_mnist.py
+
+mnist: data  ## train the MNIST MLP four ways, print a table (RATE, EPOCHS)
+	@$(TRAIN) --epochs $(EPOCHS) \
+	  $(foreach method,$(MNIST_METHODS),mnist/$(method)_$(RATE))
+	@$(PYTHON) scripts/report_mnist.py \
+	  $(foreach method,$(MNIST_METHODS),mnist/$(method)_$(RATE))
+
+prototxt:  ## generate the nets and solvers from scripts/experiments.py
+	@$(PYTHON) scripts/make_prototxt.py
+
+check:  ## check the patch set and the generated prototxt files
+	@scripts/get_caffe.sh
+	@$(PYTHON) scripts/patch_caffe.py --check
+	@$(PYTHON) scripts/make_prototxt.py --check
+
+test: dependencies  ## build, then run every test, Caffe's own included
+	@scripts/build_caffe.sh --tests
+	@$(MAKE) --no-print-directory check
+	@$(PYTHON) -m pytest tests
+
+clean:  ## remove what was built and prepared (runs/ stays)
+	rm -rf build

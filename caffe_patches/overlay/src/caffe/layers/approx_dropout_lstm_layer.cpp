@@ -1,0 +1,314 @@
+#include <string>
+#include <vector>
+
+#include "caffe/filler.hpp"
+#include "caffe/layers/approx_dropout_lstm_layer.hpp"
+#include "caffe/util/math_functions.hpp"
+
+namespace caffe {
+
+namespace {
+
+// Below this many units of all samples a step is not worth waking threads for.
+const int kParallelUnits = 1 << 11;
+// Up to so many samples the steps' products use packed weights.
+const int kFewSamples = 96;
+
+}  // namespace
+
+template <typename Dtype>
+string ApproxDropoutLSTMLayer<Dtype>::Name() const {
+  return "ApproxDropoutLSTM layer '" + this->layer_param_.name() + "'";
+}
+
+template <typename Dtype>
+void ApproxDropoutLSTMLayer<Dtype>::LayerSetUp(
+    const vector<Blob<Dtype>*>& bottom, const vector<Blob<Dtype>*>& top) {
+  const RecurrentParameter& param = this->layer_param_.recurrent_param();
+  const ApproxDropoutParameter& dropout =
+      this->layer_param_.approx_dropout_param();
+  CHECK(!param.expose_hidden()) << Name() << ": expose_hidden: true is not "
+      << "supported; the state is carried from one pass to the next";
+  CHECK_GE(param.num_output(), 1) << Name()
+      << ": num_output must be at least 1";
+  CHECK(!recurrent() || rows() || tiles()) << Name() << ": recurrent: true "
+      << "needs pattern: ROW or TILE, not NONE";
+  const int expected = 2 + (rows() || tiles()) + dropout.compact_input();
+  CHECK_LE(bottom.size(), expected) << Name() << ": has " << bottom.size()
+      << " bottoms, but x, cont and the patterns are " << expected
+      << "; static input is not supported";
+  patterns_ = ApproxDropoutPatterns<Dtype>(this->layer_param_, 2,
+      bottom.size());
+  num_output_ = param.num_output();
+  CheckBottoms(bottom);
+  num_input_ = bottom[0]->count(2);
+  patterns_.CheckUnits(bottom, tiles() ? 4 * num_output_ : num_output_,
+      num_input_);
+  if (tiles() && recurrent()) { CheckRecurrentTiles(*bottom[2]); }
+  if (this->blobs_.size() > 0) {
+    LOG(INFO) << "Skipping parameter initialization";
+  } else {
+    FillParameters();
+  }
+  this->param_propagate_down_.resize(this->blobs_.size(), true);
+}
+
+template <typename Dtype>
+void ApproxDropoutLSTMLayer<Dtype>::CheckBottoms(
+    const vector<Blob<Dtype>*>& bottom) const {
+  const Blob<Dtype>& x = *bottom[0];
+  CHECK_GE(x.num_axes(), 3) << Name() << ": its input has shape "
+      << x.shape_string() << "; it must be (time steps, samples, features)";
+  CHECK(!patterns_.has_input() || x.num_axes() == 3) << Name()
+      << ": compact_input needs an input with one axis of features, but its "
+      << "shape is " << x.shape_string();
+  CHECK(bottom[1]->num_axes() == 2 && bottom[1]->shape(0) == x.shape(0) &&
+      bottom[1]->shape(1) == x.shape(1)) << Name() << ": cont has shape "
+      << bottom[1]->shape_string() << "; it must be (time steps, samples) of "
+      << "the input, (" << x.shape(0) << ", " << x.shape(1) << ")";
+}
+
+template <typename Dtype>
+void ApproxDropoutLSTMLayer<Dtype>::CheckRecurrentTiles(
+    const Blob<Dtype>& pattern) const {
+  const int tile = this->layer_param_.approx_dropout_param().tile_size();
+  const int max_period = pattern.shape(1) - 2;
+  const int diagonals = (4 * num_output_ + tile - 1) / tile
+      + (num_output_ + tile - 1) / tile - 1;
+  CHECK_LE(max_period, diagonals) << Name() << ": its pattern has N = "
+      << max_period << ", the longest period, but the recurrent weights have "
+      << "only " << diagonals << " diagonals of tiles (tile rows + tile "
+      << "columns - 1); set max_period to " << diagonals << " or less, or a "
+      << "smaller tile_size";
+}
+
+template <typename Dtype>
+void ApproxDropoutLSTMLayer<Dtype>::FillParameters() {
+  const RecurrentParameter& param = this->layer_param_.recurrent_param();
+  shared_ptr<Filler<Dtype> > weight_filler(
+      GetFiller<Dtype>(param.weight_filler()));
+  shared_ptr<Filler<Dtype> > bias_filler(
+      GetFiller<Dtype>(param.bias_filler()));
+  this->blobs_.resize(3);
+  vector<int> shape(1, 4 * num_output_);
+  this->blobs_[1].reset(new Blob<Dtype>(shape));
+  shape.push_back(num_input_);
+  this->blobs_[0].reset(new Blob<Dtype>(shape));
+  shape[1] = num_output_;
+  this->blobs_[2].reset(new Blob<Dtype>(shape));
+  weight_filler->Fill(this->blobs_[0].get());
+  bias_filler->Fill(this->blobs_[1].get());
+  weight_filler->Fill(this->blobs_[2].get());
+}
+
+template <typename Dtype>
+void ApproxDropoutLSTMLayer<Dtype>::Reshape(
+    const vector<Blob<Dtype>*>& bottom, const vector<Blob<Dtype>*>& top) {
+  CheckBottoms(bottom);
+  T_ = bottom[0]->shape(0);
+  N_ = bottom[0]->shape(1);
+  patterns_.Read(bottom, N_);
+  KeepProducts();
+  CHECK_EQ(bottom[0]->count(2), input_product_.stored_input()) << Name()
+      << ": its input has " << bottom[0]->count(2) << " features a sample; "
+      << (patterns_.has_input() ? "the input's pattern keeps " : "W_xc takes ")
+      << input_product_.stored_input() << " of " << num_input_;
+  PlaceOutputs();
+  vector<int> shape(2, N_);
+  shape[1] = num_output_;
+  if (hidden_.shape() != shape) {
+    hidden_.Reshape(shape);
+    cell_.Reshape(shape);
+    hidden_diff_.Reshape(shape);
+    Reset();
+  }
+  shape.insert(shape.begin(), T_ + 1);
+  cells_.Reshape(shape);
+  shape[0] = T_;
+  entered_.Reshape(shape);
+  shape[2] = 4 * num_output_;
+  gates_.Reshape(shape);
+  shape[2] = stored_;
+  top[0]->Reshape(shape);
+}
+
+template <typename Dtype>
+void ApproxDropoutLSTMLayer<Dtype>::KeepProducts() {
+  const DropoutPattern<Dtype> everything;
+  ApproxDropoutParameter param = this->layer_param_.approx_dropout_param();
+  param.set_compact_output(false);
+  if (!tiles()) { param.set_pattern(ApproxDropoutParameter_Pattern_NONE); }
+  input_product_.Keep(tiles() ? patterns_.output() : everything,
+      patterns_.input(), param, 4 * num_output_, num_input_, N_);
+  param.set_compact_input(false);
+  if (!recurrent()) { param.set_pattern(ApproxDropoutParameter_Pattern_NONE); }
+  // A product for each group reads its weights for a few samples only: where
+  // the groups together keep all of them, one product of what entered, which
+  // holds the zeros, is faster.
+  const vector<KeptCells>& groups = patterns_.output().groups;
+  const bool less = groups.size() * groups[0].kept < groups[0].period;
+  recurrent_product_.Keep(
+      tiles() && recurrent() ? patterns_.output() : everything,
+      rows() && recurrent() && (less || groups.size() == 1) ?
+          patterns_.output() : everything,
+      param, 4 * num_output_, num_output_, N_);
+}
+
+template <typename Dtype>
+void ApproxDropoutLSTMLayer<Dtype>::PlaceOutputs() {
+  const bool compact =
+      this->layer_param_.approx_dropout_param().compact_output();
+  const vector<KeptCells> kept = rows() ? patterns_.output().groups :
+      vector<KeptCells>(1, AllCells());
+  stored_ = compact ? kept[0].count(num_output_) : num_output_;
+  vector<int> shape(2, num_output_);
+  shape[0] = kept.size();
+  place_.Reshape(shape);
+  int* place = place_.mutable_cpu_data();
+  for (int g = 0; g < kept.size(); ++g, place += num_output_) {
+    caffe_set(num_output_, -1, place);
+    const int size = kept[g].count(num_output_);
+    for (int j = 0; j < size; ++j) {
+      const int unit = kept[g].cell(j);
+      place[unit] = compact ? j : unit;
+    }
+  }
+}
+
+template <typename Dtype>
+LSTMExit<Dtype> ApproxDropoutLSTMLayer<Dtype>::Exit(const int* place) const {
+  LSTMExit<Dtype> exit = { place, num_output_, stored_,
+      N_ / place_.shape(0), rows() ? patterns_.output().scale : Dtype(1),
+      rows() && recurrent() };
+  return exit;
+}
+
+template <typename Dtype>
+void ApproxDropoutLSTMLayer<Dtype>::Reset() {
+  caffe_set(hidden_.count(), Dtype(0), hidden_.mutable_cpu_data());
+  caffe_set(cell_.count(), Dtype(0), cell_.mutable_cpu_data());
+}
+
+template <typename Dtype>
+void ApproxDropoutLSTMLayer<Dtype>::Forward_cpu(
+    const vector<Blob<Dtype>*>& bottom, const vector<Blob<Dtype>*>& top) {
+  const Dtype* cont = bottom[1]->cpu_data();
+  Dtype* output = top[0]->mutable_cpu_data();
+  Dtype* gates = gates_.mutable_cpu_data();
+  input_product_.PackWeights_cpu(this->blobs_[0]->cpu_data());
+  input_product_.Forward_cpu(T_, bottom[0]->cpu_data(),
+      this->blobs_[1]->cpu_data(), false, gates);
+  if (N_ <= kFewSamples) {
+    recurrent_product_.PackForSteps_cpu(this->blobs_[2]->cpu_data(), false);
+  } else {
+    recurrent_product_.PackWeights_cpu(this->blobs_[2]->cpu_data());
+  }
+  caffe_copy(cell_.count(), cell_.cpu_data(), cells_.mutable_cpu_data());
+  const LSTMExit<Dtype> exit = Exit(place_.cpu_data());
+  const Dtype* hidden = hidden_.cpu_data();
+  Dtype* entered = entered_.mutable_cpu_data();
+  for (int n = 0; n < N_; ++n) {
+    for (int u = 0; u < num_output_; ++u) {
+      const int i = n * num_output_ + u;
+      entered[i] = exit.Recurrent(n, u, hidden[i], cont[n]);
+    }
+  }
+  for (int t = 0; t < T_; ++t) {
+    recurrent_product_.Forward_cpu(1, entered + entered_.offset(t), NULL,
+        true, gates + gates_.offset(t));
+    ForwardStep_cpu(t, cont + t * N_, output + t * N_ * stored_);
+  }
+  caffe_copy(cell_.count(), cells_.cpu_data() + cells_.offset(T_),
+      cell_.mutable_cpu_data());
+}
+
+template <typename Dtype>
+void ApproxDropoutLSTMLayer<Dtype>::ForwardStep_cpu(int t, const Dtype* cont,
+    Dtype* output) {
+  const LSTMExit<Dtype> exit = Exit(place_.cpu_data());
+  const int units = num_output_;
+  Dtype* gates = gates_.mutable_cpu_data() + gates_.offset(t);
+  Dtype* cells = cells_.mutable_cpu_data() + cells_.offset(t);
+  Dtype* hidden = hidden_.mutable_cpu_data();
+  Dtype* next = t + 1 < T_ ?
+      entered_.mutable_cpu_data() + entered_.offset(t + 1) : NULL;
+#pragma omp parallel for if (N_ * units > kParallelUnits)
+  for (int n = 0; n < N_; ++n) {
+    Dtype* h = hidden + n * units;
+    lstm_cell_forward(units, cont[n], cells + n * units,
+        gates + n * 4 * units, cells + (N_ + n) * units, h);
+    for (int u = 0; u < units; ++u) { exit.Output(n, u, h[u], output); }
+    if (next) {
+      for (int u = 0; u < units; ++u) {
+        next[n * units + u] = exit.Recurrent(n, u, h[u], cont[N_ + n]);
+      }
+    }
+  }
+}
+
+template <typename Dtype>
+void ApproxDropoutLSTMLayer<Dtype>::Backward_cpu(
+    const vector<Blob<Dtype>*>& top, const vector<bool>& propagate_down,
+    const vector<Blob<Dtype>*>& bottom) {
+  CHECK(!propagate_down[1]) << Name()
+      << ": cannot backpropagate to sequence indicators";
+  const Dtype* cont = bottom[1]->cpu_data();
+  const Dtype* output_diff = top[0]->cpu_diff();
+  const Dtype* entered = entered_.cpu_data();
+  const Dtype* gates_diff = gates_.mutable_cpu_diff();
+  caffe_set(cell_.count(), Dtype(0), cell_.mutable_cpu_diff());
+  if (N_ <= kFewSamples && T_ > 1) {
+    recurrent_product_.PackForSteps_cpu(this->blobs_[2]->cpu_data(), true);
+  }
+  for (int t = T_ - 1; t >= 0; --t) {
+    BackwardStep_cpu(t, cont + t * N_, output_diff + t * N_ * stored_);
+    if (t > 0) {
+      recurrent_product_.Backward_cpu(1, entered + entered_.offset(t),
+          gates_diff + gates_.offset(t), hidden_.mutable_cpu_diff(), NULL,
+          NULL);
+    }
+  }
+  if (this->param_propagate_down_[2]) {
+    recurrent_product_.Backward_cpu(T_, entered, gates_diff, NULL,
+        this->blobs_[2]->mutable_cpu_diff(), NULL);
+  }
+  input_product_.Backward_cpu(T_, bottom[0]->cpu_data(), gates_diff,
+      propagate_down[0] ? bottom[0]->mutable_cpu_diff() : NULL,
+      this->param_propagate_down_[0] ?
+          this->blobs_[0]->mutable_cpu_diff() : NULL,
+      this->param_propagate_down_[1] ?
+          this->blobs_[1]->mutable_cpu_diff() : NULL);
+}
+
+template <typename Dtype>
+void ApproxDropoutLSTMLayer<Dtype>::BackwardStep_cpu(int t, const Dtype* cont,
+    const Dtype* output_diff) {
+  const LSTMExit<Dtype> exit = Exit(place_.cpu_data());
+  const int units = num_output_;
+  const Dtype* gates = gates_.cpu_data() + gates_.offset(t);
+  Dtype* gates_diff = gates_.mutable_cpu_diff() + gates_.offset(t);
+  const Dtype* cells = cells_.cpu_data() + cells_.offset(t);
+  const Dtype* entered_diff = hidden_.cpu_diff();
+  Dtype* hidden_diff = hidden_diff_.mutable_cpu_data();
+  Dtype* cell_diff = cell_.mutable_cpu_diff();
+#pragma omp parallel for if (N_ * units > kParallelUnits)
+  for (int n = 0; n < N_; ++n) {
+    const Dtype next_cont = t + 1 < T_ ? cont[N_ + n] : Dtype(0);
+    Dtype* dh = hidden_diff + n * units;
+    for (int u = 0; u < units; ++u) {
+      dh[u] = exit.Gradient(n, u, output_diff, entered_diff, next_cont);
+    }
+    lstm_cell_backward(units, cont[n], cells + n * units,
+        gates + n * 4 * units, cells + (N_ + n) * units, dh,
+        cell_diff + n * units, gates_diff + n * 4 * units);
+  }
+}
+
+#ifdef CPU_ONLY
+STUB_GPU(ApproxDropoutLSTMLayer);
+#endif
+
+INSTANTIATE_CLASS(ApproxDropoutLSTMLayer);
+REGISTER_LAYER_CLASS(ApproxDropoutLSTM);
+
+}  // namespace caffe

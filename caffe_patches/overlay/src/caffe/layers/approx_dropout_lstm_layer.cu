@@ -1,0 +1,172 @@
+#include <vector>
+
+#include "caffe/layers/approx_dropout_lstm_layer.hpp"
+#include "caffe/util/math_functions.hpp"
+
+namespace caffe {
+
+namespace {
+
+template <typename Dtype>
+__device__ Dtype Sigmoid(Dtype x) { return 1 / (1 + exp(-x)); }
+
+// What enters the first recurrent product, entered (samples x units), from
+// h_0: a thread for each element, all are written.
+template <typename Dtype>
+__global__ void EnterKernel(int count, LSTMExit<Dtype> exit,
+    const Dtype* cont, const Dtype* hidden, Dtype* entered) {
+  CUDA_KERNEL_LOOP(i, count) {
+    const int n = i / exit.units;
+    entered[i] = exit.Recurrent(n, i % exit.units, hidden[i], cont[n]);
+  }
+}
+
+// One step forward, a thread for each unit of each sample. gates (samples x
+// 4 units) is activated in place; cells (samples x units) of the step before
+// and of this; hidden likewise. Writes the unit's place in the output
+// (samples x stored), or zero where the output is whole and the unit dropped,
+// and, unless this is the last step, the next step's entered.
+template <typename Dtype>
+__global__ void ForwardKernel(int count, LSTMExit<Dtype> exit, bool last,
+    const Dtype* cont, const Dtype* cell_before, Dtype* gates, Dtype* cell,
+    Dtype* hidden, Dtype* output, Dtype* next_entered) {
+  const int units = exit.units;
+  CUDA_KERNEL_LOOP(k, count) {
+    const int n = k / units;
+    const int u = k % units;
+    Dtype* a = gates + static_cast<size_t>(n) * 4 * units + u;
+    const Dtype i = Sigmoid(a[0]);
+    const Dtype f = Sigmoid(a[units]);
+    const Dtype o = Sigmoid(a[2 * units]);
+    const Dtype g = tanh(a[3 * units]);
+    a[0] = i;
+    a[units] = f;
+    a[2 * units] = o;
+    a[3 * units] = g;
+    const Dtype kept_cell = cont[n] == 0 ? Dtype(0)
+        : cont[n] * f * cell_before[k];
+    const Dtype c = kept_cell + i * g;
+    const Dtype h = o * tanh(c);
+    cell[k] = c;
+    hidden[k] = h;
+    exit.Output(n, u, h, output);
+    if (!last) {
+      next_entered[k] = exit.Recurrent(n, u, h, cont[count / units + n]);
+    }
+  }
+}
+
+// One step backward, a thread for each unit of each sample. cell_diff
+// (samples x units) is that of c_t, then of c_{t-1}; gates_diff (samples x
+// 4 units) is overwritten. entered_diff belongs to the next step.
+template <typename Dtype>
+__global__ void BackwardKernel(int count, LSTMExit<Dtype> exit, bool last,
+    const Dtype* cont, const Dtype* cell_before, const Dtype* cell,
+    const Dtype* gates, const Dtype* output_diff, const Dtype* entered_diff,
+    Dtype* cell_diff, Dtype* gates_diff) {
+  const int units = exit.units;
+  CUDA_KERNEL_LOOP(k, count) {
+    const int n = k / units;
+    const int u = k % units;
+    const size_t at = static_cast<size_t>(n) * 4 * units + u;
+    const Dtype* a = gates + at;
+    Dtype* d = gates_diff + at;
+    const Dtype next_cont = last ? Dtype(0) : cont[count / units + n];
+    const Dtype dh = exit.Gradient(n, u, output_diff, entered_diff, next_cont);
+    const Dtype before = cont[n] == 0 ? Dtype(0) : cell_before[k];
+    LSTMCellGradient<Dtype>(a[0], a[units], a[2 * units], a[3 * units],
+        tanh(cell[k]), before, cont[n], dh, cell_diff[k], d, d + units,
+        d + 2 * units, d + 3 * units, cell_diff + k);
+  }
+}
+
+}  // namespace
+
+template <typename Dtype>
+void ApproxDropoutLSTMLayer<Dtype>::Forward_gpu(
+    const vector<Blob<Dtype>*>& bottom, const vector<Blob<Dtype>*>& top) {
+  const Dtype* cont = bottom[1]->gpu_data();
+  Dtype* output = top[0]->mutable_gpu_data();
+  Dtype* gates = gates_.mutable_gpu_data();
+  input_product_.PackWeights_gpu(this->blobs_[0]->gpu_data());
+  input_product_.Forward_gpu(T_, bottom[0]->gpu_data(),
+      this->blobs_[1]->gpu_data(), false, gates);
+  recurrent_product_.PackWeights_gpu(this->blobs_[2]->gpu_data());
+  caffe_copy(cell_.count(), cell_.gpu_data(), cells_.mutable_gpu_data());
+  Dtype* entered = entered_.mutable_gpu_data();
+  // NOLINT_NEXT_LINE(whitespace/operators)
+  EnterKernel<Dtype><<<CAFFE_GET_BLOCKS(hidden_.count()),
+      CAFFE_CUDA_NUM_THREADS>>>(hidden_.count(), Exit(place_.gpu_data()),
+      cont, hidden_.gpu_data(), entered);
+  CUDA_POST_KERNEL_CHECK;
+  for (int t = 0; t < T_; ++t) {
+    recurrent_product_.Forward_gpu(1, entered + entered_.offset(t), NULL,
+        true, gates + gates_.offset(t));
+    ForwardStep_gpu(t, cont + t * N_, output + t * N_ * stored_);
+  }
+  caffe_copy(cell_.count(), cells_.gpu_data() + cells_.offset(T_),
+      cell_.mutable_gpu_data());
+}
+
+template <typename Dtype>
+void ApproxDropoutLSTMLayer<Dtype>::ForwardStep_gpu(int t, const Dtype* cont,
+    Dtype* output) {
+  const int count = hidden_.count();
+  const bool last = t + 1 == T_;
+  Dtype* cells = cells_.mutable_gpu_data() + cells_.offset(t);
+  // NOLINT_NEXT_LINE(whitespace/operators)
+  ForwardKernel<Dtype><<<CAFFE_GET_BLOCKS(count), CAFFE_CUDA_NUM_THREADS>>>(
+      count, Exit(place_.gpu_data()), last, cont, cells,
+      gates_.mutable_gpu_data() + gates_.offset(t), cells + count,
+      hidden_.mutable_gpu_data(), output,
+      entered_.mutable_gpu_data() + (last ? 0 : entered_.offset(t + 1)));
+  CUDA_POST_KERNEL_CHECK;
+}
+
+template <typename Dtype>
+void ApproxDropoutLSTMLayer<Dtype>::Backward_gpu(
+    const vector<Blob<Dtype>*>& top, const vector<bool>& propagate_down,
+    const vector<Blob<Dtype>*>& bottom) {
+  CHECK(!propagate_down[1]) << Name()
+      << ": cannot backpropagate to sequence indicators";
+  const Dtype* cont = bottom[1]->gpu_data();
+  const Dtype* output_diff = top[0]->gpu_diff();
+  const Dtype* entered = entered_.gpu_data();
+  const Dtype* gates_diff = gates_.mutable_gpu_diff();
+  caffe_gpu_set(cell_.count(), Dtype(0), cell_.mutable_gpu_diff());
+  for (int t = T_ - 1; t >= 0; --t) {
+    BackwardStep_gpu(t, cont + t * N_, output_diff + t * N_ * stored_);
+    if (t > 0) {
+      recurrent_product_.Backward_gpu(1, entered + entered_.offset(t),
+          gates_diff + gates_.offset(t), hidden_.mutable_gpu_diff(), NULL,
+          NULL);
+    }
+  }
+  if (this->param_propagate_down_[2]) {
+    recurrent_product_.Backward_gpu(T_, entered, gates_diff, NULL,
+        this->blobs_[2]->mutable_gpu_diff(), NULL);
+  }
+  input_product_.Backward_gpu(T_, bottom[0]->gpu_data(), gates_diff,
+      propagate_down[0] ? bottom[0]->mutable_gpu_diff() : NULL,
+      this->param_propagate_down_[0] ?
+          this->blobs_[0]->mutable_gpu_diff() : NULL,
+      this->param_propagate_down_[1] ?
+          this->blobs_[1]->mutable_gpu_diff() : NULL);
+}
+
+template <typename Dtype>
+void ApproxDropoutLSTMLayer<Dtype>::BackwardStep_gpu(int t, const Dtype* cont,
+    const Dtype* output_diff) {
+  const int count = hidden_.count();
+  const Dtype* cells = cells_.gpu_data() + cells_.offset(t);
+  // NOLINT_NEXT_LINE(whitespace/operators)
+  BackwardKernel<Dtype><<<CAFFE_GET_BLOCKS(count), CAFFE_CUDA_NUM_THREADS>>>(
+      count, Exit(place_.gpu_data()), t + 1 == T_, cont, cells, cells + count,
+      gates_.gpu_data() + gates_.offset(t), output_diff, hidden_.gpu_diff(),
+      cell_.mutable_gpu_diff(), gates_.mutable_gpu_diff() + gates_.offset(t));
+  CUDA_POST_KERNEL_CHECK;
+}
+
+INSTANTIATE_LAYER_GPU_FUNCS(ApproxDropoutLSTMLayer);
+
+}  // namespace caffe

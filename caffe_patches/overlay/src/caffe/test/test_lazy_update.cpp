@@ -1,0 +1,162 @@
+#include <cmath>
+#include <vector>
+
+#include "gtest/gtest.h"
+
+#include "caffe/blob.hpp"
+#include "caffe/common.hpp"
+#include "caffe/util/lazy_update.hpp"
+#include "caffe/util/math_functions.hpp"
+
+#include "caffe/test/test_approx_dropout_util.hpp"
+#include "caffe/test/test_caffe_main.hpp"
+
+namespace caffe {
+
+template <typename Dtype>
+class LazyUpdateTest : public ::testing::Test {
+ protected:
+  LazyUpdateTest() { Caffe::set_random_seed(1701); }
+
+  static vector<UpdateStep<Dtype> > Steps(int count) {
+    vector<UpdateStep<Dtype> > steps;
+    for (int s = 0; s < count; ++s) {
+      const UpdateStep<Dtype> step = { Dtype(0.1 / (1 + s % 7)),
+          Dtype(s % 3 ? 1 : 0.25) };
+      steps.push_back(step);
+    }
+    return steps;
+  }
+
+  static UpdateRule<Dtype> Rule(double decay, bool l1, double momentum) {
+    const UpdateRule<Dtype> rule = { Dtype(0.5), Dtype(decay), l1,
+        Dtype(momentum) };
+    return rule;
+  }
+
+  static bool Equal(const Blob<Dtype>& a, const Blob<Dtype>& b) {
+    return std::equal(a.cpu_data(), a.cpu_data() + a.count(), b.cpu_data());
+  }
+};
+
+TYPED_TEST_CASE(LazyUpdateTest, TestDtypes);
+
+// The rule, written out in double.
+TYPED_TEST(LazyUpdateTest, TestStepsAgainstTheRule) {
+  const int kCount = 37;  // not a multiple of what is done at a time
+  for (int l1 = 0; l1 < 2; ++l1) {
+    Blob<TypeParam> w(vector<int>(1, kCount)), h(w.shape()), g(w.shape());
+    FillGaussian(&w);
+    FillGaussian(&h);
+    FillGaussian(&g);
+    vector<double> ws(w.cpu_data(), w.cpu_data() + kCount);
+    vector<double> hs(h.cpu_data(), h.cpu_data() + kCount);
+    const vector<UpdateStep<TypeParam> > steps = this->Steps(5);
+    ReplaySteps(this->Rule(0.01, l1, 0.9), steps.data(), 5, kCount,
+        g.cpu_data(), w.mutable_cpu_data(), h.mutable_cpu_data());
+    for (int i = 0; i < kCount; ++i) {
+      for (int s = 0; s < 5; ++s) {
+        const double gradient = s ? 0 : g.cpu_data()[i] * 0.25 * 0.5;
+        const double decayed = l1 ? (ws[i] > 0) - (ws[i] < 0) : ws[i];
+        hs[i] = steps[s].rate * (gradient + 0.01 * decayed) + 0.9 * hs[i];
+        ws[i] -= hs[i];
+      }
+      ExpectNear(ws[i], w.cpu_data()[i], 1, "w", i);
+      ExpectNear(hs[i], h.cpu_data()[i], 1, "h", i);
+    }
+  }
+}
+
+// However the steps are put off, the weights are the same bits.
+TYPED_TEST(LazyUpdateTest, TestLazyIsDense) {
+  const int kRows = 29, kColumns = 45, kSteps = 60;
+  const int kCells[][2] = {{1, kColumns}, {8, 8}, {32, 32}, {5, 45}};
+  const double kRules[][3] = {{0.01, 0, 0.9}, {0.01, 1, 0.9}, {0, 0, 0.9},
+      {0.01, 0, 0}, {0, 0, 0}};
+  vector<int> shape(2, kRows);
+  shape[1] = kColumns;
+  for (int r = 0; r < 5; ++r) {
+    for (int c = 0; c < 4; ++c) {
+      const UpdateRule<TypeParam> rule = this->Rule(kRules[r][0],
+          kRules[r][1], kRules[r][2]);
+      Blob<TypeParam> lazy_w(shape), dense_w(shape), lazy_h(shape),
+          dense_h(shape), g(shape);
+      FillGaussian(&lazy_w);
+      dense_w.CopyFrom(lazy_w);
+      caffe_set(lazy_h.count(), TypeParam(0), lazy_h.mutable_cpu_data());
+      dense_h.CopyFrom(lazy_h);
+      Poison(lazy_w.mutable_cpu_diff(), lazy_w.count());
+      LazyParameter<TypeParam> lazy(&lazy_w, &lazy_h, rule);
+      LazyParameter<TypeParam> dense(&dense_w, &dense_h, rule);
+      lazy.SetCells(kCells[c][0], kCells[c][1]);
+      const vector<UpdateStep<TypeParam> > steps = this->Steps(kSteps);
+      const int across = (kColumns + kCells[c][1] - 1) / kCells[c][1];
+      for (int s = 0; s < kSteps; ++s) {
+        vector<int> used;
+        for (int i = s % 3; i < lazy.num_cells(); i += 1 + s % 4) {
+          used.push_back(i);
+        }
+        lazy.CatchUp(used);
+        FillGaussian(&g);
+        EXPECT_TRUE(lazy.TakeGradient(used));
+        caffe_set(g.count(), TypeParam(0), dense_w.mutable_cpu_diff());
+        for (int i = 0; i < g.count(); ++i) {
+          const int cell = i / kColumns / kCells[c][0] * across
+              + i % kColumns / kCells[c][1];
+          if (std::count(used.begin(), used.end(), cell)) {
+            lazy_w.mutable_cpu_diff()[i] = g.cpu_data()[i];
+            dense_w.mutable_cpu_diff()[i] = g.cpu_data()[i];
+          }
+        }
+        EXPECT_NEAR(lazy.SumSquares(), dense_w.sumsq_diff(),
+            1e-4 * dense_w.sumsq_diff());
+        lazy.EndStep(steps[s]);
+        dense.UpdateNow(steps[s]);
+        if (s % 17 == 16) {
+          lazy.CatchUpAll();
+          EXPECT_TRUE(this->Equal(lazy_w, dense_w));
+        }
+      }
+      lazy.CatchUpAll();
+      EXPECT_TRUE(this->Equal(lazy_w, dense_w));
+      EXPECT_TRUE(this->Equal(lazy_h, dense_h));
+      for (int i = 0; i < g.count(); ++i) {
+        ASSERT_EQ(dense_w.cpu_diff()[i], 0);
+      }
+    }
+  }
+}
+
+// Several layers' passes in one iteration, iter_size above 1 say.
+TYPED_TEST(LazyUpdateTest, TestSecondGradientIsAddedTo) {
+  Blob<TypeParam> w(3, 4, 1, 1), h(w.shape());
+  caffe_set(w.count(), TypeParam(0), w.mutable_cpu_data());
+  caffe_set(h.count(), TypeParam(0), h.mutable_cpu_data());
+  Poison(w.mutable_cpu_diff(), w.count());
+  const UpdateRule<TypeParam> rule = { 1, 0, false, 0 };
+  LazyParameter<TypeParam> lazy(&w, &h, rule);
+  const vector<int> first(1, 1);
+  vector<int> second(1, 1);
+  second.push_back(2);
+  EXPECT_TRUE(lazy.TakeGradient(first));
+  for (int i = 4; i < 8; ++i) { w.mutable_cpu_diff()[i] = 1; }
+  EXPECT_FALSE(lazy.TakeGradient(second));
+  for (int i = 4; i < 12; ++i) { w.mutable_cpu_diff()[i] += 2; }
+  const UpdateStep<TypeParam> step = { 1, 1 };
+  lazy.EndStep(step);
+  lazy.CatchUpAll();
+  for (int i = 0; i < 12; ++i) {
+    EXPECT_EQ(w.cpu_data()[i], i < 4 ? 0 : i < 8 ? -3 : -2);
+  }
+}
+
+TYPED_TEST(LazyUpdateTest, TestDistinctValues) {
+  Blob<TypeParam> words(vector<int>(1, 5));
+  const int kWords[] = {7, 0, 7, 9999, 0};
+  std::copy(kWords, kWords + 5, words.mutable_cpu_data());
+  const int kExpected[] = {0, 7, 9999};
+  EXPECT_TRUE(DistinctValues(words) ==
+      vector<int>(kExpected, kExpected + 3));
+}
+
+}  // namespace caffe

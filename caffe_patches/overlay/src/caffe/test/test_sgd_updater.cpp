@@ -1,0 +1,199 @@
+#include <string>
+#include <vector>
+
+#include "google/protobuf/text_format.h"
+#include "gtest/gtest.h"
+
+#include "caffe/caffe.hpp"
+#include "caffe/sgd_solvers.hpp"
+
+#include "caffe/test/test_approx_dropout_util.hpp"
+#include "caffe/test/test_caffe_main.hpp"
+
+namespace caffe {
+
+// SGDSolver with SGDUpdater against SGDSolver with Caffe's own dense update,
+// which snapshot_diff asks for.
+template <typename Dtype>
+class SGDUpdaterTest : public CPUDeviceTest<Dtype> {
+ protected:
+  static string Data(int inputs) {
+    std::ostringstream text;
+    text << "layer { name: 'data' type: 'DummyData' top: 'x' top: 't' "
+        << "dummy_data_param { shape { dim: 6 dim: " << inputs << " } "
+        << "shape { dim: 6 dim: 3 } data_filler { type: 'gaussian' } "
+        << "data_filler { type: 'gaussian' } } } ";
+    return text.str();
+  }
+
+  static string Pattern(const string& name, const string& text) {
+    return "layer { name: '" + name + "' type: 'DropoutPattern' top: '" + name
+        + "' dropout_pattern_param {" + text + "} } ";
+  }
+
+  static string Product(const string& name, const string& bottoms, int outputs,
+      const string& approx, const string& more = "") {
+    std::ostringstream text;
+    text << "layer { name: '" << name << "' type: 'ApproxDropoutInnerProduct' "
+        << bottoms << " top: '" << name << "' inner_product_param { num_output:"
+        << outputs << " weight_filler { type: 'gaussian' std: 0.2 } } "
+        << "approx_dropout_param {" << approx << "} " << more << "} ";
+    return text.str();
+  }
+
+  static string Loss(const string& bottom) {
+    return "layer { name: 'loss' type: 'EuclideanLoss' top: 'loss' bottom: '"
+        + bottom + "' bottom: 't' }";
+  }
+
+  static string RowNet() {
+    return Data(20)
+        + Pattern("p", "probability: 0 probability: 0.7 probability: 0.3 "
+            "probability: 0")
+        + Pattern("q", "family: PERIOD probability: 0.3 probability: 0.3 "
+            "probability: 0.4")
+        + Product("a", "bottom: 'x' bottom: 'p'", 24, "compact_output: true")
+        + Product("b", "bottom: 'a' bottom: 'q' bottom: 'p'", 17,
+            "compact_input: true compact_output: true",
+            "param { lr_mult: 2 decay_mult: 0.5 } param { lr_mult: 1 }")
+        + Product("c", "bottom: 'b' bottom: 'q'", 3,
+            "pattern: NONE compact_input: true") + Loss("c");
+  }
+
+  static string GroupNet() {
+    return Data(20)
+        + Pattern("p", "groups: 3 probability: 0 probability: 0.7 "
+            "probability: 0.3 probability: 0")
+        + Product("a", "bottom: 'x' bottom: 'p'", 24, "compact_output: true")
+        + Product("b", "bottom: 'a' bottom: 'p' bottom: 'p'", 16,
+            "compact_input: true")
+        + Product("c", "bottom: 'b'", 3, "pattern: NONE") + Loss("c");
+  }
+
+  static string TileNet() {
+    return Data(37)
+        + Pattern("p", "probability: 0 probability: 0.7 probability: 0.3 "
+            "probability: 0")
+        + Product("a", "bottom: 'x' bottom: 'p'", 45,
+            "pattern: TILE tile_size: 8")
+        + Product("c", "bottom: 'a'", 3, "pattern: NONE") + Loss("c");
+  }
+
+  static string EmbedNet() {
+    return "layer { name: 'data' type: 'DummyData' top: 'w' top: 't' "
+        "dummy_data_param { shape { dim: 6 } shape { dim: 6 dim: 3 } "
+        "data_filler { type: 'uniform' min: 0 max: 40 } "
+        "data_filler { type: 'gaussian' } } } "
+        // Words are whole numbers.
+        "layer { name: 'word' type: 'Threshold' bottom: 'w' top: 'word' "
+        "threshold_param { threshold: 20 } } "
+        "layer { name: 'e' type: 'Embed' bottom: 'word' top: 'e' "
+        "embed_param { num_output: 9 input_dim: 41 "
+        "weight_filler { type: 'gaussian' } } } "
+        "layer { name: 'c' type: 'InnerProduct' bottom: 'e' top: 'c' "
+        "inner_product_param { num_output: 3 "
+        "weight_filler { type: 'gaussian' } } } " + Loss("c");
+  }
+
+  // Weights and momentum after the steps, taken in several calls.
+  static vector<Dtype> Train(const string& net, const string& solver_text,
+      bool dense) {
+    SolverParameter param;
+    CHECK(google::protobuf::TextFormat::ParseFromString(
+        "random_seed: 7 max_iter: 300 base_lr: 0.002 solver_mode: CPU "
+        + solver_text + (dense ? " snapshot_diff: true" : "")
+        + " net_param {" + net + "}", &param));
+    SGDSolver<Dtype> solver(param);
+    const int kCalls[] = {1, 2, 50, 97, 50};
+    for (int i = 0; i < 5; ++i) { solver.Step(kCalls[i]); }
+    vector<Dtype> all;
+    const vector<Blob<Dtype>*>& blobs = solver.net()->learnable_params();
+    for (int i = 0; i < blobs.size(); ++i) {
+      all.insert(all.end(), blobs[i]->cpu_data(),
+          blobs[i]->cpu_data() + blobs[i]->count());
+      const Blob<Dtype>& history = *solver.history()[i];
+      all.insert(all.end(), history.cpu_data(),
+          history.cpu_data() + history.count());
+    }
+    return all;
+  }
+
+  static void ExpectSame(const string& net, const string& solver_text) {
+    SCOPED_TRACE(solver_text);
+    const vector<Dtype> lazy = Train(net, solver_text, false);
+    const vector<Dtype> dense = Train(net, solver_text, true);
+    ASSERT_EQ(lazy.size(), dense.size());
+    for (int i = 0; i < lazy.size(); ++i) {
+      ExpectNear(dense[i], lazy[i], std::abs(dense[i]), "weight", i);
+      ASSERT_TRUE(std::isfinite(lazy[i]));
+    }
+  }
+};
+
+TYPED_TEST_CASE(SGDUpdaterTest, TestDtypes);
+
+TYPED_TEST(SGDUpdaterTest, TestRegularizationAndMomentum) {
+  const string kSolvers[] = {
+    "lr_policy: 'fixed'",
+    "lr_policy: 'fixed' momentum: 0.9",
+    "lr_policy: 'fixed' momentum: 0.9 weight_decay: 0.05",
+    "lr_policy: 'fixed' weight_decay: 0.05",
+    "lr_policy: 'fixed' momentum: 0.9 weight_decay: 0.001 "
+    "regularization_type: 'L1'",
+    "lr_policy: 'fixed' momentum: 0.9 iter_size: 3",
+    "lr_policy: 'fixed' momentum: 0.5 clip_gradients: 0.5",
+    "lr_policy: 'fixed' momentum: 0.9 weight_decay: 0.01 clip_gradients: 1 "
+    "iter_size: 2"};
+  for (int i = 0; i < 8; ++i) {
+    this->ExpectSame(this->RowNet(), kSolvers[i]);
+    this->ExpectSame(this->TileNet(), kSolvers[i]);
+    this->ExpectSame(this->GroupNet(), kSolvers[i]);
+    this->ExpectSame(this->EmbedNet(), kSolvers[i]);
+  }
+}
+
+TYPED_TEST(SGDUpdaterTest, TestLearningRatePolicies) {
+  const string kPolicies[] = {
+    "lr_policy: 'step' gamma: 0.5 stepsize: 30",
+    "lr_policy: 'exp' gamma: 0.99",
+    "lr_policy: 'inv' gamma: 0.01 power: 0.75",
+    "lr_policy: 'multistep' gamma: 0.5 stepvalue: 20 stepvalue: 90",
+    "lr_policy: 'poly' power: 0.5",
+    "lr_policy: 'sigmoid' gamma: 0.05 stepsize: 100"};
+  for (int i = 0; i < 6; ++i) {
+    this->ExpectSame(this->RowNet(),
+        kPolicies[i] + " momentum: 0.9 weight_decay: 0.005");
+  }
+}
+
+// Tied weights have two layers that read them: they are updated at once.
+TYPED_TEST(SGDUpdaterTest, TestTiedWeights) {
+  const string param = "param { name: 'tied' } param { name: 'bias' }";
+  const string net = this->Data(8)
+      + this->Pattern("p", "probability: 0.5 probability: 0.5")
+      + this->Product("a", "bottom: 'x' bottom: 'p'", 8, "", param)
+      + this->Product("b", "bottom: 'a' bottom: 'p'", 8, "", param)
+      + this->Product("c", "bottom: 'b'", 3, "pattern: NONE")
+      + this->Loss("c");
+  this->ExpectSame(net, "lr_policy: 'fixed' momentum: 0.9 weight_decay: 0.05");
+}
+
+// Tests within Step see weights that are up to date.
+TYPED_TEST(SGDUpdaterTest, TestTestsSeeUpToDateWeights) {
+  vector<TypeParam> weights[2];
+  for (int dense = 0; dense < 2; ++dense) {
+    SolverParameter param;
+    CHECK(google::protobuf::TextFormat::ParseFromString(
+        "random_seed: 7 base_lr: 0.002 lr_policy: 'fixed' momentum: 0.9 "
+        "weight_decay: 0.01 solver_mode: CPU test_iter: 1 test_interval: 10 "
+        + string(dense ? "snapshot_diff: true " : "")
+        + "net_param {" + this->RowNet() + "}", &param));
+    SGDSolver<TypeParam> solver(param);
+    solver.Step(41);  // the last test is at the beginning of step 40
+    const Blob<TypeParam>& loss = *solver.test_nets()[0]->output_blobs()[0];
+    weights[dense].push_back(loss.cpu_data()[0]);
+  }
+  ExpectNear(weights[1][0], weights[0][0], 1, "loss", 0);
+}
+
+}  // namespace caffe

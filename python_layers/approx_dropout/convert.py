@@ -1,0 +1,303 @@
+"""Rewrites a net's Dropout layers into approximate random dropout.
+
+For each chain (see chains.py) of InnerProduct or LSTM, elementwise layers and
+Dropout, in the words of the layers' reference:
+- fused: the first layer becomes ApproxDropoutInnerProduct or ApproxDropoutLSTM
+  with the pattern asked for, and the Dropout goes. ROW needs every layer
+  between to be ReLU or PReLU, since s keep f(y) = f(s keep y) only if f is
+  positively homogeneous; TILE drops synapses before the activation, whichever
+  it is. Either needs that nothing else reads what lies between.
+- else the Dropout becomes ApproxDropout.
+If the only reader of the dropped blob is another InnerProduct or LSTM, the
+blob is made compact (not with TILE, and not across a PReLU, whose slopes belong
+to channels), and that reader takes compact_input; without a pattern of its own
+it becomes {NONE, compact_input}.
+
+Each Dropout gets a DropoutPattern layer of its own, "<its name>_pattern"; K
+comes from one PatternSearch layer a rate, or inline. Layers with weights keep
+their names, so that a .caffemodel loads either way. In the TEST phase both nets
+compute the same.
+"""
+
+import json
+
+import numpy as np
+
+from .chains import (
+    BASES,
+    ELEMENTWISE,
+    HOMOGENEOUS,
+    Refused,
+    compact_reader,
+    find_chain,
+    rules,
+)
+from .families import MAX_PERIOD_LIMIT, check_family, check_integer, check_rate
+from .proto import load_caffe_pb2
+from .search import search
+
+PATTERNS = ("ROW", "TILE")
+
+
+class _Converter:
+    """One conversion. Layers are edited in place, `inserted` go before them,
+    and `removed` go, so that indices stay as chains.py found them."""
+
+    def __init__(self, net, pattern, family, max_period, inline_probability):
+        self.pb2 = load_caffe_pb2()
+        self.net = net
+        self.layers = list(net.layer)
+        self.pattern = pattern
+        self.family = family
+        self.max_period = max_period
+        self.inline_probability = inline_probability
+        self.names = set(net.input)
+        for layer in self.layers:
+            self.names.update([layer.name], layer.bottom, layer.top)
+        self.inserted = {}
+        self.removed = set()
+        self.k_blobs = {}
+        self.notes = []
+
+    def run(self):
+        """Converts; returns (net, notes)."""
+        chains = []
+        for i, layer in enumerate(self.layers):
+            if layer.type != "Dropout":
+                continue
+            try:
+                chain = find_chain(self.layers, i)
+                self.check(chain)
+                chains.append((chain, compact_reader(self.layers, chain)))
+            except Refused as reason:
+                self.notes.append(f"left Dropout '{layer.name}': {reason}")
+        # By position, so that a K stands before the first pattern that reads
+        # it. Each step appends bottoms: x, [cont,] own pattern, x's pattern.
+        chains.sort(key=lambda found: self.position(found[0]))
+        compact_inputs = {}
+        for chain, reader in chains:
+            blob = self.add_pattern(chain)
+            if self.is_fused(chain):
+                compact = reader is not None and self.pattern == "ROW"
+                self.fuse(chain, blob, compact)
+            else:
+                compact = reader is not None
+                self.replace(chain, blob, compact)
+            if compact:
+                compact_inputs[reader] = blob
+        for reader, blob in compact_inputs.items():
+            self.take_compact(self.layers[reader], blob)
+        return self.assemble(), self.notes
+
+    def check(self, chain):
+        """Raises Refused or ValueError for what Caffe would refuse later."""
+        base, drop = self.layers[chain.base], self.layers[chain.drop]
+        param = (
+            base.inner_product_param
+            if base.type == "InnerProduct"
+            else base.recurrent_param
+        )
+        drops_units = self.pattern == "ROW" or not self.is_fused(chain)
+        if drops_units and param.num_output < self.max_period:
+            raise Refused(
+                f"{base.type} '{base.name}' has num_output "
+                f"{param.num_output}, less than max_period "
+                f"{self.max_period}"
+            )
+        before = self.layers[: chain.drop]
+        if drop.bottom[0] == drop.top[0] and any(
+            rules(layer) != rules(drop)
+            for layer in before
+            if drop.top[0] in layer.top
+        ):
+            raise Refused(
+                f"blob '{drop.top[0]}' is also written by a layer "
+                f"with other include/exclude rules"
+            )
+        try:
+            check_rate(self.rate(chain), self.family, self.max_period)
+        except ValueError as error:
+            raise ValueError(f"Dropout '{drop.name}': {error}") from error
+
+    def rate(self, chain):
+        """dropout_ratio, a float field, as the decimal that was written."""
+        ratio = self.layers[chain.drop].dropout_param.dropout_ratio
+        return float(str(np.float32(ratio)))
+
+    def is_fused(self, chain):
+        legal = HOMOGENEOUS if self.pattern == "ROW" else ELEMENTWISE
+        return chain.exclusive and all(
+            self.layers[i].type in legal for i in chain.between
+        )
+
+    def position(self, chain):
+        """Index of the layer that will read the chain's pattern."""
+        return chain.base if self.is_fused(chain) else chain.drop
+
+    def unused(self, wanted):
+        """`wanted`, or with a number, so that no layer or blob has the name."""
+        name, number = wanted, 1
+        while name in self.names:
+            number += 1
+            name = f"{wanted}_{number}"
+        self.names.add(name)
+        return name
+
+    def insert(self, chain, name, kind):
+        """A new layer for a chain, with its rules."""
+        drop = self.layers[chain.drop]
+        layer = self.pb2.LayerParameter(name=name, type=kind, top=[name])
+        layer.include.extend(drop.include)
+        layer.exclude.extend(drop.exclude)
+        self.inserted.setdefault(self.position(chain), []).append(layer)
+        return layer
+
+    def add_pattern(self, chain):
+        """The DropoutPattern layer of a chain; returns its blob."""
+        drop = self.layers[chain.drop]
+        rate = self.rate(chain)
+        k_blob = None if self.inline_probability else self.add_k(chain)
+        name = self.unused(f"{drop.name or drop.top[0]}_pattern")
+        layer = self.insert(chain, name, "DropoutPattern")
+        layer.dropout_pattern_param.family = (
+            self.pb2.DropoutPatternParameter.Family.Value(self.family)
+        )
+        if k_blob is None:
+            result = search(rate, self.family, self.max_period)
+            layer.dropout_pattern_param.probability.extend(result.probability)
+        else:
+            layer.bottom.append(k_blob)
+        return name
+
+    def add_k(self, chain):
+        """The PatternSearch layer of a chain's rate; returns its blob."""
+        rate = self.rate(chain)
+        key = (rate, rules(self.layers[chain.drop]))
+        if key not in self.k_blobs:
+            self.k_blobs[key] = self.unused(f"k_{rate:g}")
+            layer = self.insert(chain, self.k_blobs[key], "Python")
+            layer.python_param.module = "approx_dropout"
+            layer.python_param.layer = "PatternSearchLayer"
+            layer.python_param.param_str = json.dumps(
+                {
+                    "dropout_ratio": rate,
+                    "family": self.family,
+                    "max_period": self.max_period,
+                }
+            )
+        return self.k_blobs[key]
+
+    def set_pattern(self, layer, pattern):
+        layer.approx_dropout_param.pattern = (
+            self.pb2.ApproxDropoutParameter.Pattern.Value(pattern)
+        )
+
+    def add_bottom(self, layer, blob):
+        """Appends the blob of a pattern, which gets no gradient."""
+        if layer.propagate_down:
+            layer.propagate_down.append(False)
+        layer.bottom.append(blob)
+
+    def fuse(self, chain, pattern_blob, compact):
+        """The base drops; the layer before the Dropout writes its top."""
+        base, drop = self.layers[chain.base], self.layers[chain.drop]
+        self.notes.append(
+            f"Dropout '{drop.name}': {base.type} '{base.name}' drops "
+            f"{self.pattern}{', compact' if compact else ''}"
+        )
+        old, new = drop.bottom[0], drop.top[0]
+        for i in reversed((chain.base,) + chain.between):
+            layer = self.layers[i]
+            layer.top[0] = new
+            if i == chain.base or layer.bottom[0] != old:
+                break
+            layer.bottom[0] = new
+        base.type = "ApproxDropout" + base.type
+        self.set_pattern(base, self.pattern)
+        if compact:
+            base.approx_dropout_param.compact_output = True
+        self.add_bottom(base, pattern_blob)
+        self.removed.add(chain.drop)
+
+    def replace(self, chain, pattern_blob, compact):
+        """ApproxDropout in place of the Dropout, never working in place."""
+        drop = self.layers[chain.drop]
+        self.notes.append(
+            f"Dropout '{drop.name}': becomes ApproxDropout"
+            f"{', compact' if compact else ''}"
+        )
+        old = drop.bottom[0]
+        if old == drop.top[0]:
+            new = self.unused(f"{old}_undropped")
+            drop.bottom[0] = new
+            for layer in self.layers[: chain.drop]:
+                for names in (layer.bottom, layer.top):
+                    names[:] = [new if x == old else x for x in names]
+        drop.type = "ApproxDropout"
+        drop.ClearField("dropout_param")
+        if compact:
+            drop.approx_dropout_param.compact_output = True
+        self.add_bottom(drop, pattern_blob)
+
+    def take_compact(self, reader, pattern_blob):
+        """`reader` takes its x compact, as `pattern_blob` kept it."""
+        if reader.type in BASES:
+            reader.type = "ApproxDropout" + reader.type
+            self.set_pattern(reader, "NONE")
+        reader.approx_dropout_param.compact_input = True
+        self.add_bottom(reader, pattern_blob)
+
+    def assemble(self):
+        """The net, with layers removed and inserted."""
+        net = self.pb2.NetParameter()
+        net.CopyFrom(self.net)
+        del net.layer[:]
+        for i, layer in enumerate(self.layers):
+            net.layer.extend(self.inserted.get(i, []))
+            if i not in self.removed:
+                net.layer.append(layer)
+        return net
+
+
+def convert(
+    net,
+    pattern="ROW",
+    family="RESIDUE",
+    max_period=16,
+    inline_probability=False,
+):
+    """Converts a net's Dropout layers; returns (net, notes).
+
+    net: a NetParameter, left as it is. pattern: "ROW" or "TILE". family:
+    "PERIOD" or "RESIDUE". max_period: N. inline_probability: K is searched
+    now and written into the net, which then needs no Python.
+    notes: a line for each Dropout, what became of it or why it was left.
+    Raises ValueError for illegal arguments, a rate that the family cannot
+    reach (naming the Dropout), or a net in Caffe's deprecated format.
+    """
+    if pattern not in PATTERNS:
+        raise ValueError(f"pattern is {pattern!r}, must be ROW or TILE")
+    check_family(family)
+    check_integer("max_period", max_period, 1, MAX_PERIOD_LIMIT)
+    if net.layers:
+        raise ValueError(
+            "the net has 'layers', Caffe's deprecated format; "
+            "run upgrade_net_proto_text on it first"
+        )
+    copy = type(net)()
+    copy.CopyFrom(net)
+    return _Converter(
+        copy, pattern, family, max_period, inline_probability
+    ).run()
+
+
+def read_net(path):
+    """The NetParameter in a prototxt; ValueError says where it is wrong."""
+    from google.protobuf import text_format
+
+    net = load_caffe_pb2().NetParameter()
+    with open(path, encoding="utf-8") as file:
+        try:
+            return text_format.Parse(file.read(), net)
+        except text_format.ParseError as error:
+            raise ValueError(f"{path}: {error}") from error

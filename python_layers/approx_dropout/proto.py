@@ -1,0 +1,25 @@
+"""Caffe's protobuf messages, loaded when they are first needed."""
+
+
+def load_caffe_pb2():
+    """caffe.proto.caffe_pb2 of the patched Caffe.
+
+    Raises ImportError, saying what to do, if there is none or only stock
+    Caffe's.
+    """
+    advice = (
+        "run make, and put the patched Caffe's Python folder "
+        "(build/caffe/python) into PYTHONPATH"
+    )
+    try:
+        from caffe.proto import caffe_pb2
+    except ImportError as error:
+        raise ImportError(
+            f"caffe.proto.caffe_pb2 cannot be imported ({error}); {advice}"
+        ) from error
+    if (
+        "approx_dropout_param"
+        not in caffe_pb2.LayerParameter.DESCRIPTOR.fields_by_name
+    ):
+        raise ImportError(f"{caffe_pb2.__file__} is stock Caffe's; {advice}")
+    return caffe_pb2

@@ -1,0 +1,91 @@
+"""K, seed and count of draws of every DropoutPattern in a .solverstate.
+
+Together with draw.py: which patterns a run has drawn, and will draw next.
+"""
+
+import dataclasses
+
+import numpy as np
+
+from .families import FAMILIES
+from .proto import load_caffe_pb2
+
+_HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+
+
+@dataclasses.dataclass(frozen=True)
+class PatternState:
+    """What a solver state keeps of one DropoutPattern layer.
+
+    layer: its name. family: "PERIOD" or "RESIDUE". probability: K, (N,)
+    float64. seed: of the draws. draws: how many there were; the next has this
+    number.
+    """
+
+    layer: str
+    family: str
+    probability: np.ndarray
+    seed: int
+    draws: int
+
+
+def _pattern_state(layer, family, probability, seed, draws):
+    return PatternState(
+        layer,
+        FAMILIES[int(family)],
+        np.array(probability, dtype=np.float64),
+        int(seed),
+        int(draws),
+    )
+
+
+def _read_binary(path):
+    from google.protobuf.message import DecodeError
+
+    state = load_caffe_pb2().SolverState()
+    with open(path, "rb") as file:
+        try:
+            state.ParseFromString(file.read())
+        except DecodeError as error:
+            raise ValueError(f"{path} is no solver state: {error}") from error
+    return [
+        _pattern_state(s.layer, s.family, s.probability, s.seed, s.draws)
+        for s in state.dropout_pattern
+    ]
+
+
+def _read_hdf5(path):
+    import h5py
+
+    with h5py.File(path, "r") as file:
+        if "iter" not in file:
+            raise ValueError(f"{path} is no solver state: it has no 'iter'")
+        group = file.get("dropout_pattern", {})
+        states = []
+        for name in sorted(group, key=int):
+            field = {
+                key: np.ravel(value[()]) for key, value in group[name].items()
+            }
+            states.append(
+                _pattern_state(
+                    field["layer"][0].decode("utf-8"),
+                    field["family"][0],
+                    field["probability"],
+                    field["seed"][0],
+                    field["draws"][0],
+                )
+            )
+        return states
+
+
+def read_state(path):
+    """The PatternStates in a .solverstate or .solverstate.h5, in its order.
+
+    Empty for a state of stock Caffe. Raises ValueError if the file is no
+    solver state, OSError if it cannot be read.
+    """
+    with open(path, "rb") as file:
+        signature = file.read(len(_HDF5_SIGNATURE))
+    if signature == _HDF5_SIGNATURE:
+        return _read_hdf5(path)
+    return _read_binary(path)

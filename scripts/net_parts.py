@@ -1,0 +1,64 @@
+"""What the nets of all workloads are made of, as nested dicts for prototxt."""
+
+import json
+
+
+class Enum(str):
+    """A value that prototxt writes without quotes."""
+
+
+def layer(name, kind, bottoms, tops, **parameters):
+    """One LayerParameter; parameters are its other fields."""
+    return {
+        "name": name,
+        "type": kind,
+        "bottom": bottoms,
+        "top": tops,
+        **parameters,
+    }
+
+
+def search_layer(experiment, name, rate):
+    """The search that gives K for one rate."""
+    request = {
+        "dropout_ratio": rate,
+        "family": experiment.family,
+        "max_period": experiment.max_period,
+    }
+    return layer(
+        name,
+        "Python",
+        [],
+        [name],
+        python_param={
+            "module": "approx_dropout",
+            "layer": "PatternSearchLayer",
+            "param_str": json.dumps(request),
+        },
+    )
+
+
+def pattern_layers(experiment):
+    """A DropoutPattern for each rate, pattern1 first, and before them the
+    searches that give K: one for all if the rates are equal."""
+    rates = experiment.rates
+    shared = len(set(rates)) == 1
+    names = ["k" if shared else f"k{i + 1}" for i in range(len(rates))]
+    searches = [
+        search_layer(experiment, name, rate)
+        for name, rate in dict(zip(names, rates)).items()
+    ]
+    parameters = {"family": Enum(experiment.family)}
+    if experiment.groups > 1:
+        parameters["groups"] = experiment.groups
+    patterns = [
+        layer(
+            f"pattern{i}",
+            "DropoutPattern",
+            [name],
+            [f"pattern{i}"],
+            dropout_pattern_param=parameters,
+        )
+        for i, name in enumerate(names, 1)
+    ]
+    return searches + patterns

@@ -1,0 +1,385 @@
+#!/usr/bin/env python3
+"""Trains experiments of the registry, one after another, with `caffe train`.
+
+A run has a folder, runs/mnist/row_0.7 say, that holds net.prototxt and
+solver.prototxt as used, log.txt (Caffe's), metrics.json (kept up to date while
+it trains), Caffe's snapshot and, when it is finished, `done`. Finished runs
+are skipped. A run that was interrupted (Ctrl-C, SIGTERM) or killed goes on from
+its latest snapshot that can be trained further, of an epoch's end for a
+language model; older ones are removed.
+"""
+
+import argparse
+import contextlib
+import dataclasses
+import datetime
+import json
+import math
+import os
+import platform
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+from tqdm import tqdm
+
+import experiments
+import make_prototxt
+from caffe_log import CaffeLog
+from drop_rates import drop_rates
+from experiments import ROOT
+
+CAFFE = ROOT / "build/bin/caffe"
+LOGGING = {"GLOG_logtostderr": "1", "GLOG_minloglevel": "0"}
+LOG_LINES_SHOWN = 20
+NOT_LOGGED = "Gradient clipping: scaling down gradients"  # every iteration
+
+
+class TrainingError(Exception):
+    """A run that cannot start or did not end well, with what to do."""
+
+
+def shown(path):
+    """The path as commands run in the repository root take it."""
+    return str(path.relative_to(ROOT) if path.is_relative_to(ROOT) else path)
+
+
+def write_whole(path, text):
+    """Writes a file that is never seen half-written."""
+    part = path.with_name(path.name + ".part")
+    part.write_text(text)
+    part.replace(path)
+
+
+def machine():
+    """Processor, cores and thread settings, as far as they set the speed."""
+    model = platform.processor()
+    with contextlib.suppress(OSError), open("/proc/cpuinfo") as lines:
+        names = [line for line in lines if line.startswith("model name")]
+        model = names[0].split(":", 1)[1].strip() if names else model
+    threads = {
+        name: os.environ[name]
+        for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")
+        if name in os.environ
+    }
+    return {"cpu": model, "cores": os.cpu_count(), **threads}
+
+
+def commit():
+    """The working tree's commit, with -dirty if files differ from it."""
+    command = "git describe --always --dirty --abbrev=12 --exclude *"
+    result = subprocess.run(
+        command.split(), cwd=ROOT, capture_output=True, text=True
+    )
+    return result.stdout.strip() or "unknown"
+
+
+def data_source(experiment):
+    """What the prepared data is: its source.json."""
+    path = ROOT / experiment.data / "source.json"
+    if not path.exists():
+        raise TrainingError(
+            f"{shown(path)} is missing: prepare the data with "
+            f"scripts/prepare_{experiment.workload}.py"
+        )
+    return json.loads(path.read_text())
+
+
+class Run:
+    """One training of an experiment in its folder."""
+
+    def __init__(self, experiment, folder, source):
+        self.experiment = experiment
+        self.folder = folder
+        self.solver = folder / "solver.prototxt"
+        net = folder / "net.prototxt"
+        self.settings = {
+            net: make_prototxt.net_text(experiment),
+            self.solver: make_prototxt.solver_text(
+                experiment, shown(net), shown(folder / "snapshot")
+            ),
+        }
+        self.log_file = folder / "log.txt"
+        self.metrics_file = folder / "metrics.json"
+        self.done_file = folder / "done"
+        self.facts = {
+            "experiment": dataclasses.asdict(experiment),
+            "key": experiment.key,
+            "family": experiment.family,
+            "epoch_iterations": experiment.epoch_iterations,
+            "data": {field: source[field] for field in ("used", "counts")},
+            "machine": machine(),
+            "commit": commit(),
+        }
+        self.earlier_wall_s = 0.0
+
+    def has_same_settings(self):
+        return all(
+            path.exists() and path.read_text() == text
+            for path, text in self.settings.items()
+        )
+
+    def snapshots(self):
+        """Solver states to go on from, {iteration: path}, latest last."""
+        found = {
+            int(path.stem.rsplit("_", 1)[1]): path
+            for path in self.folder.glob("snapshot_iter_*.solverstate")
+        }
+        goes_on_from = self.experiment.goes_on_from
+        return {i: found[i] for i in sorted(found) if goes_on_from(i)}
+
+    def remove_snapshots(self, before):
+        """Removes those of earlier iterations, states and models."""
+        for path in self.folder.glob("snapshot_iter_*"):
+            if int(path.stem.rsplit("_", 1)[1]) < before:
+                path.unlink()
+
+    def prepare(self):
+        """Makes the folder ready; returns the state to go on from, or None
+        after removing what a run without a snapshot left."""
+        if self.has_same_settings() and self.snapshots():
+            metrics = json.loads(self.metrics_file.read_text())
+            self.earlier_wall_s = metrics["wall_s"]
+            return list(self.snapshots().values())[-1]
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.folder.mkdir(parents=True)
+        for path, text in self.settings.items():
+            path.write_text(text)
+        return None
+
+    def write_metrics(self, log, status, wall_s, drop_rate=None):
+        epoch = self.experiment.epoch_iterations
+        weight = self.experiment.loss_weight
+        metrics = {
+            **self.facts,
+            "status": status,
+            "diverged": log.diverged,
+            "wall_s": round(self.earlier_wall_s + wall_s, 2),
+            "drop_rate": drop_rate,
+            "timing": log.timing(),
+            "tests": [
+                {"iteration": i, "epoch": i / epoch, "net": net, **values}
+                for (i, net), values in tested(self.experiment, log).items()
+            ],
+            "train": [
+                {"iteration": i, "loss": loss / weight}
+                for i, loss in sorted(log.losses.items())
+            ],
+        }
+        for row in metrics["tests"] + metrics["train"]:
+            for name, value in row.items():  # JSON has no NaN
+                if isinstance(value, float) and not math.isfinite(value):
+                    row[name] = None
+        write_whole(self.metrics_file, json.dumps(metrics, indent=1) + "\n")
+
+    def train(self):
+        """Runs Caffe to the end; TrainingError says why it did not get there.
+
+        Ctrl-C and SIGTERM are handed on to Caffe, which then writes a
+        snapshot and ends.
+        """
+        state = self.prepare()
+        command = [shown(CAFFE), "train", f"--solver={shown(self.solver)}"]
+        if state:
+            command.append(f"--snapshot={shown(state)}")
+            tqdm.write(f"{self.experiment.key}: goes on from {state.name}")
+        self.facts["command"] = shlex.join(command)
+        self.facts["date"] = datetime.datetime.now(datetime.UTC).isoformat(
+            timespec="seconds"
+        )
+        log = CaffeLog(self.log_file.read_text() if state else "")
+        start = time.monotonic()
+        self.write_metrics(log, "running", 0)
+        with (
+            subprocess.Popen(
+                command,
+                cwd=ROOT,
+                env={**os.environ, **LOGGING},
+                process_group=0,  # its signals come from here only
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                errors="replace",
+            ) as process,
+            handed_on(process),
+        ):
+            for change in self.follow(process.stdout, log):
+                if change:
+                    elapsed = time.monotonic() - start
+                    self.write_metrics(log, "running", elapsed)
+                    # Caffe tests after it has written a snapshot.
+                    self.remove_snapshots(before=log.tested_iteration)
+        wall_s = time.monotonic() - start
+        if process.returncode:
+            self.write_metrics(log, "failed", wall_s)
+            raise TrainingError(self.failure(process.returncode))
+        last_net = len(self.experiment.splits) - 1
+        if (self.experiment.max_iter, last_net) not in log.tests:
+            self.write_metrics(log, "interrupted", wall_s)
+            raise TrainingError(self.interruption())
+        state = self.folder / f"snapshot_iter_{log.iteration}.solverstate"
+        rates = drop_rates(self.experiment, state)
+        self.write_metrics(log, "finished", wall_s, rates)
+        self.done_file.write_text(self.facts["date"] + "\n")
+        if log.diverged:
+            tqdm.write(f"{self.experiment.key}: DIVERGED, a loss is not finite")
+
+    def follow(self, lines, log):
+        """Stores Caffe's log and shows progress; yields for every line
+        whether it changed a loss or a test's value."""
+        shown_every_s = 0.2 if sys.stderr.isatty() else 30
+        with (
+            open(self.log_file, "a", buffering=1) as file,
+            tqdm(
+                desc=self.experiment.key,
+                total=self.experiment.max_iter,
+                initial=log.iteration,
+                unit="it",
+                mininterval=shown_every_s,
+            ) as bar,
+        ):
+            for line in lines:
+                if NOT_LOGGED not in line:
+                    file.write(line)
+                changed = log.feed(line)
+                if changed:
+                    values = progress(self.experiment, log)
+                    bar.set_postfix(values, refresh=False)
+                    bar.update(log.iteration - bar.n)
+                yield changed
+
+    def interruption(self):
+        states = [path.name for path in self.snapshots().values()]
+        where = f"goes on from {states[-1]}" if states else "starts again"
+        return (
+            f"{self.experiment.key} was interrupted; the same command {where}"
+        )
+
+    def failure(self, status):
+        with open(self.log_file, errors="replace") as file:
+            last = "".join(file.readlines()[-LOG_LINES_SHOWN:])
+        return (
+            f"{last}{self.experiment.key}: caffe ended with status {status}; "
+            f"its last lines are above, all of them in {shown(self.log_file)}"
+        )
+
+
+def tested(experiment, log):
+    """{(iteration, number of the test net): values} of all tests, values
+    with the split's name if there are several; a test that Caffe is still
+    printing is left out."""
+    values = {}
+    for (iteration, net), outputs in sorted(log.tests.items()):
+        split = experiment.splits[net]
+        if experiment.outputs <= outputs.keys():
+            several = {"split": split} if len(experiment.splits) > 1 else {}
+            measured = experiment.measured(split, outputs)
+            values[iteration, net] = {**several, **measured}
+    return values
+
+
+def progress(experiment, log):
+    """The last loss and the first test net's last accuracy or perplexity,
+    for the progress bar."""
+    values = {}
+    if log.losses:
+        loss = log.losses[max(log.losses)] / experiment.loss_weight
+        values["loss"] = f"{loss:.3f}"
+    tests = [
+        outputs
+        for (_, net), outputs in tested(experiment, log).items()
+        if net == 0
+    ]
+    for name in ("accuracy", "perplexity"):
+        if tests and name in tests[-1]:
+            values[name] = f"{tests[-1][name]:.5g}"
+    return values
+
+
+@contextlib.contextmanager
+def handed_on(process):
+    """Hands SIGINT and SIGTERM on to Caffe as SIGINT instead of ending."""
+    numbers = signal.SIGINT, signal.SIGTERM
+    earlier = {
+        number: signal.signal(
+            number, lambda *_: process.send_signal(signal.SIGINT)
+        )
+        for number in numbers
+    }
+    try:
+        yield
+    finally:
+        for number, handler in earlier.items():
+            signal.signal(number, handler)
+
+
+def train(experiment, folder=None, force=False):
+    """Trains one experiment unless it is finished; returns its metrics.
+
+    folder: where the run is kept, the registry's by default.
+    force: remove what the folder holds and train anew.
+    Raises TrainingError.
+    """
+    folder = folder or ROOT / experiment.run_folder
+    if not CAFFE.exists():
+        raise TrainingError(f"{shown(CAFFE)} is missing: build Caffe first")
+    source = data_source(experiment)
+    experiment = experiment.fitted(source)
+    run = Run(experiment, folder, source)
+    if force:
+        shutil.rmtree(folder, ignore_errors=True)
+    if not run.done_file.exists():
+        run.train()
+    elif run.has_same_settings():
+        tqdm.write(f"{experiment.key}: finished before, nothing to do")
+    else:
+        raise TrainingError(
+            f"{shown(folder)} holds a finished run with another net or "
+            "solver; --force trains it anew"
+        )
+    return json.loads(run.metrics_file.read_text())
+
+
+def main(arguments=None):
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "keys", nargs="+", metavar="EXPERIMENT", help="mnist/row_0.7, say"
+    )
+    parser.add_argument("--epochs", type=int, help="instead of the registry's")
+    parser.add_argument(
+        "--max-iter",
+        type=int,
+        dest="iteration_limit",
+        metavar="ITERATIONS",
+        help="end after so many, with a test",
+    )
+    parser.add_argument(
+        "--seed", type=int, help="instead of the registry's, in its own folder"
+    )
+    parser.add_argument(
+        "--force", action="store_true", help="train finished runs anew"
+    )
+    options = parser.parse_args(arguments)
+    changes = {
+        field: value
+        for field in ("epochs", "iteration_limit", "seed")
+        if (value := getattr(options, field)) is not None
+    }
+    try:
+        for experiment in [experiments.find(key) for key in options.keys]:
+            changed = dataclasses.replace(experiment, **changes)
+            train(changed, force=options.force)
+    except (TrainingError, ValueError) as error:
+        print(f"train.py: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,384 @@
+"""The converter: equal to the original in TEST, and in TRAIN equal to the
+original with its Dropout masks set to the patterns drawn."""
+
+import json
+import multiprocessing
+
+import caffe
+import numpy as np
+import pytest
+from caffe.proto import caffe_pb2
+from google.protobuf import text_format
+
+from approx_dropout.convert import convert
+from approx_dropout.draw import Pattern, draw_pattern
+from approx_dropout.search import search
+from convert_nets import NETS, X, drop, ip, layer
+from numpy_net import NumpyNet, included
+
+TRAIN, TEST = caffe_pb2.TRAIN, caffe_pb2.TEST
+N = 4
+
+
+def parse(text):
+    return text_format.Parse(text, caffe_pb2.NetParameter())
+
+
+def describe(layer):
+    """What became of a layer, in NETS' letters."""
+    if not layer.type.startswith("ApproxDropout"):
+        return "D" if layer.type == "Dropout" else ""
+    param = layer.approx_dropout_param
+    pattern = {0: "n", 1: "r", 2: "t"}[param.pattern]
+    if layer.type == "ApproxDropout":
+        pattern = ""
+    return pattern + "i" * param.compact_input + "o" * param.compact_output
+
+
+def make_patterns(net, family, draw):
+    """A drawn pattern for each Dropout; those left as they are have one too."""
+    return {
+        d.name: draw_pattern(
+            search(
+                round(d.dropout_param.dropout_ratio, 4), family, N
+            ).probability,
+            family,
+            1,
+            d.name,
+            draw,
+        )
+        for d in net.layer
+        if d.type == "Dropout"
+    }
+
+
+def assert_same_outputs(net, converted, shape, patterns, phase, weights):
+    rng = np.random.default_rng(8)
+    inputs = {
+        "x": rng.normal(0, 1, shape),
+        "cont": rng.integers(0, 2, shape[:2]).astype(float),
+    }
+    kept = [x for x in net.layer if included(x, phase)]
+    read = {name for x in kept for name in x.bottom}
+    wanted = NumpyNet(net, weights, patterns, phase).forward(inputs)
+    found = NumpyNet(converted, weights, patterns, phase, frozen=True).forward(
+        inputs
+    )
+    outputs = [
+        x.top[0]
+        for x in kept
+        if x.top[0] not in read or x.top[0] == kept[-1].top[0]
+    ]
+    assert outputs
+    for name in outputs:
+        np.testing.assert_allclose(
+            found[name], wanted[name], rtol=1e-10, atol=1e-12
+        )
+
+
+@pytest.mark.parametrize("family", ["PERIOD", "RESIDUE"])
+@pytest.mark.parametrize("case", NETS)
+def test_row(case, family):
+    text, shape, expected = NETS[case]
+    net = parse(text)
+    before = net.SerializeToString()
+    converted, notes = convert(net, family=family, max_period=N)
+    assert net.SerializeToString() == before
+    by_name = {x.name: x for x in converted.layer}
+    assert {n: describe(by_name[n]) for n in expected} == expected
+    drops = [x.name for x in net.layer if x.type == "Dropout"]
+    left = [x.name for x in converted.layer if x.type == "Dropout"]
+    assert len(notes) == len(drops)
+    for name in drops:
+        (note,) = [x for x in notes if f"Dropout '{name}':" in x]
+        assert note.startswith("left") == (name in left)
+    if shape is None:
+        return
+    weights = {}
+    for draw in range(6):
+        patterns = make_patterns(net, family, draw)
+        for phase in (TRAIN, TEST):
+            assert_same_outputs(net, converted, shape, patterns, phase, weights)
+
+
+def caffe_net(net, shape, path, phase):
+    """A pycaffe net, its Input layers made of x's shape."""
+    shaped = caffe_pb2.NetParameter()
+    shaped.CopyFrom(net)
+    for x in shaped.layer:
+        if x.type == "Input":
+            dims = shape if x.top[0] == "x" else shape[:2]
+            x.input_param.shape.add(dim=dims)
+    path.write_text(text_format.MessageToString(shaped))
+    return caffe.Net(str(path), phase)
+
+
+def drawn(blob):
+    """The Pattern in a DropoutPattern's blob."""
+    return Pattern(blob[0, 0], int(blob[0, 1]), blob[:, 2:].astype(int))
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        "mlp",
+        "half in place",
+        "two readers",
+        "not homogeneous, in place",
+        "PReLU",
+        "also read before the drop",
+        "axis",
+        "interleaved branches",
+        "LSTM",
+        "InnerProduct and LSTM",
+        "data by phase",
+        "chain in one phase",
+    ],
+)
+def test_in_caffe(case, tmp_path):
+    """Caffe trains what the oracle says, and tests with stock layers alike.
+
+    In a process of its own, which Caffe ends when it refuses a net.
+    """
+    process = multiprocessing.get_context("fork").Process(
+        target=compare_in_caffe, args=(case, tmp_path)
+    )
+    process.start()
+    process.join()
+    assert process.exitcode == 0
+
+
+def compare_in_caffe(case, folder):
+    text, shape, _ = NETS[case]
+    net = parse(text)
+    converted, _ = convert(net, max_period=N)
+    rng = np.random.default_rng(2)
+    inputs = {
+        "x": rng.normal(0, 1, shape),
+        "cont": rng.integers(0, 2, shape[:2]),
+    }
+    inputs["cont"][0] = 0
+    caffe.set_random_seed(4)
+    for phase in (TRAIN, TEST):
+        ours = caffe_net(converted, shape, folder / "ours", phase)
+        weights = {}
+        for name, params in ours.params.items():
+            weights[name] = [blob.data for blob in params]
+            for data in weights[name]:
+                data[...] = rng.normal(0, 0.5, data.shape)
+        stock = caffe_net(net, shape, folder / "stock", phase)
+        ours.save(str(folder / "weights"))
+        stock.copy_from(str(folder / "weights"))
+        for x in (ours, stock):
+            for name in {"x", "cont"} & set(x.blobs):
+                x.blobs[name].data[...] = inputs[name]
+        for _ in range(3 if phase == TRAIN else 1):
+            found = ours.forward()
+            patterns = {
+                name[: -len("_pattern")]: drawn(blob.data)
+                for name, blob in ours.blobs.items()
+                if name.endswith("_pattern")
+            }
+            wanted = (
+                stock.forward()
+                if phase == TEST
+                else NumpyNet(net, weights, patterns, phase).forward(inputs)
+            )
+            assert set(stock.outputs) <= set(found)
+            for name in stock.outputs:
+                np.testing.assert_allclose(
+                    found[name], wanted[name], rtol=1e-3, atol=1e-4
+                )
+
+
+def test_the_oracle_sees_a_wrong_conversion():
+    text, shape, _ = NETS["mlp"]
+    net = parse(text)
+    converted, _ = convert(net, max_period=N)
+    by_name = {x.name: x for x in converted.layer}
+    by_name["b"].bottom[1], by_name["b"].bottom[2] = (
+        by_name["b"].bottom[2],
+        by_name["b"].bottom[1],
+    )
+    with pytest.raises(AssertionError):
+        for draw in range(6):
+            patterns = make_patterns(net, "RESIDUE", draw)
+            assert_same_outputs(net, converted, shape, patterns, TRAIN, {})
+
+
+def test_patterns_and_k():
+    text = (
+        X
+        + ip("a", "x", "a")
+        + drop("da", "a", "a")
+        + ip("b", "a", "b")
+        + drop("db", "b", "b", 0.7)
+        + ip("c", "b", "c")
+        + drop("dc", "c", "c")
+    )
+    converted, _ = convert(parse(text), family="PERIOD", max_period=5)
+    by_name = {x.name: x for x in converted.layer}
+    assert [x.name for x in converted.layer] == [
+        "data",
+        "k_0.5",
+        "da_pattern",
+        "a",
+        "k_0.7",
+        "db_pattern",
+        "b",
+        "dc_pattern",
+        "c",
+    ]
+    for name, rate in (("k_0.5", 0.5), ("k_0.7", 0.7)):
+        param = by_name[name].python_param
+        assert by_name[name].type == "Python" and not by_name[name].bottom
+        assert (param.module, param.layer) == (
+            "approx_dropout",
+            "PatternSearchLayer",
+        )
+        assert json.loads(param.param_str) == {
+            "dropout_ratio": rate,
+            "family": "PERIOD",
+            "max_period": 5,
+        }
+    for name, k in (("da", "k_0.5"), ("db", "k_0.7"), ("dc", "k_0.5")):
+        pattern = by_name[name + "_pattern"]
+        assert pattern.type == "DropoutPattern"
+        assert list(pattern.bottom) == [k]
+        assert (
+            pattern.dropout_pattern_param.family
+            == caffe_pb2.DropoutPatternParameter.PERIOD
+        )
+    assert list(by_name["b"].bottom) == ["a", "db_pattern", "da_pattern"]
+
+
+@pytest.mark.parametrize("family", ["PERIOD", "RESIDUE"])
+def test_inline_probability_needs_no_python(family):
+    text, shape, _ = NETS["mlp"]
+    net = parse(text)
+    converted, _ = convert(
+        net, family=family, max_period=N, inline_probability=True
+    )
+    by_name = {x.name: x for x in converted.layer}
+    assert not [x for x in converted.layer if x.type == "Python"]
+    for name, rate in (("da", 0.5), ("db", 0.7)):
+        pattern = by_name[name + "_pattern"]
+        assert not pattern.bottom
+        assert list(pattern.dropout_pattern_param.probability) == list(
+            search(rate, family, N).probability
+        )
+    patterns = make_patterns(net, family, 0)
+    assert_same_outputs(net, converted, shape, patterns, TRAIN, {})
+
+
+def test_fields_are_kept():
+    text = (
+        X
+        + ip(
+            "a",
+            "x",
+            "a",
+            10,
+            'bias_term: false axis: 1 weight_filler { type: "xavier" }',
+            'param { name: "w" lr_mult: 2 } propagate_down: true '
+            'include { phase: TRAIN stage: "s" }',
+        )
+        + drop("da", "a", "a", extra='include { phase: TRAIN stage: "s" }')
+    )
+    net = parse(text)
+    converted, _ = convert(net, max_period=N)
+    by_name = {x.name: x for x in converted.layer}
+    found, original = by_name["a"], net.layer[1]
+    assert found.type == "ApproxDropoutInnerProduct"
+    assert list(found.propagate_down) == [True, False]
+    for field in ("inner_product_param", "param", "include", "top"):
+        assert getattr(found, field) == getattr(original, field)
+    for name in ("k_0.5", "da_pattern"):
+        assert by_name[name].include == original.include
+    assert found.approx_dropout_param.HasField("pattern")
+
+
+def test_tile():
+    """Synapses are dropped, whichever activation follows; none is compact."""
+    net = parse(
+        X
+        + ip("a", "x", "a", 70)
+        + layer("Sigmoid", "s", "a", "a")
+        + drop("da", "a", "a")
+        + ip("b", "a", "b", 40)
+    )
+    converted, _ = convert(net, pattern="TILE", max_period=N)
+    by_name = {x.name: x for x in converted.layer}
+    assert describe(by_name["a"]) == "t" and describe(by_name["b"]) == ""
+    assert "da" not in by_name
+
+    weights = {}
+    patterns = make_patterns(net, "RESIDUE", 0)
+    assert_same_outputs(net, converted, (6, 100), patterns, TEST, weights)
+
+    pattern = patterns["da"]
+    dense = {"a": [weights["a"][0].copy(), weights["a"][1]], "b": weights["b"]}
+    for r in range(3):
+        for c in range(4):
+            kept = (r + c) % pattern.period in pattern.residues[0]
+            dense["a"][0][32 * r : 32 * r + 32, 32 * c : 32 * c + 32] *= (
+                pattern.scale * kept
+            )
+    x = {"x": np.random.default_rng(1).normal(0, 1, (6, 100))}
+    wanted = NumpyNet(net, dense, patterns, TEST).forward(x)["b"]
+    found = NumpyNet(converted, weights, patterns, TRAIN).forward(x)["b"]
+    np.testing.assert_allclose(found, wanted, rtol=1e-10)
+    assert 0 < (dense["a"][0] == 0).mean() < 1
+
+
+def test_tile_takes_compact_units_of_other_layers():
+    """What cannot be fused drops units, and the next layer both."""
+    net = parse(
+        X
+        + ip("a", "x", "a")
+        + ip("o", "a", "o")
+        + drop("da", "a", "da")
+        + ip("b", "da", "b", 12)
+        + drop("db", "b", "b")
+    )
+    converted, _ = convert(net, pattern="TILE", max_period=N)
+    by_name = {x.name: x for x in converted.layer}
+    assert {n: describe(by_name[n]) for n in ("a", "o", "da", "b")} == {
+        "a": "",
+        "o": "",
+        "da": "o",
+        "b": "ti",
+    }
+    assert list(by_name["b"].bottom) == ["da", "db_pattern", "da_pattern"]
+    patterns = make_patterns(net, "RESIDUE", 0)
+    assert_same_outputs(net, converted, (6, 7), patterns, TEST, {})
+
+
+def test_rate_zero():
+    text = X + ip("a", "x", "a") + drop("da", "a", "a", 0)
+    converted, _ = convert(parse(text), max_period=N, inline_probability=True)
+    pattern = [x for x in converted.layer if x.type == "DropoutPattern"][0]
+    assert list(pattern.dropout_pattern_param.probability) == [0, 0, 0, 1]
+
+
+@pytest.mark.parametrize(
+    "text, arguments, message",
+    [
+        (
+            NETS["mlp"][0],
+            dict(pattern="NONE"),
+            "pattern is 'NONE', must be ROW",
+        ),
+        (NETS["mlp"][0], dict(family="x"), "family is 'x'"),
+        (NETS["mlp"][0], dict(max_period=0), "max_period is 0"),
+        (
+            NETS["mlp"][0],
+            dict(max_period=3),
+            "Dropout 'db': dropout_ratio is 0.7.*at least 4",
+        ),
+        ('layers { name: "a" }', {}, "upgrade_net_proto_text"),
+    ],
+)
+def test_refused(text, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        convert(parse(text), **arguments)

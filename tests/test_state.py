@@ -1,0 +1,78 @@
+"""Reading the patterns' state out of solver states of both formats."""
+
+import h5py
+import numpy as np
+import pytest
+from caffe.proto import caffe_pb2
+
+from approx_dropout.state import read_state
+
+STATES = [
+    ("pattern1", "RESIDUE", [0.25] * 4, 2**64 - 1, 2**40),
+    ("fc/β", "PERIOD", [0.1, 0.2, 0.7], 0, 3),
+]
+
+
+def check(found, states):
+    assert [
+        (s.layer, s.family, s.probability.tolist(), s.seed, s.draws)
+        for s in found
+    ] == states
+    for s in found:
+        assert s.probability.dtype == np.float64
+        assert type(s.seed) is int and type(s.draws) is int
+
+
+def write_binary(path, states):
+    message = caffe_pb2.SolverState(iter=7, learned_net="x.caffemodel")
+    for layer, family, probability, seed, draws in states:
+        message.dropout_pattern.add(
+            layer=layer,
+            family=caffe_pb2.DropoutPatternParameter.Family.Value(family),
+            probability=probability,
+            seed=seed,
+            draws=draws,
+        )
+    path.write_bytes(message.SerializeToString())
+
+
+def write_hdf5(path, states):
+    """As HDF5's lite functions write: integers (1), strings fixed-length."""
+    with h5py.File(path, "w") as file:
+        file["iter"] = np.array([7], dtype=np.int32)
+        file.create_group("history")
+        for i, (layer, family, probability, seed, draws) in enumerate(states):
+            group = file.create_group(f"dropout_pattern/{i}")
+            group["layer"] = np.bytes_(layer.encode())
+            group["family"] = np.array([family == "RESIDUE"], dtype=np.int32)
+            group["probability"] = np.array(probability)
+            group["seed"] = np.array([seed], dtype=np.uint64)
+            group["draws"] = np.array([draws], dtype=np.uint64)
+
+
+@pytest.mark.parametrize(
+    "write, name",
+    [
+        (write_binary, "a_iter_7.solverstate"),
+        (write_hdf5, "a_iter_7.solverstate.h5"),
+    ],
+)
+def test_states(tmp_path, write, name):
+    many = [(f"p{i}", *STATES[i % 2][1:]) for i in range(12)]
+    for states in (STATES, [], many):
+        write(tmp_path / name, states)
+        check(read_state(tmp_path / name), states)
+
+
+def test_no_solver_state(tmp_path):
+    path = tmp_path / "broken"
+    write_binary(path, STATES)
+    path.write_bytes(path.read_bytes()[:-3])
+    with pytest.raises(ValueError, match="broken is no solver state"):
+        read_state(path)
+    with h5py.File(path, "w") as file:
+        file["data"] = [1]
+    with pytest.raises(ValueError, match="broken is no solver state"):
+        read_state(path)
+    with pytest.raises(FileNotFoundError, match="missing"):
+        read_state(tmp_path / "missing")
