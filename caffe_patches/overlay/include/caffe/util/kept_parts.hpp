@@ -16,6 +16,12 @@ namespace caffe {
  */
 template <typename Dtype>
 struct CpuParts {
+  /// @brief Whether threads may do these steps at the same time, each with
+  ///        buffers of its own; how many there are, and which this one is.
+  static const bool kSharesOutBlocks = true;
+  static int MaxThreads();
+  static int Thread();
+
   /// @brief A buffer's memory, made larger if needed; never smaller.
   static Dtype* Grow(shared_ptr<Blob<Dtype> >* buffer, size_t size);
 
@@ -35,7 +41,7 @@ struct CpuParts {
       const IndexList& columns, int num_rows, const PartView<Dtype>& part);
 
   /// @brief sums[columns[j]] += scale * (the sum of part[i][j] over i).
-  static void AddColumnSums(const PartView<Dtype>& part, int num_rows,
+  static void AddColumnSums(const PartView<const Dtype>& part, int num_rows,
       Dtype scale, const IndexList& columns, Dtype* sums);
 
   /// @brief C = alpha op(A) op(B) + beta C with leading dimensions; K may be
@@ -48,6 +54,9 @@ struct CpuParts {
 #ifdef __CUDACC__
 template <typename Dtype>
 struct GpuParts {
+  static const bool kSharesOutBlocks = false;
+  static int MaxThreads() { return 1; }
+  static int Thread() { return 0; }
   static Dtype* Grow(shared_ptr<Blob<Dtype> >* buffer, size_t size);
   static void SetZero(size_t count, Dtype* data);
   static void Gather(const Dtype* whole, int stride, const IndexList& rows,
@@ -56,7 +65,7 @@ struct GpuParts {
       const IndexList& columns, bool accumulate, int stride, Dtype* whole);
   static void FillRows(const Dtype* values, Dtype scale,
       const IndexList& columns, int num_rows, const PartView<Dtype>& part);
-  static void AddColumnSums(const PartView<Dtype>& part, int num_rows,
+  static void AddColumnSums(const PartView<const Dtype>& part, int num_rows,
       Dtype scale, const IndexList& columns, Dtype* sums);
   static void Gemm(CBLAS_TRANSPOSE trans_a, CBLAS_TRANSPOSE trans_b, int M,
       int N, int K, Dtype alpha, const Dtype* A, int lda, const Dtype* B,

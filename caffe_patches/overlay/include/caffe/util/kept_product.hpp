@@ -20,10 +20,14 @@ struct IndexList {
   int run, run_stride;
   const int* device;
 
+  // Neighbours that can be copied together, if they are mostly longer than a
+  // few: places in the list where a run begins, and its end.
+  vector<int> runs;
+
   int size() const { return index.size(); }
   int first() const { return index.empty() ? 0 : index[0]; }
   bool contiguous() const { return stride == 1; }
-  /// @brief Sets stride; to be called when `index` is complete.
+  /// @brief Sets stride and runs; to be called when `index` is complete.
   void FindStride();
 };
 
@@ -52,16 +56,18 @@ struct PartView {
  * pattern kept; O likewise. Samples form groups; each group has its patterns.
  *
  * The product is cut into blocks, each of them one GEMM: the samples of one
- * group and, for TILE, the tile rows that keep the same tile columns. An
- * operand that is a strided view of its matrix is used in place, others are
- * gathered.
+ * group and, for TILE, the tile rows that keep the same tile columns (for dx,
+ * the tile columns that keep the same tile rows). An operand that is a strided
+ * view of its matrix is used in place, others are gathered. The CPU's threads
+ * share a block if there is one for each group, else they share out blocks.
  */
 template <typename Dtype>
 class KeptProduct {
  public:
   KeptProduct()
       : num_output_(0), num_input_(0), num_samples_(0),
-        for_steps_(false), tile_size_(0), lazy_(NULL) {}
+        tiled_(false), for_steps_(false), tile_size_(0), blocks_a_group_(1),
+        weight_(NULL), lazy_(NULL) {}
 
   /// @brief Says what is kept, for one pass. `patterns` must hold what
   ///        ApproxDropoutPatterns::Read read for num_samples samples.
@@ -118,12 +124,25 @@ class KeptProduct {
     KeptUnits input;
     // Rows of W and places in y; columns of W and places in x.
     IndexList output_weight, output_stored, input_weight, input_stored;
-    const Dtype* weight;  // the kept weights and the distance of their rows,
-    int weight_stride;    // or, packed for steps, a buffer of packed_gemm
+    // The kept weights and the distance of their rows; packed for steps, a
+    // buffer of packed_gemm; NULL if they are gathered when needed.
+    const Dtype* weight;
+    int weight_stride;
   };
 
-  void AddBlock(int first_sample, int num_samples, const KeptUnits& output,
-      const KeptUnits& input);
+  // A thread's buffers for gathered parts.
+  struct Scratch {
+    shared_ptr<Blob<Dtype> > x, y, weight;
+  };
+
+  void AddTiles(int first_sample, int num_samples, const KeptCells& output,
+      const KeptCells& input);
+  Block MakeBlock(int first_sample, int num_samples, const KeptUnits& output,
+      const KeptUnits& input) const;
+  /// @brief The blocks whose products make up dx.
+  vector<Block>& gradient_blocks() {
+    return tiled_ ? tiled_gradient_blocks_ : blocks_;
+  }
   /// @brief The rows of x and y that belong to a block.
   IndexList Rows(int outer, const Block& block) const;
   /// @brief The lazy parameter's cells that hold a block's weights.
@@ -142,11 +161,21 @@ class KeptProduct {
   void Backward(int outer, const Dtype* x, const Dtype* dy, Dtype* dx,
       Dtype* dweight, Dtype* dbias);
   template <typename Parts>
+  void ForwardBlock(const Block& block, int outer, const Dtype* x,
+      const Dtype* bias, bool accumulate, Dtype* y, Scratch* scratch);
+  template <typename Parts>
+  void BackwardBlock(const Block& block, int outer, const Dtype* x,
+      const Dtype* dy, Dtype* dx, Dtype* dweight, Dtype* dbias,
+      Scratch* scratch);
+  template <typename Parts>
   void AddWeightGradient(const Block& block, const IndexList& rows,
-      const Dtype* x, const PartView<Dtype>& dy, Dtype* dweight);
+      const Dtype* x, const PartView<const Dtype>& dy, Dtype* dweight,
+      Scratch* scratch);
   template <typename Parts>
   void InputGradient(const Block& block, const IndexList& rows,
-      const PartView<Dtype>& dy, Dtype* dx);
+      const PartView<const Dtype>& dy, Dtype* dx, Scratch* scratch);
+  template <typename Parts>
+  PartView<const Dtype> Weight(const Block& block, Scratch* scratch) const;
 
   int num_output_, num_input_, num_samples_;
   int stored_output_, stored_input_;
@@ -158,7 +187,11 @@ class KeptProduct {
   Dtype scale_;         // of the product
   Dtype bias_scale_;
   vector<Block> blocks_;
-  shared_ptr<Blob<Dtype> > packed_, x_part_, y_part_, gradient_part_;
+  vector<Block> tiled_gradient_blocks_;
+  int blocks_a_group_;  // those of one group of samples follow each other
+  const Dtype* weight_;
+  shared_ptr<Blob<Dtype> > packed_;
+  vector<Scratch> scratch_;  // for each thread
   shared_ptr<Blob<int> > device_lists_;
   LazyParameter<Dtype>* lazy_;
 };

@@ -31,22 +31,19 @@ template <typename Dtype>
 template <typename Parts>
 void KeptProduct<Dtype>::PackWeights(const Dtype* weight) {
   for_steps_ = false;
+  weight_ = weight;
+  scratch_.resize(Parts::MaxThreads());
   size_t size = 0;
   for (size_t b = 0; b < blocks_.size(); ++b) {
-    if (!views_weight(blocks_[b])) {
+    if (!tiled_ && !views_weight(blocks_[b])) {
       size += static_cast<size_t>(blocks_[b].output_weight.size())
           * blocks_[b].input_weight.size();
     }
   }
   Dtype* packed = size ? Parts::Grow(&packed_, size) : NULL;
-  for (size_t b = 0; b < blocks_.size(); ++b) {
+  for (size_t b = 0; !tiled_ && b < blocks_.size(); ++b) {
     Block& block = blocks_[b];
-    if (views_weight(block)) {
-      block.weight = weight + block.input_weight.first()
-          + static_cast<size_t>(block.output_weight.first()) * num_input_;
-      block.weight_stride = block.output_weight.stride * num_input_;
-      continue;
-    }
+    if (views_weight(block)) { continue; }
     block.weight = packed;
     block.weight_stride = block.input_weight.size();
     Parts::Gather(weight, num_input_, block.output_weight, block.input_weight,
@@ -58,6 +55,18 @@ void KeptProduct<Dtype>::PackWeights(const Dtype* weight) {
 
 template <typename Dtype>
 template <typename Parts>
+PartView<const Dtype> KeptProduct<Dtype>::Weight(const Block& block,
+    Scratch* scratch) const {
+  if (block.weight) {
+    const PartView<const Dtype> view = { block.weight, block.weight_stride };
+    return view;
+  }
+  return ViewPart<Parts>(weight_, num_input_, block.output_weight,
+      block.input_weight, &scratch->weight);
+}
+
+template <typename Dtype>
+template <typename Parts>
 void KeptProduct<Dtype>::Forward(int outer, const Dtype* x, const Dtype* bias,
     bool accumulate, Dtype* y) {
   CHECK(!(accumulate && bias)) << "A product that is added to takes no bias";
@@ -65,41 +74,52 @@ void KeptProduct<Dtype>::Forward(int outer, const Dtype* x, const Dtype* bias,
     Parts::SetZero(static_cast<size_t>(outer) * num_samples_ * stored_output_,
         y);
   }
-  for (size_t b = 0; b < blocks_.size(); ++b) {
-    const Block& block = blocks_[b];
-    const int num_output = block.output_weight.size();
-    if (num_output == 0) { continue; }
-    const IndexList rows = Rows(outer, block);
-    const PartView<const Dtype> x_part = ViewPart<Parts>(x, stored_input_,
-        rows, block.input_stored, &x_part_);
-    const bool direct = rows.stride > 0 && block.output_stored.contiguous();
-    PartView<Dtype> y_part = { y + block.output_stored.first()
-        + static_cast<size_t>(rows.first()) * stored_output_,
-        rows.stride * stored_output_ };
-    if (!direct) {
-      y_part.data = Parts::Grow(&y_part_,
-          static_cast<size_t>(rows.size()) * num_output);
-      y_part.stride = num_output;
-    }
-    if (bias) {
-      Parts::FillRows(bias, bias_scale_, block.output_weight, rows.size(),
-          y_part);
-    }
-    const bool add = bias || (accumulate && direct);
-    if (for_steps_) {
-      packed_gemm(rows.size(), num_output, block.input_weight.size(), scale_,
-          x_part.data, x_part.stride, block.weight, add, y_part.data,
-          y_part.stride);
-    } else {
-      Parts::Gemm(CblasNoTrans, CblasTrans, rows.size(), num_output,
-          block.input_weight.size(), scale_, x_part.data, x_part.stride,
-          block.weight, block.weight_stride, add ? 1 : 0, y_part.data,
-          y_part.stride);
-    }
-    if (!direct) {
-      Parts::Scatter(y_part.data, rows, block.output_stored, accumulate,
-          stored_output_, y);
-    }
+  const int num_blocks = blocks_.size();
+#pragma omp parallel for schedule(dynamic) \
+    if (Parts::kSharesOutBlocks && tiled_ && !for_steps_)
+  for (int b = 0; b < num_blocks; ++b) {
+    ForwardBlock<Parts>(blocks_[b], outer, x, bias, accumulate, y,
+        &scratch_[Parts::Thread()]);
+  }
+}
+
+template <typename Dtype>
+template <typename Parts>
+void KeptProduct<Dtype>::ForwardBlock(const Block& block, int outer,
+    const Dtype* x, const Dtype* bias, bool accumulate, Dtype* y,
+    Scratch* scratch) {
+  const int num_output = block.output_weight.size();
+  if (num_output == 0) { return; }
+  const IndexList rows = Rows(outer, block);
+  const PartView<const Dtype> x_part = ViewPart<Parts>(x, stored_input_,
+      rows, block.input_stored, &scratch->x);
+  const bool direct = rows.stride > 0 && block.output_stored.contiguous();
+  PartView<Dtype> y_part = { y + block.output_stored.first()
+      + static_cast<size_t>(rows.first()) * stored_output_,
+      rows.stride * stored_output_ };
+  if (!direct) {
+    y_part.data = Parts::Grow(&scratch->y,
+        static_cast<size_t>(rows.size()) * num_output);
+    y_part.stride = num_output;
+  }
+  if (bias) {
+    Parts::FillRows(bias, bias_scale_, block.output_weight, rows.size(),
+        y_part);
+  }
+  const bool add = bias || (accumulate && direct);
+  const PartView<const Dtype> weight = Weight<Parts>(block, scratch);
+  if (for_steps_) {
+    packed_gemm(rows.size(), num_output, block.input_weight.size(), scale_,
+        x_part.data, x_part.stride, weight.data, add, y_part.data,
+        y_part.stride);
+  } else {
+    Parts::Gemm(CblasNoTrans, CblasTrans, rows.size(), num_output,
+        block.input_weight.size(), scale_, x_part.data, x_part.stride,
+        weight.data, weight.stride, add ? 1 : 0, y_part.data, y_part.stride);
+  }
+  if (!direct) {
+    Parts::Scatter(y_part.data, rows, block.output_stored, accumulate,
+        stored_output_, y);
   }
 }
 
@@ -107,45 +127,64 @@ template <typename Dtype>
 template <typename Parts>
 void KeptProduct<Dtype>::Backward(int outer, const Dtype* x, const Dtype* dy,
     Dtype* dx, Dtype* dweight, Dtype* dbias) {
-  if (dx && tiled_) {
-    Parts::SetZero(static_cast<size_t>(outer) * num_samples_ * stored_input_,
-        dx);
+  const int num_blocks = blocks_.size();
+  // Groups add up in the same weights, so one comes after the other.
+  for (int first = 0; first < num_blocks; first += blocks_a_group_) {
+    const int last = first + blocks_a_group_;
+#pragma omp parallel for schedule(dynamic) \
+    if (Parts::kSharesOutBlocks && tiled_ && !for_steps_)
+    for (int b = first; b < last; ++b) {
+      BackwardBlock<Parts>(blocks_[b], outer, x, dy, tiled_ ? NULL : dx,
+          dweight, dbias, &scratch_[Parts::Thread()]);
+    }
   }
-  for (size_t b = 0; b < blocks_.size(); ++b) {
-    const Block& block = blocks_[b];
-    if (block.output_weight.size() == 0) { continue; }
-    const IndexList rows = Rows(outer, block);
-    const PartView<const Dtype> read = ViewPart<Parts>(dy, stored_output_,
-        rows, block.output_stored, &y_part_);
-    const PartView<Dtype> dy_part = { const_cast<Dtype*>(read.data),
-        read.stride };
-    if (dbias) {
-      Parts::AddColumnSums(dy_part, rows.size(), bias_scale_,
-          block.output_weight, dbias);
-    }
-    if (block.input_weight.size() == 0) { continue; }
-    if (dweight) {
-      AddWeightGradient<Parts>(block, rows, x, dy_part, dweight);
-    }
-    if (dx) { InputGradient<Parts>(block, rows, dy_part, dx); }
+  if (!dx || !tiled_) { return; }
+  const int num_gradient_blocks = tiled_gradient_blocks_.size();
+#pragma omp parallel for schedule(dynamic) \
+    if (Parts::kSharesOutBlocks && !for_steps_)
+  for (int b = 0; b < num_gradient_blocks; ++b) {
+    BackwardBlock<Parts>(tiled_gradient_blocks_[b], outer, x, dy, dx, NULL,
+        NULL, &scratch_[Parts::Thread()]);
+  }
+}
+
+template <typename Dtype>
+template <typename Parts>
+void KeptProduct<Dtype>::BackwardBlock(const Block& block, int outer,
+    const Dtype* x, const Dtype* dy, Dtype* dx, Dtype* dweight, Dtype* dbias,
+    Scratch* scratch) {
+  const IndexList rows = Rows(outer, block);
+  const PartView<const Dtype> dy_part = ViewPart<Parts>(dy, stored_output_,
+      rows, block.output_stored, &scratch->y);
+  const bool has_output = block.output_weight.size() > 0;
+  const bool has_input = block.input_weight.size() > 0;
+  if (dbias && has_output) {
+    Parts::AddColumnSums(dy_part, rows.size(), bias_scale_,
+        block.output_weight, dbias);
+  }
+  if (dweight && has_output && has_input) {
+    AddWeightGradient<Parts>(block, rows, x, dy_part, dweight, scratch);
+  }
+  if (dx && has_input) {
+    InputGradient<Parts>(block, rows, dy_part, dx, scratch);
   }
 }
 
 template <typename Dtype>
 template <typename Parts>
 void KeptProduct<Dtype>::AddWeightGradient(const Block& block,
-    const IndexList& rows, const Dtype* x, const PartView<Dtype>& dy,
-    Dtype* dweight) {
+    const IndexList& rows, const Dtype* x, const PartView<const Dtype>& dy,
+    Dtype* dweight, Scratch* scratch) {
   const int num_output = block.output_weight.size();
   const int num_input = block.input_weight.size();
   const PartView<const Dtype> x_part = ViewPart<Parts>(x, stored_input_, rows,
-      block.input_stored, &x_part_);
+      block.input_stored, &scratch->x);
   bool overwrite = false;
   if (lazy_) {
     const vector<int> cells = Cells(block);
     overwrite = lazy_->TakeGradient(cells);
-    // Whole cells must be written; those that a compact input cuts are not.
-    if (overwrite && num_input < num_input_ && compact_input_) {
+    // Whole cells must be written; this block may write only some columns.
+    if (overwrite && (tiled_ ? compact_input_ : num_input < num_input_)) {
       lazy_->ClearGradient(cells);
       overwrite = false;
     }
@@ -153,7 +192,7 @@ void KeptProduct<Dtype>::AddWeightGradient(const Block& block,
   const bool direct = views_weight(block);
   Dtype* part = direct ? dweight + block.input_weight.first()
       + static_cast<size_t>(block.output_weight.first()) * num_input_
-      : Parts::Grow(&gradient_part_,
+      : Parts::Grow(&scratch->weight,
           static_cast<size_t>(num_output) * num_input);
   Parts::Gemm(CblasTrans, CblasNoTrans, num_output, num_input, rows.size(),
       scale_, dy.data, dy.stride, x_part.data, x_part.stride,
@@ -168,25 +207,26 @@ void KeptProduct<Dtype>::AddWeightGradient(const Block& block,
 template <typename Dtype>
 template <typename Parts>
 void KeptProduct<Dtype>::InputGradient(const Block& block,
-    const IndexList& rows, const PartView<Dtype>& dy, Dtype* dx) {
+    const IndexList& rows, const PartView<const Dtype>& dy, Dtype* dx,
+    Scratch* scratch) {
+  const int num_output = block.output_weight.size();
   const int num_input = block.input_weight.size();
   const bool direct = rows.stride > 0 && block.input_stored.contiguous();
   Dtype* part = direct ? dx + block.input_stored.first()
       + static_cast<size_t>(rows.first()) * stored_input_
-      : Parts::Grow(&x_part_, static_cast<size_t>(rows.size()) * num_input);
-  const bool add = direct && tiled_;
+      : Parts::Grow(&scratch->x, static_cast<size_t>(rows.size()) * num_input);
   const int part_stride = direct ? rows.stride * stored_input_ : num_input;
+  const PartView<const Dtype> weight = Weight<Parts>(block, scratch);
   if (for_steps_) {
-    packed_gemm(rows.size(), num_input, block.output_weight.size(), scale_,
-        dy.data, dy.stride, block.weight, add, part, part_stride);
+    packed_gemm(rows.size(), num_input, num_output, scale_, dy.data,
+        dy.stride, weight.data, false, part, part_stride);
   } else {
     Parts::Gemm(CblasNoTrans, CblasNoTrans, rows.size(), num_input,
-        block.output_weight.size(), scale_, dy.data, dy.stride, block.weight,
-        block.weight_stride, add ? 1 : 0, part, part_stride);
+        num_output, scale_, dy.data, dy.stride, weight.data, weight.stride, 0,
+        part, part_stride);
   }
-  // The products of several tile rows add up in the same inputs.
   if (!direct) {
-    Parts::Scatter(part, rows, block.input_stored, tiled_, stored_input_, dx);
+    Parts::Scatter(part, rows, block.input_stored, false, stored_input_, dx);
   }
 }
 

@@ -1,3 +1,7 @@
+#ifdef _OPENMP
+#include <omp.h>
+#endif
+
 #include <algorithm>
 #include <vector>
 
@@ -13,8 +17,26 @@ const int kParallelElements = 1 << 14;
 }  // namespace
 
 template <typename Dtype>
+int CpuParts<Dtype>::MaxThreads() {
+#ifdef _OPENMP
+  return omp_get_max_threads();
+#else
+  return 1;
+#endif
+}
+
+template <typename Dtype>
+int CpuParts<Dtype>::Thread() {
+#ifdef _OPENMP
+  return omp_get_thread_num();
+#else
+  return 0;
+#endif
+}
+
+template <typename Dtype>
 Dtype* CpuParts<Dtype>::Grow(shared_ptr<Blob<Dtype> >* buffer, size_t size) {
-  if (!*buffer) { buffer->reset(new Blob<Dtype>()); }
+  if (!*buffer) { buffer->reset(new Blob<Dtype>(vector<int>(1, 1))); }
   if (size > (*buffer)->count()) {
     (*buffer)->Reshape(vector<int>(1, size));
   }
@@ -36,9 +58,13 @@ void CpuParts<Dtype>::Gather(const Dtype* whole, int stride, const IndexList& ro
   for (int i = 0; i < num_rows; ++i) {
     const Dtype* from = whole + static_cast<size_t>(rows.index[i]) * stride;
     Dtype* to = part + static_cast<size_t>(i) * num_columns;
-    if (columns.contiguous()) {
-      std::copy(from + columns.first(), from + columns.first() + num_columns,
-          to);
+    if (!columns.runs.empty()) {
+      for (size_t r = 0; r + 1 < columns.runs.size(); ++r) {
+        const int begin = columns.runs[r];
+        const int end = columns.runs[r + 1];
+        std::copy(from + column[begin], from + column[begin] + end - begin,
+            to + begin);
+      }
     } else {
       for (int j = 0; j < num_columns; ++j) { to[j] = from[column[j]]; }
     }
@@ -55,12 +81,16 @@ void CpuParts<Dtype>::Scatter(const Dtype* part, const IndexList& rows,
   for (int i = 0; i < num_rows; ++i) {
     const Dtype* from = part + static_cast<size_t>(i) * num_columns;
     Dtype* to = whole + static_cast<size_t>(rows.index[i]) * stride;
-    if (columns.contiguous()) {
-      to += columns.first();
-      if (accumulate) {
-        for (int j = 0; j < num_columns; ++j) { to[j] += from[j]; }
-      } else {
-        std::copy(from, from + num_columns, to);
+    if (!columns.runs.empty()) {
+      for (size_t r = 0; r + 1 < columns.runs.size(); ++r) {
+        const int begin = columns.runs[r];
+        const int end = columns.runs[r + 1];
+        Dtype* run = to + column[begin] - begin;
+        if (accumulate) {
+          for (int j = begin; j < end; ++j) { run[j] += from[j]; }
+        } else {
+          std::copy(from + begin, from + end, run + begin);
+        }
       }
     } else if (accumulate) {
       for (int j = 0; j < num_columns; ++j) { to[column[j]] += from[j]; }
@@ -83,7 +113,7 @@ void CpuParts<Dtype>::FillRows(const Dtype* values, Dtype scale, const IndexList
 }
 
 template <typename Dtype>
-void CpuParts<Dtype>::AddColumnSums(const PartView<Dtype>& part, int num_rows, Dtype scale,
+void CpuParts<Dtype>::AddColumnSums(const PartView<const Dtype>& part, int num_rows, Dtype scale,
     const IndexList& columns, Dtype* sums) {
   const int num_columns = columns.size();
   const int* column = columns.index.data();

@@ -12,11 +12,16 @@ namespace caffe {
 
 void IndexList::FindStride() {
   stride = index.size() > 1 ? index[1] - index[0] : 1;
-  for (size_t i = 2; i < index.size(); ++i) {
-    if (index[i] - index[i - 1] != stride) {
-      stride = 0;
-      return;
-    }
+  runs.clear();
+  for (size_t i = 0; i < index.size(); ++i) {
+    if (i == 0 || index[i] != index[i - 1] + 1) { runs.push_back(i); }
+    if (i > 0 && index[i] - index[i - 1] != stride) { stride = 0; }
+  }
+  const size_t kShortestMean = 8;
+  if (runs.size() * kShortestMean > index.size()) {
+    runs.clear();
+  } else {
+    runs.push_back(index.size());
   }
 }
 
@@ -67,6 +72,8 @@ void KeptProduct<Dtype>::Keep(const DropoutPattern<Dtype>& output,
   stored_input_ = compact_input_ ?
       input.groups[0].count(num_input) : num_input;
   blocks_.clear();
+  tiled_gradient_blocks_.clear();
+  scratch_.resize(std::max<size_t>(1, scratch_.size()));
   const int parts = boost::math::lcm(output.groups.size(),
       input.groups.size());
   const int size = num_samples / parts;
@@ -74,31 +81,46 @@ void KeptProduct<Dtype>::Keep(const DropoutPattern<Dtype>& output,
   for (int first = 0; first < num_samples; first += size) {
     const KeptCells& out = output.of_sample(first, num_samples);
     const KeptCells& in = input.of_sample(first, num_samples);
-    if (!tiled_) {
-      AddBlock(first, size, UnitsOf(out, num_output), UnitsOf(in, num_input));
+    if (tiled_) {
+      AddTiles(first, size, out, in);
+    } else {
+      blocks_.push_back(MakeBlock(first, size, UnitsOf(out, num_output),
+          UnitsOf(in, num_input)));
       covers_output_ &= compact_output_ || out.kept == out.period;
-      continue;
     }
-    // All tile rows with the same r mod n keep the same tile columns.
-    const int tile = param.tile_size();
-    const int tile_rows = (num_output + tile - 1) / tile;
-    for (int r = 0; r < std::min(out.period, tile_rows); ++r) {
-      KeptCells every_nth = {};
-      every_nth.period = out.period;
-      every_nth.kept = 1;
-      every_nth.residues[0] = r;
-      const KeptUnits outputs = { AllCells(), every_nth, tile, 0, num_output };
-      const KeptUnits inputs = { in, out, tile, r, num_input };
-      AddBlock(first, size, outputs, inputs);
-    }
+  }
+  blocks_a_group_ = blocks_.size() / parts;
+}
+
+template <typename Dtype>
+void KeptProduct<Dtype>::AddTiles(int first_sample, int num_samples,
+    const KeptCells& output, const KeptCells& input) {
+  // All tile rows with the same r mod n keep the same tile columns, and all
+  // tile columns with the same c mod n the same tile rows.
+  for (int r = 0; r < output.period; ++r) {
+    KeptCells every_nth = {};
+    every_nth.period = output.period;
+    every_nth.kept = 1;
+    every_nth.residues[0] = r;
+    const KeptUnits rows = { AllCells(), every_nth, tile_size_, 0,
+        num_output_ };
+    const KeptUnits their_columns = { input, output, tile_size_, r,
+        num_input_ };
+    const KeptUnits columns = { input, every_nth, tile_size_, 0, num_input_ };
+    const KeptUnits their_rows = { AllCells(), output, tile_size_, r,
+        num_output_ };
+    blocks_.push_back(MakeBlock(first_sample, num_samples, rows,
+        their_columns));
+    tiled_gradient_blocks_.push_back(MakeBlock(first_sample, num_samples,
+        their_rows, columns));
   }
 }
 
 template <typename Dtype>
-void KeptProduct<Dtype>::AddBlock(int first_sample, int num_samples,
-    const KeptUnits& output, const KeptUnits& input) {
-  blocks_.push_back(Block());
-  Block& block = blocks_.back();
+typename KeptProduct<Dtype>::Block KeptProduct<Dtype>::MakeBlock(
+    int first_sample, int num_samples, const KeptUnits& output,
+    const KeptUnits& input) const {
+  Block block;
   block.first_sample = first_sample;
   block.num_samples = num_samples;
   block.output = output;
@@ -108,6 +130,7 @@ void KeptProduct<Dtype>::AddBlock(int first_sample, int num_samples,
   ListUnits(output, compact_output_, &block.output_weight,
       &block.output_stored);
   ListUnits(input, compact_input_, &block.input_weight, &block.input_stored);
+  return block;
 }
 
 template <typename Dtype>
@@ -163,19 +186,20 @@ void KeptProduct<Dtype>::PackForSteps_cpu(const Dtype* weight, bool backward) {
   for (size_t b = 0; lazy_ && !backward && b < blocks_.size(); ++b) {
     lazy_->CatchUp(Cells(blocks_[b]));
   }
+  scratch_.resize(CpuParts<Dtype>::MaxThreads());
+  vector<Block>& blocks = backward ? gradient_blocks() : blocks_;
   size_t size = 0;
-  for (size_t b = 0; b < blocks_.size(); ++b) {
-    const int outputs = blocks_[b].output_weight.size();
-    const int inputs = blocks_[b].input_weight.size();
+  for (size_t b = 0; b < blocks.size(); ++b) {
+    const int outputs = blocks[b].output_weight.size();
+    const int inputs = blocks[b].input_weight.size();
     size += backward ? packed_size<Dtype>(inputs, outputs)
         : packed_size<Dtype>(outputs, inputs);
   }
   Dtype* packed = CpuParts<Dtype>::Grow(&packed_, size);
-  for (size_t b = 0; b < blocks_.size(); ++b) {
-    Block& block = blocks_[b];
-    const vector<int>& outputs = block.output_weight.index;
-    const vector<int>& inputs = block.input_weight.index;
-    block.weight = packed;
+  for (size_t b = 0; b < blocks.size(); ++b) {
+    const vector<int>& outputs = blocks[b].output_weight.index;
+    const vector<int>& inputs = blocks[b].input_weight.index;
+    blocks[b].weight = packed;
     if (backward) {
       pack_matrix(weight, num_input_, false, inputs, outputs, packed);
       packed += packed_size<Dtype>(inputs.size(), outputs.size());

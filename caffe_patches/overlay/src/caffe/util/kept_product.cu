@@ -141,7 +141,7 @@ int* ListOnDevice(const KeptUnits& kept, bool compact, IndexList* weight,
 
 template <typename Dtype>
 Dtype* GpuParts<Dtype>::Grow(shared_ptr<Blob<Dtype> >* buffer, size_t size) {
-  if (!*buffer) { buffer->reset(new Blob<Dtype>()); }
+  if (!*buffer) { buffer->reset(new Blob<Dtype>(vector<int>(1, 1))); }
   if (size > (*buffer)->count()) {
     (*buffer)->Reshape(vector<int>(1, size));
   }
@@ -186,7 +186,7 @@ void GpuParts<Dtype>::FillRows(const Dtype* values, Dtype scale,
 }
 
 template <typename Dtype>
-void GpuParts<Dtype>::AddColumnSums(const PartView<Dtype>& part, int num_rows,
+void GpuParts<Dtype>::AddColumnSums(const PartView<const Dtype>& part, int num_rows,
     Dtype scale, const IndexList& columns, Dtype* sums) {
   // NOLINT_NEXT_LINE(whitespace/operators)
   AddColumnSumsKernel<Dtype><<<Blocks(1, columns.size()), Threads()>>>(
@@ -218,22 +218,26 @@ void GpuParts<double>::Gemm(CBLAS_TRANSPOSE trans_a, CBLAS_TRANSPOSE trans_b,
 
 template <typename Dtype>
 void KeptProduct<Dtype>::PackWeights_gpu(const Dtype* weight) {
+  vector<Block*> blocks;
+  for (size_t b = 0; b < blocks_.size(); ++b) { blocks.push_back(&blocks_[b]); }
+  for (size_t b = 0; b < tiled_gradient_blocks_.size(); ++b) {
+    blocks.push_back(&tiled_gradient_blocks_[b]);
+  }
   size_t size = 0;
-  for (size_t b = 0; b < blocks_.size(); ++b) {
-    size += 2 * (blocks_[b].output_weight.size()
-        + blocks_[b].input_weight.size());
+  for (size_t b = 0; b < blocks.size(); ++b) {
+    size += 2 * (blocks[b]->output_weight.size()
+        + blocks[b]->input_weight.size());
   }
   if (!device_lists_) { device_lists_.reset(new Blob<int>()); }
   if (size > device_lists_->count()) {
     device_lists_->Reshape(vector<int>(1, size));
   }
   int* memory = size ? device_lists_->mutable_gpu_data() : NULL;
-  for (size_t b = 0; b < blocks_.size(); ++b) {
-    Block& block = blocks_[b];
-    memory = ListOnDevice(block.output, compact_output_, &block.output_weight,
-        &block.output_stored, memory);
-    memory = ListOnDevice(block.input, compact_input_, &block.input_weight,
-        &block.input_stored, memory);
+  for (size_t b = 0; b < blocks.size(); ++b) {
+    memory = ListOnDevice(blocks[b]->output, compact_output_,
+        &blocks[b]->output_weight, &blocks[b]->output_stored, memory);
+    memory = ListOnDevice(blocks[b]->input, compact_input_,
+        &blocks[b]->input_weight, &blocks[b]->input_stored, memory);
   }
   PackWeights<GpuParts<Dtype> >(weight);
 }
