@@ -5,14 +5,18 @@ TRAIN := $(PYTHON) scripts/train.py
 RATE ?= 0.5
 EPOCHS ?= 4
 MNIST_METHODS := conventional row tile row_period
+PTB_EPOCHS ?= 1
+PTB_METHODS := conventional row tile
+PTB_DATA := $(PYTHON) scripts/prepare_ptb.py --output build/data
 
 export PYTHONPATH := $(CURDIR)/python_layers:$(CURDIR)/build/caffe/python
 
 .DEFAULT_GOAL := help
-.PHONY: help dependencies caffe cuda data mnist prototxt test check clean
+.PHONY: help dependencies caffe cuda data mnist ptb-data ptb prototxt test \
+  check clean
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' \
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' \
 	  $(MAKEFILE_LIST)
 
 dependencies:  ## install the missing packages through apt (root or sudo)
@@ -32,6 +36,17 @@ mnist: data  ## train the MNIST MLP four ways, print a table (RATE, EPOCHS)
 	  $(foreach method,$(MNIST_METHODS),mnist/$(method)_$(RATE))
 	@$(PYTHON) scripts/report_mnist.py \
 	  $(foreach method,$(MNIST_METHODS),mnist/$(method)_$(RATE))
+
+ptb-data: caffe  ## prepare Penn Treebank: DATA_DIR, download or embedded
+	@$(PTB_DATA)/ptb
+	@$(PTB_DATA)/ptb_length20 --sequence-length 20
+	@$(PTB_DATA)/ptb8800 --vocab-size 8800
+
+ptb: ptb-data  ## train the LSTM three ways, print a table (RATE, PTB_EPOCHS)
+	@$(TRAIN) --epochs $(PTB_EPOCHS) \
+	  $(foreach method,$(PTB_METHODS),ptb/small_$(method)_$(RATE))
+	@$(PYTHON) scripts/report_ptb.py \
+	  $(foreach method,$(PTB_METHODS),ptb/small_$(method)_$(RATE))
 
 prototxt:  ## generate the nets and solvers from scripts/experiments.py
 	@$(PYTHON) scripts/make_prototxt.py

@@ -53,7 +53,8 @@ if ! cmake -S "$tree" -B "$tree/build" "${options[@]}" \
 fi
 make -C "$tree/build" -j "$(nproc)" --no-print-directory "${targets[@]}"
 
-mkdir -p build/bin
+# Caffe wants the folders that the solvers' snapshots go to.
+mkdir -p build/bin runs/mnist runs/ptb
 cat >"$wrapper.part" <<EOF
 #!/bin/sh
 # Runs the patched Caffe with its Python layers, from any folder.

@@ -83,7 +83,7 @@ def data_source(experiment):
     if not path.exists():
         raise TrainingError(
             f"{shown(path)} is missing: prepare the data with "
-            f"scripts/prepare_{experiment.workload}.py"
+            + experiment.prepared_by
         )
     return json.loads(path.read_text())
 
@@ -220,7 +220,8 @@ class Run:
         if (self.experiment.max_iter, last_net) not in log.tests:
             self.write_metrics(log, "interrupted", wall_s)
             raise TrainingError(self.interruption())
-        state = self.folder / f"snapshot_iter_{log.iteration}.solverstate"
+        last = self.experiment.max_iter
+        state = self.folder / f"snapshot_iter_{last}.solverstate"
         rates = drop_rates(self.experiment, state)
         self.write_metrics(log, "finished", wall_s, rates)
         self.done_file.write_text(self.facts["date"] + "\n")

@@ -51,7 +51,7 @@ LOG = "".join(
 
 def test_keys_are_unique_and_found():
     keys = [experiment.key for experiment in experiments.EXPERIMENTS]
-    assert len(set(keys)) == len(keys) == 16
+    assert len(set(keys)) == len(keys) == 16 + 5 * 16
     assert {experiments.find(key).key for key in keys} == set(keys)
     with pytest.raises(ValueError, match="'mnist/row_0.4'.*mnist/row_0.5"):
         experiments.find("mnist/row_0.4")
@@ -85,6 +85,16 @@ def test_an_epoch_is_the_whole_training_set():
     assert experiment.max_iter == 469 * experiment.epochs
 
 
+def test_limited_run_ends_with_its_only_test():
+    experiment = experiments.find("mnist/row_0.5")
+    for limit, test_interval in (100, 100), (938, 469), (1000, 1000):
+        short = dataclasses.replace(experiment, iteration_limit=limit)
+        assert short.max_iter == limit
+        assert short.test_interval == test_interval
+    longer = dataclasses.replace(experiment, iteration_limit=10**6)
+    assert longer.max_iter == experiment.max_iter
+
+
 @pytest.mark.parametrize(
     "changes, message",
     [
@@ -92,6 +102,7 @@ def test_an_epoch_is_the_whole_training_set():
         ({"rates": (0.5,)}, "2 rates"),
         ({"test_samples": 250}, "250.*100"),
         ({"epochs": 0}, "epochs is 0"),
+        ({"iteration_limit": -1}, "iteration_limit is -1"),
     ],
 )
 def test_impossible_experiments_are_refused(changes, message):
@@ -102,9 +113,11 @@ def test_impossible_experiments_are_refused(changes, message):
 # Nets and solvers
 
 
-def test_every_net_has_the_same_learnable_layers():
+def test_every_mlp_has_the_same_learnable_layers():
     shapes = set()
     for experiment in experiments.EXPERIMENTS:
+        if experiment.workload != "mnist":
+            continue
         layers = networks.net(experiment)["layer"]
         shapes.add(
             tuple(

@@ -1,5 +1,6 @@
 """`caffe train --snapshot=…`: the resumed run is the run that was cut off."""
 
+import json
 import subprocess
 from pathlib import Path
 
@@ -21,7 +22,7 @@ layer {{ name: "data" type: "Data" top: "data" top: "label"
   data_param {{ source: "{folder}/lmdb" batch_size: {batch} backend: LMDB }} }}
 layer {{ name: "k" type: "Python" top: "k" python_param {{
   module: "approx_dropout" layer: "PatternSearchLayer"
-  param_str: '{{"dropout_ratio": 0.4, "family": "{family}", "max_period": {period}}}' }} }}
+  param_str: '{search}' }} }}
 layer {{ name: "{name}" type: "DropoutPattern" bottom: "k" top: "pattern"
   dropout_pattern_param {{ family: {family} }} }}
 layer {{ name: "fc1" type: "ApproxDropoutInnerProduct" bottom: "data"
@@ -61,8 +62,10 @@ def folder(tmp_path):
 
 
 def write_net(folder, family, name="pattern", period=8):
+    search = json.dumps(
+        {"dropout_ratio": 0.4, "family": family, "max_period": period})
     (folder / "net.prototxt").write_text(NET.format(
-        folder=folder, batch=BATCH, family=family, name=name, period=period))
+        folder=folder, batch=BATCH, family=family, name=name, search=search))
 
 
 def train(folder, run, iterations, snapshot=None, seed="",

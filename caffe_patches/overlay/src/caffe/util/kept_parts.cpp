@@ -49,8 +49,8 @@ void CpuParts<Dtype>::SetZero(size_t count, Dtype* data) {
 }
 
 template <typename Dtype>
-void CpuParts<Dtype>::Gather(const Dtype* whole, int stride, const IndexList& rows,
-    const IndexList& columns, Dtype* part) {
+void CpuParts<Dtype>::Gather(const Dtype* whole, int stride,
+    const IndexList& rows, const IndexList& columns, Dtype* part) {
   const int num_rows = rows.size();
   const int num_columns = columns.size();
   const int* column = columns.index.data();

@@ -1,0 +1,266 @@
+"""What an experiment is: the net, its training and what is measured.
+
+The registry, experiments.py, lists those that there are.
+"""
+
+import dataclasses
+import math
+
+from data_sources import iterations_per_epoch
+
+APPROXIMATE = {
+    "row": ("ROW", "RESIDUE"),
+    "tile": ("TILE", "RESIDUE"),
+    "row_period": ("ROW", "PERIOD"),
+    "tile_period": ("TILE", "PERIOD"),
+}
+METHODS = ("none", "conventional", *APPROXIMATE)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Experiment:
+    """One net, how it is trained and where its data lies.
+
+    rates: dropout_ratio of each place that is dropped, () for "none".
+    hidden: units of each hidden layer.
+    data: folder with the prepared data, relative to the repository root.
+    lr_decay: factor on the learning rate after epoch flat_epochs and after
+        each epoch that follows; 1 for a constant rate.
+    clip_gradients: largest L2 norm of all gradients together, 0 for any.
+    iteration_limit: trains no longer than that, 0 for all epochs.
+    display: iterations between two lines of the log; losses are their mean.
+    """
+
+    workload: str
+    method: str
+    rates: tuple
+    hidden: tuple
+    data: str
+    batch_size: int
+    base_lr: float
+    momentum: float
+    epochs: int
+    lr_decay: float = 1
+    flat_epochs: int = 0
+    clip_gradients: float = 0
+    max_period: int = 16
+    tile_size: int = 32
+    groups: int = 1
+    iteration_limit: int = 0
+    seed: int = 1
+    display: int = 50
+
+    splits = ("test",)  # what is tested, in the order of the test nets
+    outputs = frozenset({"accuracy"})  # what `measured` needs of a test net
+    loss_weight = 1  # of the loss in what Caffe minimises and logs
+
+    def __post_init__(self):
+        if self.method not in METHODS:
+            raise ValueError(
+                f"method is {self.method!r}, must be one of {METHODS}"
+            )
+        places = 0 if self.method == "none" else self.dropped_places
+        if len(self.rates) != places:
+            raise ValueError(
+                f"{self.method} with hidden layers {self.hidden} needs "
+                f"{places} rates, got {self.rates}"
+            )
+        for field, least in ("epochs", 1), ("iteration_limit", 0):
+            value = getattr(self, field)
+            if value < least:
+                raise ValueError(
+                    f"{field} is {value}, must be at least {least}"
+                )
+
+    @property
+    def dropped_places(self):
+        """How many blobs conventional dropout would drop units of."""
+        return len(self.hidden)
+
+    @property
+    def name(self):
+        """The method and its rate, or rates where the places' differ."""
+        rates = self.rates[:1] if len(set(self.rates)) == 1 else self.rates
+        return "_".join([self.method, *(f"{rate:g}" for rate in rates)])
+
+    @property
+    def key(self):
+        return f"{self.workload}/{self.name}"
+
+    @property
+    def pattern(self):
+        """ROW, TILE, or None where nothing is dropped by patterns."""
+        return APPROXIMATE.get(self.method, (None, None))[0]
+
+    @property
+    def family(self):
+        """RESIDUE, PERIOD, or None where nothing is dropped by patterns."""
+        return APPROXIMATE.get(self.method, (None, None))[1]
+
+    @property
+    def net_file(self):
+        return f"prototxt/{self.key}.prototxt"
+
+    @property
+    def solver_file(self):
+        return f"prototxt/{self.workload}/solver_{self.name}.prototxt"
+
+    @property
+    def run_folder(self):
+        """The runs of another seed than usual have folders of their own."""
+        other = "" if self.seed == Experiment.seed else f"_seed{self.seed}"
+        return f"runs/{self.key}{other}"
+
+    @property
+    def max_iter(self):
+        whole = self.epochs * self.epoch_iterations
+        return min(whole, self.iteration_limit or whole)
+
+    @property
+    def test_interval(self):
+        """An epoch; a run that ends within an epoch tests at its end only,
+        since Caffe tests at multiples of one number."""
+        whole = self.max_iter % self.epoch_iterations == 0
+        return self.epoch_iterations if whole else self.max_iter
+
+    @property
+    def decay_iterations(self):
+        """The iterations from which a lower learning rate holds."""
+        if self.lr_decay == 1:
+            return []
+        ends = [
+            epoch * self.epoch_iterations
+            for epoch in range(self.flat_epochs, self.epochs)
+        ]
+        return [iteration for iteration in ends if iteration < self.max_iter]
+
+    def goes_on_from(self, iteration):
+        """Whether a snapshot of that iteration can be trained further."""
+        return iteration > 0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Perceptron(Experiment):
+    """An MLP on MNIST's digits, dropped after each hidden layer."""
+
+    train_samples: int
+    test_samples: int
+    test_batch_size: int
+
+    prepared_by = "scripts/prepare_mnist.py"
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.test_samples % self.test_batch_size:
+            raise ValueError(
+                f"test_samples is {self.test_samples}, must be a multiple "
+                f"of test_batch_size, {self.test_batch_size}"
+            )
+
+    @property
+    def epoch_iterations(self):
+        return -(-self.train_samples // self.batch_size)
+
+    @property
+    def test_iter(self):
+        return self.test_samples // self.test_batch_size
+
+    @property
+    def snapshot_interval(self):
+        return self.max_iter
+
+    def fitted(self, source):
+        """The same on the data that source, a source.json, describes."""
+        return dataclasses.replace(self, test_samples=source["counts"]["test"])
+
+    def measured(self, split, outputs):
+        """A test net's outputs as reported: they are."""
+        return outputs
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LanguageModel(Experiment):
+    """A word LSTM on Penn Treebank, dropped after the embedding and after
+    each LSTM layer, between time steps nowhere.
+
+    size: what the layers' sizes are called in keys.
+    init: parameters start uniform in -init ... init.
+    tokens: words of train, valid and test, each a target once an epoch.
+    """
+
+    size: str
+    vocabulary: int
+    sequence_length: int
+    init: float
+    tokens: tuple
+
+    prepared_by = "make ptb-data"
+    splits = ("valid", "test")
+    outputs = frozenset({"loss", "correct"})
+
+    @property
+    def dropped_places(self):
+        return 1 + len(self.hidden)
+
+    @property
+    def name(self):
+        return f"{self.size}_{super().name}"
+
+    @property
+    def loss_weight(self):
+        """The recipes' loss is summed over time, Caffe's is a mean."""
+        return self.sequence_length
+
+    def iterations(self, tokens):
+        """Iterations that go once through so many words."""
+        return iterations_per_epoch(
+            tokens, self.batch_size, self.sequence_length
+        )
+
+    @property
+    def epoch_iterations(self):
+        return self.iterations(self.tokens[0])
+
+    @property
+    def test_iter(self):
+        return [self.iterations(tokens) for tokens in self.tokens[1:]]
+
+    @property
+    def snapshot_interval(self):
+        return self.test_interval
+
+    def goes_on_from(self, iteration):
+        """Caffe reads text from its start again, so an epoch must begin."""
+        return iteration > 0 and iteration % self.epoch_iterations == 0
+
+    def fitted(self, source):
+        """The same on the text that source, a source.json, describes."""
+        for field in ("batch_size", "sequence_length"):
+            if source[field] != getattr(self, field):
+                raise ValueError(
+                    f"{self.data} has {field} {source[field]}, {self.key} "
+                    f"needs {getattr(self, field)}"
+                )
+        counts = source["counts"]
+        return dataclasses.replace(
+            self,
+            vocabulary=source["vocabulary"],
+            tokens=tuple(counts[s]["tokens"] for s in ("train", *self.splits)),
+        )
+
+    def measured(self, split, outputs):
+        """A test net's outputs as perplexity and accuracy over every word.
+
+        outputs: loss and correct, summed over a pass and divided by all
+        positions, those padded below the ends of the streams included.
+        """
+        tokens = self.tokens[1 + self.splits.index(split)]
+        positions = (
+            self.iterations(tokens) * self.sequence_length * self.batch_size
+        )
+        loss = outputs["loss"] * positions / tokens
+        return {
+            "loss": loss,
+            "perplexity": math.exp(loss) if loss < 700 else math.inf,
+            "accuracy": outputs["correct"] * positions / tokens,
+        }
