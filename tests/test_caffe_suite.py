@@ -6,7 +6,8 @@ from pathlib import Path
 
 CAFFE = Path(__file__).resolve().parent.parent / "build" / "caffe"
 CAFFE_CPU_TESTS = 1058
-OURS = ("DropoutPattern", "DrawPattern", "ApproxDropout")
+OURS = ("ApproxDropout", "DrawPattern", "DropoutPattern", "LazyUpdate",
+        "PackedGemm", "SGDUpdater", "VectorMath")
 
 
 def run_tests(gtest_filter):

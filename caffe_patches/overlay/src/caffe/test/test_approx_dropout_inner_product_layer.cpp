@@ -418,10 +418,12 @@ TYPED_TEST(ApproxDropoutInnerProductLayerDeathTest, TestBadInput) {
       "'fc': compact_output goes with pattern: ROW only, not with TILE");
   const Case groups = {"ROW", 0, 5, 12, 12, 32, MakePattern(4, 2, 2), kNone,
       true, true};
-  EXPECT_DEATH(this->SetUpAndDraw(groups), "groups: 2, which must divide the 5");
+  EXPECT_DEATH(this->SetUpAndDraw(groups),
+      "groups: 2, which must divide the 5");
   const Case uneven = {"ROW", 0, 4, 12, 14, 32, MakePattern(4, 2, 2), kNone,
       true, true};
-  EXPECT_DEATH(this->SetUpAndDraw(uneven), "14 units must be divisible by N = 4");
+  EXPECT_DEATH(this->SetUpAndDraw(uneven),
+      "14 units must be divisible by N = 4");
 }
 
 TYPED_TEST(ApproxDropoutInnerProductLayerDeathTest, TestBadBottoms) {

@@ -101,8 +101,8 @@ void CpuParts<Dtype>::Scatter(const Dtype* part, const IndexList& rows,
 }
 
 template <typename Dtype>
-void CpuParts<Dtype>::FillRows(const Dtype* values, Dtype scale, const IndexList& columns,
-    int num_rows, const PartView<Dtype>& part) {
+void CpuParts<Dtype>::FillRows(const Dtype* values, Dtype scale,
+    const IndexList& columns, int num_rows, const PartView<Dtype>& part) {
   const int num_columns = columns.size();
   const int* column = columns.index.data();
 #pragma omp parallel for if (num_rows * num_columns > kParallelElements)
@@ -113,8 +113,8 @@ void CpuParts<Dtype>::FillRows(const Dtype* values, Dtype scale, const IndexList
 }
 
 template <typename Dtype>
-void CpuParts<Dtype>::AddColumnSums(const PartView<const Dtype>& part, int num_rows, Dtype scale,
-    const IndexList& columns, Dtype* sums) {
+void CpuParts<Dtype>::AddColumnSums(const PartView<const Dtype>& part,
+    int num_rows, Dtype scale, const IndexList& columns, Dtype* sums) {
   const int num_columns = columns.size();
   const int* column = columns.index.data();
   const int kChunk = 512;  // columns a thread sums at a time

@@ -186,8 +186,8 @@ void GpuParts<Dtype>::FillRows(const Dtype* values, Dtype scale,
 }
 
 template <typename Dtype>
-void GpuParts<Dtype>::AddColumnSums(const PartView<const Dtype>& part, int num_rows,
-    Dtype scale, const IndexList& columns, Dtype* sums) {
+void GpuParts<Dtype>::AddColumnSums(const PartView<const Dtype>& part,
+    int num_rows, Dtype scale, const IndexList& columns, Dtype* sums) {
   // NOLINT_NEXT_LINE(whitespace/operators)
   AddColumnSumsKernel<Dtype><<<Blocks(1, columns.size()), Threads()>>>(
       part.data, part.stride, num_rows, DeviceList(columns), columns.size(),

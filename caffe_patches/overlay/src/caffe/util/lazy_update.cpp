@@ -132,7 +132,9 @@ void LazyParameter<Dtype>::CatchUpCell(int cell, Dtype* gradient,
     const size_t at = static_cast<size_t>(row) * columns_ + cells.first_column;
     ReplaySteps(rule_, steps, num_steps, cells.num_columns,
         has_gradient ? gradient + at : NULL, data + at, history + at);
-    if (purpose == FOR_CLEARING) { std::fill_n(gradient + at, cells.num_columns, Dtype(0)); }
+    if (purpose == FOR_CLEARING) {
+      std::fill_n(gradient + at, cells.num_columns, Dtype(0));
+    }
   }
   gradient_[cell] = 0;
   done_[cell] = steps_.size();
