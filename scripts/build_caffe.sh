@@ -62,7 +62,10 @@ root=$root
 # The interpreter inside Caffe finds its library by way of PATH.
 PATH=/usr/bin:\$PATH
 PYTHONPATH=\$root/python_layers:\$root/$tree/python\${PYTHONPATH:+:\$PYTHONPATH}
-export PATH PYTHONPATH
+# Threads that wait must not take the cores of those that work: where other
+# programs run too, spinning makes a step several times slower.
+OMP_WAIT_POLICY=\${OMP_WAIT_POLICY:-passive}
+export PATH PYTHONPATH OMP_WAIT_POLICY
 exec "\$root/$tree/build/tools/caffe" "\$@"
 EOF
 chmod +x "$wrapper.part"

@@ -10,13 +10,7 @@ family), "row_period" and "tile_period" (PERIOD, the paper's family).
 import dataclasses
 from pathlib import Path
 
-from workloads import (
-    APPROXIMATE,
-    METHODS,
-    Experiment,
-    LanguageModel,
-    Perceptron,
-)
+from workloads import METHODS, LanguageModel, Perceptron
 
 ROOT = Path(__file__).resolve().parent.parent
 RATES = (0.3, 0.5, 0.7)
@@ -40,9 +34,7 @@ def mnist(method, rates):
     )
 
 
-# The published recipes. Periods divide the units, which compact blobs with
-# groups need; tile_size times max_period divides them too, so that each row
-# of tiles keeps equally many.
+# The published recipes.
 SMALL = {
     "hidden": (200, 200),
     "init": 0.1,
@@ -50,8 +42,6 @@ SMALL = {
     "flat_epochs": 4,
     "lr_decay": 0.5,
     "clip_gradients": 5,
-    "max_period": 20,
-    "tile_size": 10,
 }
 MEDIUM = {
     "hidden": (650, 650),
@@ -60,8 +50,6 @@ MEDIUM = {
     "flat_epochs": 6,
     "lr_decay": 0.8,
     "clip_gradients": 5,
-    "max_period": 26,
-    "tile_size": 25,
 }
 LARGE = {
     "hidden": (1500, 1500),
@@ -70,8 +58,6 @@ LARGE = {
     "flat_epochs": 14,
     "lr_decay": 1 / 1.15,
     "clip_gradients": 10,
-    "max_period": 20,
-    "tile_size": 25,
 }
 SIZES = {
     "small": SMALL,
@@ -83,6 +69,24 @@ SIZES = {
         "data": "build/data/ptb8800",
     },
     "large3": {**LARGE, "hidden": (1500, 1500, 1500)},
+}
+
+
+# Periods of RESIDUE by the units of a layer. ROW: they divide the units, as
+# compact blobs with groups need. TILE: with tile_size, tile_size * max_period
+# divides the units, so that each row of tiles keeps equally many. Smaller tiles
+# give more sub-models, larger ones less work in keeping account of them.
+RESIDUES = {
+    "row": {
+        200: {"max_period": 20},
+        650: {"max_period": 26},
+        1500: {"max_period": 20},
+    },
+    "tile": {
+        200: {"max_period": 10, "tile_size": 20},
+        650: {"max_period": 10, "tile_size": 65},
+        1500: {"max_period": 20, "tile_size": 75},
+    },
 }
 
 
@@ -104,10 +108,8 @@ def ptb(size, method, rate=0):
             "data": "build/data/ptb_length20",
             "sequence_length": 20,
         }
-    if method.endswith("_period"):
-        settings["max_period"] = Experiment.max_period
-    elif method in APPROXIMATE:
-        settings["groups"] = 5
+    if method in RESIDUES:
+        settings |= RESIDUES[method][settings["hidden"][0]] | {"groups": 5}
     places = 1 + len(settings["hidden"])
     return LanguageModel(
         workload="ptb",
