@@ -55,7 +55,10 @@ class ApproxDropoutInnerProductLayer
     return bottom_index == 0;
   }
 
-  virtual bool CanBeLazy(int param_id) const { return param_id == 0; }
+  virtual bool CanBeLazy(int param_id) const {
+    // Old snapshots may give W four axes, whose first is not its rows.
+    return param_id == 0 && this->blobs_[0]->num_axes() == 2;
+  }
   virtual void SetLazy(int param_id, LazyParameter<Dtype>* lazy) {
     product_.SetLazy(lazy, this->layer_param_.approx_dropout_param());
   }
