@@ -2,17 +2,23 @@
 # Builds the patched Caffe of build/caffe: the library, the tool `caffe`,
 # pycaffe and, with --tests, the test program. With --cuda, into
 # build/caffe-cuda, with cuBLAS and cuRAND (needs nvcc). CUDA_ARCH lists the
-# GPU architectures, "80 90" say; PTX of the last one is added.
+# GPU architectures, "80 90" say; PTX of the last one is added. With --stock,
+# Caffe without our changes into build/caffe-stock, to compare with.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 root=$PWD
 tree=build/caffe
 wrapper=build/bin/caffe
 targets=(caffe.bin pycaffe)
+patch_options=()
 options=(-DCPU_ONLY=ON)
 
 for argument in "$@"; do
   case $argument in
+    --stock)
+      tree=build/caffe-stock
+      wrapper=build/bin/caffe-stock
+      patch_options=(--stock) ;;
     --tests) targets+=(test.testbin) ;;
     --cuda)
       tree=build/caffe-cuda
@@ -31,13 +37,14 @@ for argument in "$@"; do
         "-DCUDA_TOOLKIT_ROOT_DIR=$(dirname "$(dirname "$nvcc")")")
       ;;
     *)
-      echo "build_caffe: unknown argument $argument; legal: --tests --cuda" >&2
+      echo "build_caffe: unknown argument $argument; legal: --tests" \
+        "--cuda --stock" >&2
       exit 1 ;;
   esac
 done
 
 scripts/get_caffe.sh
-/usr/bin/python3 scripts/patch_caffe.py --target "$tree"
+/usr/bin/python3 scripts/patch_caffe.py "${patch_options[@]}" --target "$tree"
 
 export CCACHE_BASEDIR=$root CCACHE_NOHASHDIR=1
 options+=(-DCMAKE_BUILD_TYPE=Release -DBLAS=Open -DUSE_OPENMP=ON

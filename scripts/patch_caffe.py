@@ -67,10 +67,18 @@ def overlay_files(patches):
                   if p.is_file())
 
 
-def make_tree(patches, source, tree):
-    """Writes the patched tree into the new folder `tree`."""
+def make_tree(patches, source, tree, stock=False):
+    """Writes the patched tree into the new folder `tree`.
+
+    stock: with the patches only that let Caffe itself build, build-*.patch.
+    """
     names = read_series(patches)
     shutil.copytree(source, tree, symlinks=True)
+    if stock:
+        for name in names:
+            if name.startswith("build-"):
+                apply_patch(patches / name, tree)
+        return
     for path in overlay_files(patches):
         if (tree / path).exists():
             raise PatchError(f"overlay/{path} replaces a file of Caffe's; "
@@ -116,6 +124,8 @@ def parse_args():
                         default=ROOT / "build" / "caffe.orig",
                         help="unchanged tree (scripts/get_caffe.sh)")
     parser.add_argument("--target", type=Path, default=ROOT / "build" / "caffe")
+    parser.add_argument("--stock", action="store_true",
+                        help="only what lets Caffe itself build")
     parser.add_argument("--check", action="store_true",
                         help="check only, write nothing")
     return parser.parse_args()
@@ -127,7 +137,7 @@ def main():
     try:
         with tempfile.TemporaryDirectory() as folder:
             tree = Path(folder) / "tree"
-            make_tree(args.patches, args.source, tree)
+            make_tree(args.patches, args.source, tree, args.stock)
             if not args.check:
                 args.target.mkdir(parents=True, exist_ok=True)
                 changed = sync_tree(tree, args.target)

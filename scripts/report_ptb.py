@@ -17,6 +17,8 @@ MEASURED = {  # in a row: the split and what was measured on it
     "test_accuracy": ("test", "accuracy"),
 }
 
+MARGIN = 0.95  # around the perplexities shown, so that one epoch has a scale
+
 
 def outcome(tests):
     """What the last tests of both splits measured."""
@@ -45,6 +47,10 @@ def valid_perplexity(test):
 def plot_group(left, right, title, runs):
     """Perplexity and training loss of a group's runs, (method, metrics)."""
     curves = shared.curves_by_epoch(runs, valid_perplexity, ".1f")
+    if curves:
+        values = [value for _, _, y, _ in curves for value in y]
+        left.set_ylim(MARGIN * min(values), max(values) / MARGIN)
+        left.set_xlim(0, max(max(x) for _, x, _, _ in curves) / MARGIN)
     shared.draw(left, curves)
     shared.draw(right, shared.loss_curves(runs))
     left.set_title(f"Validation perplexity, {title}", loc="left")
