@@ -56,11 +56,14 @@ class ApproxDropoutInnerProductLayer
   }
 
   virtual bool CanBeLazy(int param_id) const {
-    // Old snapshots may give W four axes, whose first is not its rows.
-    return param_id == 0 && this->blobs_[0]->num_axes() == 2;
+    // Every row has tiles in use, and their rows are too short to be updated
+    // apart from each other. Old snapshots may give W four axes.
+    return param_id == 0 && this->blobs_[0]->num_axes() == 2 &&
+        this->layer_param_.approx_dropout_param().pattern()
+        != ApproxDropoutParameter_Pattern_TILE;
   }
   virtual void SetLazy(int param_id, LazyParameter<Dtype>* lazy) {
-    product_.SetLazy(lazy, this->layer_param_.approx_dropout_param());
+    product_.SetLazy(lazy);
   }
 
  protected:

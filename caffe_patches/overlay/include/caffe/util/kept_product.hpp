@@ -81,9 +81,9 @@ class KeptProduct {
       const DropoutPattern<Dtype>& input, const ApproxDropoutParameter& param,
       int num_output, int num_input, int num_samples);
 
-  /// @brief While W is updated lazily, PackWeights_cpu and Backward_cpu tell
-  ///        so to *lazy, whose cells are rows (TILE: tiles) of W.
-  void SetLazy(LazyParameter<Dtype>* lazy, const ApproxDropoutParameter& param);
+  /// @brief While W is updated lazily, row by row, PackWeights_cpu and
+  ///        Backward_cpu say so to *lazy. Not for TILE.
+  void SetLazy(LazyParameter<Dtype>* lazy) { lazy_ = lazy; }
 
   /// @brief Stored inputs and outputs of a sample, I and O.
   int stored_input() const { return stored_input_; }
@@ -145,8 +145,6 @@ class KeptProduct {
   }
   /// @brief The rows of x and y that belong to a block.
   IndexList Rows(int outer, const Block& block) const;
-  /// @brief The lazy parameter's cells that hold a block's weights.
-  vector<int> Cells(const Block& block) const;
   bool views_weight(const Block& block) const {
     return block.output_weight.stride > 0 && block.input_weight.contiguous();
   }

@@ -27,6 +27,19 @@ PartView<const Dtype> ViewPart(const Dtype* whole, int stride,
   return view;
 }
 
+/// @brief f(first) ... f(last - 1), at the same time if `shared_out`. Not by an
+///        if clause: regions inside a region of one thread, BLAS's, would
+///        start their threads anew each time.
+template <typename Function>
+void ForEachBlock(int first, int last, bool shared_out, const Function& f) {
+  if (!shared_out) {
+    for (int b = first; b < last; ++b) { f(b); }
+    return;
+  }
+#pragma omp parallel for schedule(dynamic)
+  for (int b = first; b < last; ++b) { f(b); }
+}
+
 template <typename Dtype>
 template <typename Parts>
 void KeptProduct<Dtype>::PackWeights(const Dtype* weight) {
@@ -74,13 +87,12 @@ void KeptProduct<Dtype>::Forward(int outer, const Dtype* x, const Dtype* bias,
     Parts::SetZero(static_cast<size_t>(outer) * num_samples_ * stored_output_,
         y);
   }
-  const int num_blocks = blocks_.size();
-#pragma omp parallel for schedule(dynamic) \
-    if (Parts::kSharesOutBlocks && tiled_ && !for_steps_)
-  for (int b = 0; b < num_blocks; ++b) {
+  const bool shared_out = Parts::kSharesOutBlocks && !for_steps_
+      && blocks_a_group_ > 1;
+  ForEachBlock(0, blocks_.size(), shared_out, [&](int b) {
     ForwardBlock<Parts>(blocks_[b], outer, x, bias, accumulate, y,
         &scratch_[Parts::Thread()]);
-  }
+  });
 }
 
 template <typename Dtype>
@@ -127,25 +139,21 @@ template <typename Dtype>
 template <typename Parts>
 void KeptProduct<Dtype>::Backward(int outer, const Dtype* x, const Dtype* dy,
     Dtype* dx, Dtype* dweight, Dtype* dbias) {
+  const bool shared_out = Parts::kSharesOutBlocks && !for_steps_
+      && blocks_a_group_ > 1;
   const int num_blocks = blocks_.size();
   // Groups add up in the same weights, so one comes after the other.
   for (int first = 0; first < num_blocks; first += blocks_a_group_) {
-    const int last = first + blocks_a_group_;
-#pragma omp parallel for schedule(dynamic) \
-    if (Parts::kSharesOutBlocks && tiled_ && !for_steps_)
-    for (int b = first; b < last; ++b) {
+    ForEachBlock(first, first + blocks_a_group_, shared_out, [&](int b) {
       BackwardBlock<Parts>(blocks_[b], outer, x, dy, tiled_ ? NULL : dx,
           dweight, dbias, &scratch_[Parts::Thread()]);
-    }
+    });
   }
   if (!dx || !tiled_) { return; }
-  const int num_gradient_blocks = tiled_gradient_blocks_.size();
-#pragma omp parallel for schedule(dynamic) \
-    if (Parts::kSharesOutBlocks && !for_steps_)
-  for (int b = 0; b < num_gradient_blocks; ++b) {
+  ForEachBlock(0, tiled_gradient_blocks_.size(), shared_out, [&](int b) {
     BackwardBlock<Parts>(tiled_gradient_blocks_[b], outer, x, dy, dx, NULL,
         NULL, &scratch_[Parts::Thread()]);
-  }
+  });
 }
 
 template <typename Dtype>
@@ -181,11 +189,11 @@ void KeptProduct<Dtype>::AddWeightGradient(const Block& block,
       block.input_stored, &scratch->x);
   bool overwrite = false;
   if (lazy_) {
-    const vector<int> cells = Cells(block);
-    overwrite = lazy_->TakeGradient(cells);
-    // Whole cells must be written; this block may write only some columns.
-    if (overwrite && (tiled_ ? compact_input_ : num_input < num_input_)) {
-      lazy_->ClearGradient(cells);
+    const vector<int>& rows_of_weight = block.output_weight.index;
+    overwrite = lazy_->TakeGradient(rows_of_weight);
+    // Whole rows must be written; those that a compact input cuts are not.
+    if (overwrite && num_input < num_input_) {
+      lazy_->ClearGradient(rows_of_weight);
       overwrite = false;
     }
   }

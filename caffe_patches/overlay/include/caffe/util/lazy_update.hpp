@@ -31,14 +31,16 @@ struct UpdateStep {
   Dtype clip;  // factor of clip_gradients, 1 where it does not act
 };
 
-/// @brief Does num_steps steps on `count` elements of data and history. The
-///        first has the gradient, if it is not NULL; the others have none.
+/// @brief Does num_steps steps, at least one, on data and history, of num_rows
+///        rows that are `stride` elements apart, the gradient's too. The first
+///        step has the gradient, if it is not NULL; the others have none.
 ///        Element by element the result is that of one call a step. Without
 ///        momentum history is only written.
 template <typename Dtype>
 void ReplaySteps(const UpdateRule<Dtype>& rule,
-    const UpdateStep<Dtype>* steps, int num_steps, int count,
-    const Dtype* gradient, Dtype* data, Dtype* history);
+    const UpdateStep<Dtype>* steps, int num_steps, int num_rows,
+    int num_columns, int stride, const Dtype* gradient, Dtype* data,
+    Dtype* history);
 
 /**
  * @brief Updates a parameter when a part of it is next needed, exactly.

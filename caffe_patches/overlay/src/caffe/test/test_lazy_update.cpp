@@ -52,7 +52,7 @@ TYPED_TEST(LazyUpdateTest, TestStepsAgainstTheRule) {
     vector<double> ws(w.cpu_data(), w.cpu_data() + kCount);
     vector<double> hs(h.cpu_data(), h.cpu_data() + kCount);
     const vector<UpdateStep<TypeParam> > steps = this->Steps(5);
-    ReplaySteps(this->Rule(0.01, l1, 0.9), steps.data(), 5, kCount,
+    ReplaySteps(this->Rule(0.01, l1, 0.9), steps.data(), 5, 1, kCount, kCount,
         g.cpu_data(), w.mutable_cpu_data(), h.mutable_cpu_data());
     for (int i = 0; i < kCount; ++i) {
       for (int s = 0; s < 5; ++s) {

@@ -134,32 +134,6 @@ typename KeptProduct<Dtype>::Block KeptProduct<Dtype>::MakeBlock(
 }
 
 template <typename Dtype>
-void KeptProduct<Dtype>::SetLazy(LazyParameter<Dtype>* lazy,
-    const ApproxDropoutParameter& param) {
-  lazy_ = lazy;
-  if (lazy && param.pattern() == ApproxDropoutParameter_Pattern_TILE) {
-    lazy->SetCells(param.tile_size(), param.tile_size());
-  }
-}
-
-template <typename Dtype>
-vector<int> KeptProduct<Dtype>::Cells(const Block& block) const {
-  if (!tiled_) { return block.output_weight.index; }
-  vector<int> cells;
-  const int tile_rows = (num_output_ + tile_size_ - 1) / tile_size_;
-  const int tile_columns = (num_input_ + tile_size_ - 1) / tile_size_;
-  for (int r = 0; r < tile_rows; ++r) {
-    if (!block.output.tiles.has(r)) { continue; }
-    for (int c = 0; c < tile_columns; ++c) {
-      if (block.input.tiles.has(c + block.input.tile_shift)) {
-        cells.push_back(r * tile_columns + c);
-      }
-    }
-  }
-  return cells;
-}
-
-template <typename Dtype>
 IndexList KeptProduct<Dtype>::Rows(int outer, const Block& block) const {
   IndexList rows;
   for (int t = 0; t < outer; ++t) {
@@ -176,7 +150,7 @@ IndexList KeptProduct<Dtype>::Rows(int outer, const Block& block) const {
 template <typename Dtype>
 void KeptProduct<Dtype>::PackWeights_cpu(const Dtype* weight) {
   for (size_t b = 0; lazy_ && b < blocks_.size(); ++b) {
-    lazy_->CatchUp(Cells(blocks_[b]));
+    lazy_->CatchUp(blocks_[b].output_weight.index);
   }
   PackWeights<CpuParts<Dtype> >(weight);
 }
@@ -184,7 +158,7 @@ void KeptProduct<Dtype>::PackWeights_cpu(const Dtype* weight) {
 template <typename Dtype>
 void KeptProduct<Dtype>::PackForSteps_cpu(const Dtype* weight, bool backward) {
   for (size_t b = 0; lazy_ && !backward && b < blocks_.size(); ++b) {
-    lazy_->CatchUp(Cells(blocks_[b]));
+    lazy_->CatchUp(blocks_[b].output_weight.index);
   }
   scratch_.resize(CpuParts<Dtype>::MaxThreads());
   vector<Block>& blocks = backward ? gradient_blocks() : blocks_;

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cstring>
 #include <vector>
 
 #include "caffe/util/lazy_update.hpp"
@@ -7,83 +8,93 @@ namespace caffe {
 
 namespace {
 
-// Elements that a thread keeps in registers through all their steps.
-const int kChunk = 16;
 // Below this many elements a loop is not worth waking threads for.
 const int kParallelElements = 1 << 14;
 // Steps after which cells that nobody needs are brought up to date too.
 const int kMaxSteps = 4096;
 
+// What is kept in registers through all steps: 64 bytes, of 16 or 8 elements.
 template <typename Dtype>
-inline __attribute__((always_inline)) void ReplayChunk(
-    const UpdateRule<Dtype>& rule, const UpdateStep<Dtype>* steps,
-    int num_steps, const Dtype* gradient, Dtype* data, Dtype* history) {
-  Dtype g[kChunk], w[kChunk], h[kChunk];
-  for (int i = 0; i < kChunk; ++i) {
-    g[i] = gradient ? gradient[i] : Dtype(0);
-    w[i] = data[i];
-    h[i] = rule.momentum != 0 ? history[i] : Dtype(0);
+struct Chunk {
+  typedef Dtype Vector __attribute__((vector_size(64)));
+  static const int kSize = 64 / sizeof(Dtype);
+
+  static inline Vector Load(const Dtype* from, int count) {
+    Vector vector = {};
+    std::memcpy(&vector, from, count * sizeof(Dtype));
+    return vector;
   }
-  if (gradient && (steps[0].clip != 1 || rule.normalization != 1)) {
-    for (int i = 0; i < kChunk; ++i) {
-      g[i] = g[i] * steps[0].clip * rule.normalization;
-    }
+  static inline void Store(const Vector& vector, int count, Dtype* to) {
+    std::memcpy(to, &vector, count * sizeof(Dtype));
   }
+};
+
+#define ALWAYS_INLINE inline __attribute__((always_inline))
+
+// The steps for `count` elements, at most a chunk's.
+template <typename Dtype, bool kL1>
+ALWAYS_INLINE void ReplayChunk(const UpdateRule<Dtype>& rule,
+    const UpdateStep<Dtype>* steps, int num_steps, int count,
+    const Dtype* gradient, Dtype* data, Dtype* history) {
+  typedef typename Chunk<Dtype>::Vector Vector;
+  const Vector zero = {};
+  const Vector one = zero + Dtype(1);
+  Vector g = zero;
+  if (gradient) { g = Chunk<Dtype>::Load(gradient, count); }
+  if (steps[0].clip != 1 || rule.normalization != 1) {
+    g = g * steps[0].clip * rule.normalization;
+  }
+  Vector w = Chunk<Dtype>::Load(data, count);
+  Vector h = zero;
+  if (rule.momentum != 0) { h = Chunk<Dtype>::Load(history, count); }
   for (int s = 0; s < num_steps; ++s) {
-    const Dtype rate = steps[s].rate;
-#pragma omp simd
-    for (int i = 0; i < kChunk; ++i) {
-      const Dtype decayed = rule.l1 ?
-          Dtype((w[i] > Dtype(0)) - (w[i] < Dtype(0))) : w[i];
-      const Dtype d = g[i] + rule.decay * decayed;
-      h[i] = rate * d + rule.momentum * h[i];
-      w[i] -= h[i];
-      g[i] = 0;
-    }
+    const Vector decayed = kL1 ? (w > zero ? one : zero)
+        - (w < zero ? one : zero) : w;
+    const Vector d = g + rule.decay * decayed;
+    h = steps[s].rate * d + rule.momentum * h;
+    w -= h;
+    g = zero;
   }
-  for (int i = 0; i < kChunk; ++i) {
-    data[i] = w[i];
-    history[i] = h[i];
-  }
+  Chunk<Dtype>::Store(w, count, data);
+  Chunk<Dtype>::Store(h, count, history);
 }
 
-template <typename Dtype>
-inline __attribute__((always_inline)) void ReplayAll(
-    const UpdateRule<Dtype>& rule, const UpdateStep<Dtype>* steps,
-    int num_steps, int count, const Dtype* gradient, Dtype* data,
-    Dtype* history) {
+template <typename Dtype, bool kL1>
+ALWAYS_INLINE void ReplayRow(const UpdateRule<Dtype>& rule,
+    const UpdateStep<Dtype>* steps, int num_steps, int count,
+    const Dtype* gradient, Dtype* data, Dtype* history) {
+  const int kSize = Chunk<Dtype>::kSize;
   int i = 0;
-  for (; i + kChunk <= count; i += kChunk) {
-    ReplayChunk(rule, steps, num_steps, gradient ? gradient + i : NULL,
-        data + i, history + i);
+  for (; i + kSize <= count; i += kSize) {
+    ReplayChunk<Dtype, kL1>(rule, steps, num_steps, kSize,
+        gradient ? gradient + i : NULL, data + i, history + i);
   }
   if (i < count) {
-    // The same code for the rest, so that it rounds the same way.
-    Dtype g[kChunk] = {}, w[kChunk] = {}, h[kChunk] = {};
-    if (gradient) { std::copy(gradient + i, gradient + count, g); }
-    std::copy(data + i, data + count, w);
-    std::copy(history + i, history + count, h);
-    ReplayChunk(rule, steps, num_steps, g, w, h);
-    std::copy(w, w + count - i, data + i);
-    std::copy(h, h + count - i, history + i);
+    ReplayChunk<Dtype, kL1>(rule, steps, num_steps, count - i,
+        gradient ? gradient + i : NULL, data + i, history + i);
   }
 }
 
 }  // namespace
 
-// One version for each generation of processors; the linker's resolver picks.
-#define REPLAY_STEPS(Dtype) \
-  template <> \
-  __attribute__((target_clones("arch=skylake-avx512", "arch=haswell", \
-      "default"))) \
-  void ReplaySteps<Dtype>(const UpdateRule<Dtype>& rule, \
-      const UpdateStep<Dtype>* steps, int num_steps, int count, \
-      const Dtype* gradient, Dtype* data, Dtype* history) { \
-    ReplayAll(rule, steps, num_steps, count, gradient, data, history); \
+template <typename Dtype>
+void ReplaySteps(const UpdateRule<Dtype>& rule,
+    const UpdateStep<Dtype>* steps, int num_steps, int num_rows,
+    int num_columns, int stride, const Dtype* gradient, Dtype* data,
+    Dtype* history) {
+  const UpdateRule<Dtype> local_rule = rule;  // nobody else writes to it
+  for (int row = 0; row < num_rows; ++row) {
+    const size_t at = static_cast<size_t>(row) * stride;
+    const Dtype* row_gradient = gradient ? gradient + at : NULL;
+    if (local_rule.l1) {
+      ReplayRow<Dtype, true>(local_rule, steps, num_steps, num_columns,
+          row_gradient, data + at, history + at);
+    } else {
+      ReplayRow<Dtype, false>(local_rule, steps, num_steps, num_columns,
+          row_gradient, data + at, history + at);
+    }
   }
-
-REPLAY_STEPS(float)
-REPLAY_STEPS(double)
+}
 
 template <typename Dtype>
 LazyParameter<Dtype>::LazyParameter(Blob<Dtype>* param, Blob<Dtype>* history,
@@ -128,13 +139,17 @@ void LazyParameter<Dtype>::CatchUpCell(int cell, Dtype* gradient,
     num_steps = std::min(num_steps, has_gradient + (purpose == FOR_ALL));
   }
   const Range cells = range(cell);
-  for (int row = cells.first_row; num_steps && row < cells.last_row; ++row) {
-    const size_t at = static_cast<size_t>(row) * columns_ + cells.first_column;
-    ReplaySteps(rule_, steps, num_steps, cells.num_columns,
-        has_gradient ? gradient + at : NULL, data + at, history + at);
-    if (purpose == FOR_CLEARING) {
-      std::fill_n(gradient + at, cells.num_columns, Dtype(0));
-    }
+  const int num_rows = cells.last_row - cells.first_row;
+  const size_t at = static_cast<size_t>(cells.first_row) * columns_
+      + cells.first_column;
+  if (num_steps > 0) {
+    ReplaySteps(rule_, steps, num_steps, num_rows, cells.num_columns,
+        columns_, has_gradient ? gradient + at : NULL, data + at,
+        history + at);
+  }
+  for (int row = 0; purpose == FOR_CLEARING && row < num_rows; ++row) {
+    std::fill_n(gradient + at + static_cast<size_t>(row) * columns_,
+        cells.num_columns, Dtype(0));
   }
   gradient_[cell] = 0;
   done_[cell] = steps_.size();
@@ -253,6 +268,14 @@ vector<int> DistinctValues(const Blob<Dtype>& blob) {
   return values;
 }
 
+template void ReplaySteps<float>(const UpdateRule<float>& rule,
+    const UpdateStep<float>* steps, int num_steps, int num_rows,
+    int num_columns, int stride, const float* gradient, float* data,
+    float* history);
+template void ReplaySteps<double>(const UpdateRule<double>& rule,
+    const UpdateStep<double>* steps, int num_steps, int num_rows,
+    int num_columns, int stride, const double* gradient, double* data,
+    double* history);
 template vector<int> DistinctValues<float>(const Blob<float>& blob);
 template vector<int> DistinctValues<double>(const Blob<double>& blob);
 INSTANTIATE_CLASS(LazyParameter);
