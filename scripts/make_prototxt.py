@@ -65,7 +65,7 @@ def generated():
         files[experiment.solver_file] = solver_text(
             experiment,
             experiment.net_file,
-            f"{experiment.run_folder}/snapshot",
+            experiment.run_folder,
         )
     return files
 
