@@ -12,8 +12,8 @@ PTB_DATA := $(PYTHON) scripts/prepare_ptb.py --output build/data
 export PYTHONPATH := $(CURDIR)/python_layers:$(CURDIR)/build/caffe/python
 
 .DEFAULT_GOAL := help
-.PHONY: help dependencies caffe cuda data mnist ptb-data ptb prototxt test \
-  check clean
+.PHONY: help dependencies caffe cuda data mnist ptb-data ptb bench prototxt \
+  test check clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' \
@@ -47,6 +47,12 @@ ptb: ptb-data  ## train the LSTM three ways, print a table (RATE, PTB_EPOCHS)
 	  $(foreach method,$(PTB_METHODS),ptb/small_$(method)_$(RATE))
 	@$(PYTHON) scripts/report_ptb.py \
 	  $(foreach method,$(PTB_METHODS),ptb/small_$(method)_$(RATE))
+
+bench: data ptb-data  ## time training steps in turn with stock Caffe's
+	@scripts/build_caffe.sh --stock
+	@$(PYTHON) tests/bench/step_times.py mlp -o runs/bench/mlp.json
+	@$(PYTHON) tests/bench/step_times.py lstm --rounds 3 --steps 10 \
+	  -o runs/bench/lstm.json
 
 prototxt:  ## generate the nets and solvers from scripts/experiments.py
 	@$(PYTHON) scripts/make_prototxt.py
