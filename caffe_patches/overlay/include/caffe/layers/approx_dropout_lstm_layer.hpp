@@ -54,7 +54,8 @@ namespace caffe {
  * unrolled net, has no effect. T may change between passes.
  */
 template <typename Dtype>
-class ApproxDropoutLSTMLayer : public Layer<Dtype> {
+class ApproxDropoutLSTMLayer : public Layer<Dtype>,
+    public LazyLayer<Dtype> {
  public:
   explicit ApproxDropoutLSTMLayer(const LayerParameter& param)
       : Layer<Dtype>(param) {}
@@ -70,6 +71,14 @@ class ApproxDropoutLSTMLayer : public Layer<Dtype> {
   virtual inline int ExactNumTopBlobs() const { return 1; }
   virtual inline bool AllowForceBackward(const int bottom_index) const {
     return bottom_index == 0;
+  }
+
+  virtual bool CanBeLazy(int param_id) const {
+    return param_id != 1 && this->blobs_[param_id]->num_axes() == 2 &&
+        !tiles();
+  }
+  virtual void SetLazy(int param_id, LazyParameter<Dtype>* lazy) {
+    (param_id == 0 ? input_product_ : recurrent_product_).SetLazy(lazy);
   }
 
  protected:

@@ -56,11 +56,19 @@ void KeptProduct<Dtype>::PackWeights(const Dtype* weight) {
   Dtype* packed = size ? Parts::Grow(&packed_, size) : NULL;
   for (size_t b = 0; !tiled_ && b < blocks_.size(); ++b) {
     Block& block = blocks_[b];
-    if (views_weight(block)) { continue; }
+    if (views_weight(block)) {
+      if (lazy_) { lazy_->CatchUp(block.output_weight.index); }
+      continue;
+    }
     block.weight = packed;
     block.weight_stride = block.input_weight.size();
-    Parts::Gather(weight, num_input_, block.output_weight, block.input_weight,
-        packed);
+    if (lazy_) {
+      lazy_->CatchUp(block.output_weight.index, block.input_weight.index,
+          packed);
+    } else {
+      Parts::Gather(weight, num_input_, block.output_weight,
+          block.input_weight, packed);
+    }
     packed += static_cast<size_t>(block.output_weight.size())
         * block.input_weight.size();
   }
@@ -187,27 +195,31 @@ void KeptProduct<Dtype>::AddWeightGradient(const Block& block,
   const int num_input = block.input_weight.size();
   const PartView<const Dtype> x_part = ViewPart<Parts>(x, stored_input_, rows,
       block.input_stored, &scratch->x);
-  bool overwrite = false;
-  if (lazy_) {
-    const vector<int>& rows_of_weight = block.output_weight.index;
-    overwrite = lazy_->TakeGradient(rows_of_weight);
+  const bool direct = views_weight(block);
+  Dtype* part;
+  bool overwrite = true;
+  if (direct) {
+    part = dweight + block.input_weight.first()
+        + static_cast<size_t>(block.output_weight.first()) * num_input_;
+    overwrite = lazy_ && lazy_->TakeGradient(block.output_weight.index);
     // Whole rows must be written; those that a compact input cuts are not.
     if (overwrite && num_input < num_input_) {
-      lazy_->ClearGradient(rows_of_weight);
+      lazy_->ClearGradient(block.output_weight.index);
       overwrite = false;
     }
+  } else {
+    part = Parts::Grow(&scratch->weight,
+        static_cast<size_t>(num_output) * num_input);
   }
-  const bool direct = views_weight(block);
-  Dtype* part = direct ? dweight + block.input_weight.first()
-      + static_cast<size_t>(block.output_weight.first()) * num_input_
-      : Parts::Grow(&scratch->weight,
-          static_cast<size_t>(num_output) * num_input);
   Parts::Gemm(CblasTrans, CblasNoTrans, num_output, num_input, rows.size(),
       scale_, dy.data, dy.stride, x_part.data, x_part.stride,
-      direct && !overwrite ? 1 : 0, part,
+      overwrite ? 0 : 1, part,
       direct ? block.output_weight.stride * num_input_ : num_input);
-  if (!direct) {
-    Parts::Scatter(part, block.output_weight, block.input_weight, !overwrite,
+  if (!direct && lazy_) {
+    lazy_->AddGradient(block.output_weight.index, block.input_weight.index,
+        part);
+  } else if (!direct) {
+    Parts::Scatter(part, block.output_weight, block.input_weight, true,
         num_input_, dweight);
   }
 }

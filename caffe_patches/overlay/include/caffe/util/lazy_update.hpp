@@ -4,43 +4,9 @@
 #include <vector>
 
 #include "caffe/blob.hpp"
+#include "caffe/util/replay_steps.hpp"
 
 namespace caffe {
-
-/**
- * @brief The update of SGDSolver for one parameter, in one pass over it. A
- *        step with gradient g does, in this order and with this rounding,
- *
- *            d = (g clip) normalization
- *            d = d + decay w             L2; decay sign(w) for L1
- *            h = rate d + momentum h
- *            w = w - h
- */
-template <typename Dtype>
-struct UpdateRule {
-  Dtype normalization;  // 1 / iter_size
-  Dtype decay;          // times the parameter's decay_mult
-  bool l1;              // regularization_type: "L1"
-  Dtype momentum;
-};
-
-/// @brief What changes from one step to the next.
-template <typename Dtype>
-struct UpdateStep {
-  Dtype rate;  // times the parameter's lr_mult
-  Dtype clip;  // factor of clip_gradients, 1 where it does not act
-};
-
-/// @brief Does num_steps steps, at least one, on data and history, of num_rows
-///        rows that are `stride` elements apart, the gradient's too. The first
-///        step has the gradient, if it is not NULL; the others have none.
-///        Element by element the result is that of one call a step. Without
-///        momentum history is only written.
-template <typename Dtype>
-void ReplaySteps(const UpdateRule<Dtype>& rule,
-    const UpdateStep<Dtype>* steps, int num_steps, int num_rows,
-    int num_columns, int stride, const Dtype* gradient, Dtype* data,
-    Dtype* history);
 
 /**
  * @brief Updates a parameter when a part of it is next needed, exactly.
@@ -53,8 +19,9 @@ void ReplaySteps(const UpdateRule<Dtype>& rule,
  * at every step; a step costs memory traffic for the cells in use only.
  *
  * In an iteration the layer calls CatchUp for the cells that it reads, then
- * TakeGradient for those whose gradient it will write; the solver ends the
- * iteration by EndStep and calls CatchUpAll before anyone else looks.
+ * TakeGradient or AddGradient for those that get one; the solver ends the
+ * iteration by EndStep and calls CatchUpAll before anyone else looks. Until
+ * then the blob's diff is for this class only.
  */
 template <typename Dtype>
 class LazyParameter {
@@ -70,17 +37,29 @@ class LazyParameter {
   int num_cells() const { return done_.size(); }
 
   /// @brief Brings cells up to date.
-  void CatchUp(const vector<int>& cells) { CatchUp(cells, FOR_USE); }
+  void CatchUp(const vector<int>& cells) {
+    CatchUp(cells, FOR_USE, NULL, NULL);
+  }
+  /// @brief The same for rows, and copies part[i][j] = the value in
+  ///        (rows[i], columns[j]), part being (rows x columns).
+  void CatchUp(const vector<int>& rows, const vector<int>& columns,
+      Dtype* part) {
+    CatchUp(rows, FOR_USE, &columns, part);
+  }
   void CatchUpAll();
 
-  /// @brief Says that the gradient of these cells will be written. Returns
-  ///        true if it must be overwritten, all of it, since no cell has one
-  ///        of this iteration; else the cells without one are cleared, and it
-  ///        must be added to.
+  /// @brief Says that the gradient of these cells will be written to the
+  ///        blob's diff. Returns true if it must be overwritten, all of it,
+  ///        since no cell has one of this iteration; else the cells without
+  ///        one are cleared, and it must be added to.
   bool TakeGradient(const vector<int>& cells);
-
   /// @brief Zeros as the gradient of cells that TakeGradient was called for.
   void ClearGradient(const vector<int>& cells);
+  /// @brief Adds part[i][j] to the gradient in (rows[i], columns[j]), cells
+  ///        being rows; part is (rows x columns). In other columns the
+  ///        gradient is not changed. Calls TakeGradient itself.
+  void AddGradient(const vector<int>& rows, const vector<int>& columns,
+      const Dtype* part);
 
   /// @brief Sum of squares of this iteration's gradient.
   double SumSquares() const;
@@ -90,15 +69,30 @@ class LazyParameter {
   void UpdateNow(const UpdateStep<Dtype>& step);
 
  private:
+  // What is known of a cell's gradient.
+  enum Gradient { NONE, NEW, OLD };  // of this iteration; of the next step
+  enum Purpose { FOR_USE, FOR_ALL, FOR_CLEARING };
+  // The blobs' values.
+  struct Arrays {
+    Dtype* gradient;
+    Dtype* data;
+    Dtype* history;
+  };
   // Rows and columns of a cell.
   struct Range {
     int first_row, last_row, first_column, num_columns;
   };
   Range range(int cell) const;
-  enum Purpose { FOR_USE, FOR_ALL, FOR_CLEARING };
-  void CatchUpCell(int cell, Dtype* gradient, Dtype* data, Dtype* history,
-      Purpose purpose);
-  void CatchUp(const vector<int>& cells, Purpose purpose);
+  size_t offset(int row) const { return static_cast<size_t>(row) * columns_; }
+  void CatchUp(const vector<int>& cells, Purpose purpose,
+      const vector<int>* columns, Dtype* part);
+  void CatchUpCell(const Arrays& arrays, int cell, Purpose purpose);
+  void CatchUpWhole(const Arrays& arrays, int cell,
+      const UpdateStep<Dtype>* steps, int num_steps, Purpose purpose);
+  void CatchUpCompact(const Arrays& arrays, int row,
+      const UpdateStep<Dtype>* steps, int num_steps, Purpose purpose);
+  void GrowScratch();
+  void Expand(int row, Dtype* gradient);
   double SumSquares(int cell) const;
 
   Blob<Dtype>* param_;
@@ -107,9 +101,14 @@ class LazyParameter {
   int rows_, columns_;
   int cell_rows_, cell_columns_, cells_across_;
   vector<UpdateStep<Dtype> > steps_;  // those that some cell may have missed
-  vector<int> done_;       // of each cell: how many of steps_ it has seen
-  vector<char> gradient_;  // 0: none; 1: of this iteration; 2: of the step
-                           // that is next for the cell
+  vector<int> done_;        // of each cell: how many of steps_ it has seen
+  vector<char> gradient_;   // of each cell
+  // A row's gradient may be compact: its first values are then those of the
+  // columns column_lists_[compact_[row]], the others are zero. Else -1.
+  vector<int> compact_;
+  vector<vector<int> > column_lists_;
+  vector<vector<Dtype> > scratch_;  // of each thread, a row, zero between uses
+  vector<int> all_cells_;
 };
 
 /**

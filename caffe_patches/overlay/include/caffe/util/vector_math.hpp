@@ -40,6 +40,16 @@ void vector_tanh(int n, const Dtype* x, Dtype* y);
 template <typename Dtype>
 void vector_softmax(int n, const Dtype* x, Dtype* y);
 
+/// @brief y[i] = max(x[i], 0) + slope min(x[i], 0), exactly as Caffe's ReLU.
+template <typename Dtype>
+void vector_relu(int n, Dtype slope, const Dtype* x, Dtype* y);
+
+/// @brief Its gradient: dx[i] = dy[i] where x[i] > 0, slope dy[i] where
+///        x[i] <= 0, 0 times dy[i] where x[i] is NaN.
+template <typename Dtype>
+void vector_relu_gradient(int n, Dtype slope, const Dtype* x, const Dtype* dy,
+    Dtype* dx);
+
 }  // namespace caffe
 
 #endif  // CAFFE_UTIL_VECTOR_MATH_HPP_

@@ -7,6 +7,7 @@
 #include "caffe/common.hpp"
 #include "caffe/util/lazy_update.hpp"
 #include "caffe/util/math_functions.hpp"
+#include "caffe/util/vector_math.hpp"
 
 #include "caffe/test/test_approx_dropout_util.hpp"
 #include "caffe/test/test_caffe_main.hpp"
@@ -52,7 +53,7 @@ TYPED_TEST(LazyUpdateTest, TestStepsAgainstTheRule) {
     vector<double> ws(w.cpu_data(), w.cpu_data() + kCount);
     vector<double> hs(h.cpu_data(), h.cpu_data() + kCount);
     const vector<UpdateStep<TypeParam> > steps = this->Steps(5);
-    ReplaySteps(this->Rule(0.01, l1, 0.9), steps.data(), 5, 1, kCount, kCount,
+    ReplaySteps(this->Rule(0.01, l1, 0.9), steps.data(), 5, kCount,
         g.cpu_data(), w.mutable_cpu_data(), h.mutable_cpu_data());
     for (int i = 0; i < kCount; ++i) {
       for (int s = 0; s < 5; ++s) {
@@ -64,6 +65,42 @@ TYPED_TEST(LazyUpdateTest, TestStepsAgainstTheRule) {
       ExpectNear(ws[i], w.cpu_data()[i], 1, "w", i);
       ExpectNear(hs[i], h.cpu_data()[i], 1, "h", i);
     }
+  }
+}
+
+// A step of Caffe's, by BLAS: the same bits, if both have fused multiply-add.
+TYPED_TEST(LazyUpdateTest, TestStepsAreCaffes) {
+  if (vector_bytes() < 32) {
+    LOG(INFO) << "Not run: no fused multiply-add on this machine";
+    return;
+  }
+  const int kCount = 1003;
+  const double kRules[][2] = {{0.01, 0.9}, {0, 0.9}, {0.01, 0}, {0, 0}};
+  for (int r = 0; r < 4; ++r) {
+    UpdateRule<TypeParam> rule = this->Rule(kRules[r][0], false, kRules[r][1]);
+    Blob<TypeParam> w(vector<int>(1, kCount)), h(w.shape()), g(w.shape());
+    FillGaussian(&w);
+    FillGaussian(&g);
+    caffe_set(kCount, TypeParam(0), h.mutable_cpu_data());
+    Blob<TypeParam> caffe_w(w.shape()), caffe_h(w.shape());
+    caffe_w.CopyFrom(w);
+    caffe_h.CopyFrom(h);
+    const vector<UpdateStep<TypeParam> > steps = this->Steps(6);
+    ReplaySteps(rule, steps.data(), 6, kCount, g.cpu_data(),
+        w.mutable_cpu_data(), h.mutable_cpu_data());
+    for (int s = 0; s < 6; ++s) {
+      TypeParam* d = g.mutable_cpu_data();
+      if (s > 0) { caffe_set(kCount, TypeParam(0), d); }
+      caffe_scal(kCount, steps[s].clip, d);
+      caffe_scal(kCount, rule.normalization, d);
+      caffe_axpy(kCount, rule.decay, caffe_w.cpu_data(), d);
+      caffe_cpu_axpby(kCount, steps[s].rate, d, rule.momentum,
+          caffe_h.mutable_cpu_data());
+      caffe_axpy(kCount, TypeParam(-1), caffe_h.cpu_data(),
+          caffe_w.mutable_cpu_data());
+    }
+    EXPECT_TRUE(this->Equal(w, caffe_w));
+    EXPECT_TRUE(this->Equal(h, caffe_h));
   }
 }
 
@@ -147,6 +184,63 @@ TYPED_TEST(LazyUpdateTest, TestSecondGradientIsAddedTo) {
   lazy.CatchUpAll();
   for (int i = 0; i < 12; ++i) {
     EXPECT_EQ(w.cpu_data()[i], i < 4 ? 0 : i < 8 ? -3 : -2);
+  }
+}
+
+// Gradients of some rows and columns, one or two an iteration, against adding
+// them up in a whole matrix.
+TYPED_TEST(LazyUpdateTest, TestGradientsOfSomeColumns) {
+  const int kRows = 12, kColumns = 40, kSteps = 40;
+  const double kRules[][2] = {{0.01, 0.9}, {0, 0}};
+  vector<int> shape(2, kRows);
+  shape[1] = kColumns;
+  for (int r = 0; r < 2; ++r) {
+    const UpdateRule<TypeParam> rule = this->Rule(kRules[r][0], false,
+        kRules[r][1]);
+    Blob<TypeParam> lazy_w(shape), dense_w(shape), lazy_h(shape),
+        dense_h(shape);
+    FillGaussian(&lazy_w);
+    dense_w.CopyFrom(lazy_w);
+    caffe_set(lazy_h.count(), TypeParam(0), lazy_h.mutable_cpu_data());
+    dense_h.CopyFrom(lazy_h);
+    Poison(lazy_w.mutable_cpu_diff(), lazy_w.count());
+    caffe_set(dense_w.count(), TypeParam(0), dense_w.mutable_cpu_diff());
+    LazyParameter<TypeParam> lazy(&lazy_w, &lazy_h, rule);
+    LazyParameter<TypeParam> dense(&dense_w, &dense_h, rule);
+    const vector<UpdateStep<TypeParam> > steps = this->Steps(kSteps);
+    for (int s = 0; s < kSteps; ++s) {
+      for (int pass = 0; pass < 1 + s % 3; ++pass) {
+        vector<int> rows, columns;
+        for (int i = (s + pass) % 3; i < kRows; i += 1 + s % 4) {
+          rows.push_back(i);
+        }
+        for (int j = s % 2; j < kColumns; j += 1 + (s + pass) % 5) {
+          columns.push_back(j);
+        }
+        Blob<TypeParam> part(rows.size(), columns.size(), 1, 1);
+        lazy.CatchUp(rows, columns, part.mutable_cpu_data());
+        for (int i = 0; i < rows.size(); ++i) {
+          for (int j = 0; j < columns.size(); ++j) {
+            ASSERT_EQ(part.cpu_data()[i * columns.size() + j],
+                dense_w.cpu_data()[rows[i] * kColumns + columns[j]]);
+          }
+        }
+        FillGaussian(&part);
+        lazy.AddGradient(rows, columns, part.cpu_data());
+        for (int i = 0; i < part.count(); ++i) {
+          dense_w.mutable_cpu_diff()[rows[i / columns.size()] * kColumns
+              + columns[i % columns.size()]] += part.cpu_data()[i];
+        }
+      }
+      EXPECT_NEAR(lazy.SumSquares(), dense_w.sumsq_diff(),
+          1e-4 * dense_w.sumsq_diff());
+      lazy.EndStep(steps[s]);
+      dense.UpdateNow(steps[s]);
+      if (s % 17 == 16) { lazy.CatchUpAll(); }
+    }
+    lazy.CatchUpAll();
+    EXPECT_TRUE(this->Equal(lazy_w, dense_w));
+    EXPECT_TRUE(this->Equal(lazy_h, dense_h));
   }
 }
 

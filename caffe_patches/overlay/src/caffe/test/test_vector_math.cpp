@@ -136,6 +136,27 @@ TYPED_TEST(VectorMathTest, TestLengths) {
   }
 }
 
+// In place, as Caffe's layer works, and with every length of the rest.
+TYPED_TEST(VectorMathTest, TestReLU) {
+  const TypeParam kValues[] = {-2, 3, 0, TypeParam(-0.5), 7,
+      std::numeric_limits<TypeParam>::infinity()};
+  const TypeParam kSlope = 0.25;
+  for (int n = 0; n < 70; ++n) {
+    vector<TypeParam> x(n), y, dx(n);
+    for (int i = 0; i < n; ++i) {
+      x[i] = kValues[(i + n) % 6];
+      dx[i] = i - 20;
+    }
+    y = x;
+    vector_relu(n, kSlope, y.data(), y.data());
+    vector_relu_gradient(n, kSlope, x.data(), dx.data(), dx.data());
+    for (int i = 0; i < n; ++i) {
+      EXPECT_EQ(y[i], x[i] > 0 ? x[i] : kSlope * x[i]);
+      EXPECT_EQ(dx[i], (i - 20) * (x[i] > 0 ? 1 : kSlope));
+    }
+  }
+}
+
 TYPED_TEST(VectorMathTest, TestSoftmax) {
   const int kSizes[] = {1, 2, 7, 10, 33, 10000};
   for (int k = 0; k < 6; ++k) {

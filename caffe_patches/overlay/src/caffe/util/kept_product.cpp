@@ -149,9 +149,6 @@ IndexList KeptProduct<Dtype>::Rows(int outer, const Block& block) const {
 
 template <typename Dtype>
 void KeptProduct<Dtype>::PackWeights_cpu(const Dtype* weight) {
-  for (size_t b = 0; lazy_ && b < blocks_.size(); ++b) {
-    lazy_->CatchUp(blocks_[b].output_weight.index);
-  }
   PackWeights<CpuParts<Dtype> >(weight);
 }
 

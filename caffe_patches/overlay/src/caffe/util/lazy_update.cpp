@@ -1,5 +1,8 @@
+#ifdef _OPENMP
+#include <omp.h>
+#endif
+
 #include <algorithm>
-#include <cstring>
 #include <vector>
 
 #include "caffe/util/lazy_update.hpp"
@@ -11,90 +14,25 @@ namespace {
 // Below this many elements a loop is not worth waking threads for.
 const int kParallelElements = 1 << 14;
 // Steps after which cells that nobody needs are brought up to date too.
-const int kMaxSteps = 4096;
+const int kMaxSteps = 1024;
 
-// What is kept in registers through all steps: 64 bytes, of 16 or 8 elements.
-template <typename Dtype>
-struct Chunk {
-  typedef Dtype Vector __attribute__((vector_size(64)));
-  static const int kSize = 64 / sizeof(Dtype);
-
-  static inline Vector Load(const Dtype* from, int count) {
-    Vector vector = {};
-    std::memcpy(&vector, from, count * sizeof(Dtype));
-    return vector;
-  }
-  static inline void Store(const Vector& vector, int count, Dtype* to) {
-    std::memcpy(to, &vector, count * sizeof(Dtype));
-  }
-};
-
-#define ALWAYS_INLINE inline __attribute__((always_inline))
-
-// The steps for `count` elements, at most a chunk's.
-template <typename Dtype, bool kL1>
-ALWAYS_INLINE void ReplayChunk(const UpdateRule<Dtype>& rule,
-    const UpdateStep<Dtype>* steps, int num_steps, int count,
-    const Dtype* gradient, Dtype* data, Dtype* history) {
-  typedef typename Chunk<Dtype>::Vector Vector;
-  const Vector zero = {};
-  const Vector one = zero + Dtype(1);
-  Vector g = zero;
-  if (gradient) { g = Chunk<Dtype>::Load(gradient, count); }
-  if (steps[0].clip != 1 || rule.normalization != 1) {
-    g = g * steps[0].clip * rule.normalization;
-  }
-  Vector w = Chunk<Dtype>::Load(data, count);
-  Vector h = zero;
-  if (rule.momentum != 0) { h = Chunk<Dtype>::Load(history, count); }
-  for (int s = 0; s < num_steps; ++s) {
-    const Vector decayed = kL1 ? (w > zero ? one : zero)
-        - (w < zero ? one : zero) : w;
-    const Vector d = g + rule.decay * decayed;
-    h = steps[s].rate * d + rule.momentum * h;
-    w -= h;
-    g = zero;
-  }
-  Chunk<Dtype>::Store(w, count, data);
-  Chunk<Dtype>::Store(h, count, history);
+int Thread() {
+#ifdef _OPENMP
+  return omp_get_thread_num();
+#else
+  return 0;
+#endif
 }
 
-template <typename Dtype, bool kL1>
-ALWAYS_INLINE void ReplayRow(const UpdateRule<Dtype>& rule,
-    const UpdateStep<Dtype>* steps, int num_steps, int count,
-    const Dtype* gradient, Dtype* data, Dtype* history) {
-  const int kSize = Chunk<Dtype>::kSize;
-  int i = 0;
-  for (; i + kSize <= count; i += kSize) {
-    ReplayChunk<Dtype, kL1>(rule, steps, num_steps, kSize,
-        gradient ? gradient + i : NULL, data + i, history + i);
-  }
-  if (i < count) {
-    ReplayChunk<Dtype, kL1>(rule, steps, num_steps, count - i,
-        gradient ? gradient + i : NULL, data + i, history + i);
-  }
+int MaxThreads() {
+#ifdef _OPENMP
+  return omp_get_max_threads();
+#else
+  return 1;
+#endif
 }
 
 }  // namespace
-
-template <typename Dtype>
-void ReplaySteps(const UpdateRule<Dtype>& rule,
-    const UpdateStep<Dtype>* steps, int num_steps, int num_rows,
-    int num_columns, int stride, const Dtype* gradient, Dtype* data,
-    Dtype* history) {
-  const UpdateRule<Dtype> local_rule = rule;  // nobody else writes to it
-  for (int row = 0; row < num_rows; ++row) {
-    const size_t at = static_cast<size_t>(row) * stride;
-    const Dtype* row_gradient = gradient ? gradient + at : NULL;
-    if (local_rule.l1) {
-      ReplayRow<Dtype, true>(local_rule, steps, num_steps, num_columns,
-          row_gradient, data + at, history + at);
-    } else {
-      ReplayRow<Dtype, false>(local_rule, steps, num_steps, num_columns,
-          row_gradient, data + at, history + at);
-    }
-  }
-}
 
 template <typename Dtype>
 LazyParameter<Dtype>::LazyParameter(Blob<Dtype>* param, Blob<Dtype>* history,
@@ -113,7 +51,10 @@ void LazyParameter<Dtype>::SetCells(int cell_rows, int cell_columns) {
   cells_across_ = (columns_ + cell_columns - 1) / cell_columns;
   const int cells_down = (rows_ + cell_rows - 1) / cell_rows;
   done_.assign(cells_down * cells_across_, 0);
-  gradient_.assign(done_.size(), 0);
+  gradient_.assign(done_.size(), NONE);
+  compact_.assign(done_.size(), -1);
+  all_cells_.resize(done_.size());
+  for (size_t i = 0; i < all_cells_.size(); ++i) { all_cells_[i] = i; }
 }
 
 template <typename Dtype>
@@ -128,48 +69,116 @@ typename LazyParameter<Dtype>::Range LazyParameter<Dtype>::range(
 }
 
 template <typename Dtype>
-void LazyParameter<Dtype>::CatchUpCell(int cell, Dtype* gradient,
-    Dtype* data, Dtype* history, Purpose purpose) {
+void LazyParameter<Dtype>::CatchUpCell(const Arrays& arrays, int cell,
+    Purpose purpose) {
   int num_steps = static_cast<int>(steps_.size()) - done_[cell];
   const UpdateStep<Dtype>* steps = steps_.data() + done_[cell];
-  const bool has_gradient = gradient_[cell] != 0;
   if (rule_.momentum == 0 && rule_.decay == 0) {
     // A step without gradient only sets h to 0, which nobody reads until
     // everything is brought up to date.
+    const bool has_gradient = gradient_[cell] != NONE;
     num_steps = std::min(num_steps, has_gradient + (purpose == FOR_ALL));
   }
-  const Range cells = range(cell);
-  const int num_rows = cells.last_row - cells.first_row;
-  const size_t at = static_cast<size_t>(cells.first_row) * columns_
-      + cells.first_column;
-  if (num_steps > 0) {
-    ReplaySteps(rule_, steps, num_steps, num_rows, cells.num_columns,
-        columns_, has_gradient ? gradient + at : NULL, data + at,
-        history + at);
+  if (num_steps > 0 && compact_[cell] >= 0) {
+    CatchUpCompact(arrays, cell, steps, num_steps, purpose);
+  } else if (num_steps > 0) {
+    CatchUpWhole(arrays, cell, steps, num_steps, purpose);
   }
-  for (int row = 0; purpose == FOR_CLEARING && row < num_rows; ++row) {
-    std::fill_n(gradient + at + static_cast<size_t>(row) * columns_,
-        cells.num_columns, Dtype(0));
-  }
-  gradient_[cell] = 0;
+  compact_[cell] = -1;
+  gradient_[cell] = NONE;
   done_[cell] = steps_.size();
 }
 
 template <typename Dtype>
-void LazyParameter<Dtype>::CatchUp(const vector<int>& cells,
-    Purpose purpose) {
-  if (steps_.empty()) { return; }
-  Dtype* gradient = param_->mutable_cpu_diff();
-  Dtype* data = param_->mutable_cpu_data();
-  Dtype* history = history_->mutable_cpu_data();
-  const int num_cells = cells.size();
-#pragma omp parallel for schedule(dynamic, 16) \
-    if (num_cells * cell_rows_ * cell_columns_ > kParallelElements)
-  for (int i = 0; i < num_cells; ++i) {
-    if (done_[cells[i]] < steps_.size()) {
-      CatchUpCell(cells[i], gradient, data, history, purpose);
+void LazyParameter<Dtype>::CatchUpWhole(const Arrays& arrays, int cell,
+    const UpdateStep<Dtype>* steps, int num_steps, Purpose purpose) {
+  const bool has_gradient = gradient_[cell] != NONE;
+  // Without momentum h is not read; what everyone else sees comes last.
+  const bool writes_history = rule_.momentum != 0 || purpose != FOR_USE;
+  const Range cells = range(cell);
+  for (int row = cells.first_row; row < cells.last_row; ++row) {
+    const size_t at = offset(row) + cells.first_column;
+    ReplaySteps(rule_, steps, num_steps, cells.num_columns,
+        has_gradient ? arrays.gradient + at : NULL, arrays.data + at,
+        writes_history ? arrays.history + at : NULL);
+    if (purpose == FOR_CLEARING) {
+      std::fill_n(arrays.gradient + at, cells.num_columns, Dtype(0));
     }
   }
+}
+
+template <typename Dtype>
+void LazyParameter<Dtype>::CatchUpCompact(const Arrays& arrays, int row,
+    const UpdateStep<Dtype>* steps, int num_steps, Purpose purpose) {
+  const vector<int>& columns = column_lists_[compact_[row]];
+  const int size = columns.size();
+  const Dtype* gradient = arrays.gradient + offset(row);
+  Dtype* data = arrays.data + offset(row);
+  Dtype* scratch = scratch_[Thread()].data();
+  if (rule_.momentum == 0 && rule_.decay == 0 && purpose == FOR_USE) {
+    // Other columns do not change.
+    for (int j = 0; j < size; ++j) { scratch[j] = data[columns[j]]; }
+    ReplaySteps(rule_, steps, num_steps, size, gradient, scratch,
+        static_cast<Dtype*>(NULL));
+    for (int j = 0; j < size; ++j) { data[columns[j]] = scratch[j]; }
+    std::fill_n(scratch, size, Dtype(0));
+    return;
+  }
+  for (int j = 0; j < size; ++j) { scratch[columns[j]] = gradient[j]; }
+  ReplaySteps(rule_, steps, num_steps, columns_, scratch, data,
+      arrays.history + offset(row));
+  for (int j = 0; j < size; ++j) { scratch[columns[j]] = 0; }
+}
+
+template <typename Dtype>
+void LazyParameter<Dtype>::GrowScratch() {
+  if (scratch_.size() < MaxThreads()) {
+    scratch_.resize(MaxThreads(), vector<Dtype>(columns_));
+  }
+}
+
+template <typename Dtype>
+void LazyParameter<Dtype>::CatchUp(const vector<int>& cells, Purpose purpose,
+    const vector<int>* columns, Dtype* part) {
+  if (steps_.empty() && !part) { return; }
+  const Arrays arrays = { param_->mutable_cpu_diff(),
+      param_->mutable_cpu_data(), history_->mutable_cpu_data() };
+  GrowScratch();
+  const int num_cells = cells.size();
+  const int num_columns = part ? columns->size() : 0;
+  const int cell_size = cell_rows_ * cell_columns_;
+#pragma omp parallel for schedule(dynamic, 8) \
+    if (num_cells * cell_size > kParallelElements)
+  for (int i = 0; i < num_cells; ++i) {
+    if (done_[cells[i]] < steps_.size()) {
+      CatchUpCell(arrays, cells[i], purpose);
+    }
+    const Dtype* from = arrays.data + offset(cells[i]);
+    Dtype* to = part + static_cast<size_t>(i) * num_columns;
+    if (num_columns == columns_) {
+      std::copy(from, from + num_columns, to);
+    } else {
+      const int* column = columns ? columns->data() : NULL;
+      for (int j = 0; j < num_columns; ++j) { to[j] = from[column[j]]; }
+    }
+  }
+}
+
+template <typename Dtype>
+void LazyParameter<Dtype>::UpdateNow(const UpdateStep<Dtype>& step) {
+  std::fill(gradient_.begin(), gradient_.end(), NEW);
+  steps_.push_back(step);
+  CatchUp(all_cells_, FOR_CLEARING, NULL, NULL);
+  steps_.clear();
+  std::fill(done_.begin(), done_.end(), 0);
+}
+
+template <typename Dtype>
+void LazyParameter<Dtype>::CatchUpAll() {
+  CatchUp(all_cells_, FOR_ALL, NULL, NULL);
+  steps_.clear();
+  column_lists_.clear();
+  std::fill(done_.begin(), done_.end(), 0);
 }
 
 template <typename Dtype>
@@ -178,41 +187,24 @@ void LazyParameter<Dtype>::ClearGradient(const vector<int>& cells) {
   for (size_t i = 0; i < cells.size(); ++i) {
     const Range cell = range(cells[i]);
     for (int row = cell.first_row; row < cell.last_row; ++row) {
-      std::fill_n(gradient + static_cast<size_t>(row) * columns_
-          + cell.first_column, cell.num_columns, Dtype(0));
+      std::fill_n(gradient + offset(row) + cell.first_column,
+          cell.num_columns, Dtype(0));
     }
   }
 }
 
 template <typename Dtype>
-void LazyParameter<Dtype>::UpdateNow(const UpdateStep<Dtype>& step) {
-  vector<int> cells(done_.size());
-  for (size_t i = 0; i < cells.size(); ++i) { cells[i] = i; }
-  std::fill(gradient_.begin(), gradient_.end(), 1);
-  steps_.push_back(step);
-  CatchUp(cells, FOR_CLEARING);
-  steps_.clear();
-  std::fill(done_.begin(), done_.end(), 0);
-}
-
-template <typename Dtype>
-void LazyParameter<Dtype>::CatchUpAll() {
-  vector<int> cells(done_.size());
-  for (size_t i = 0; i < cells.size(); ++i) { cells[i] = i; }
-  CatchUp(cells, FOR_ALL);
-  steps_.clear();
-  std::fill(done_.begin(), done_.end(), 0);
-}
-
-template <typename Dtype>
 bool LazyParameter<Dtype>::TakeGradient(const vector<int>& cells) {
+  GrowScratch();
   vector<int> without;
   for (size_t i = 0; i < cells.size(); ++i) {
     CHECK_EQ(done_[cells[i]], steps_.size()) << "A gradient for weights that "
         << "are not up to date";
-    if (!gradient_[cells[i]]) {
+    if (gradient_[cells[i]] == NONE) {
       without.push_back(cells[i]);
-      gradient_[cells[i]] = 1;
+      gradient_[cells[i]] = NEW;
+    } else if (compact_[cells[i]] >= 0) {
+      Expand(cells[i], param_->mutable_cpu_diff() + offset(cells[i]));
     }
   }
   if (without.size() == cells.size()) { return true; }
@@ -221,15 +213,57 @@ bool LazyParameter<Dtype>::TakeGradient(const vector<int>& cells) {
 }
 
 template <typename Dtype>
+void LazyParameter<Dtype>::AddGradient(const vector<int>& rows,
+    const vector<int>& columns, const Dtype* part) {
+  Dtype* gradient = param_->mutable_cpu_diff();
+  const int num_rows = rows.size();
+  const int num_columns = columns.size();
+  const bool whole = num_columns == columns_;
+  const int* column = columns.data();
+  GrowScratch();
+  if (!whole) { column_lists_.push_back(columns); }
+#pragma omp parallel for if (num_rows * num_columns > kParallelElements)
+  for (int i = 0; i < num_rows; ++i) {
+    const int row = rows[i];
+    const Dtype* from = part + static_cast<size_t>(i) * num_columns;
+    Dtype* to = gradient + offset(row);
+    CHECK_EQ(done_[row], steps_.size()) << "A gradient for weights that are "
+        << "not up to date";
+    if (gradient_[row] == NONE) {
+      std::copy(from, from + num_columns, to);
+      compact_[row] = whole ? -1 : static_cast<int>(column_lists_.size()) - 1;
+      gradient_[row] = NEW;
+      continue;
+    }
+    if (compact_[row] >= 0) { Expand(row, to); }
+    for (int j = 0; j < num_columns; ++j) { to[column[j]] += from[j]; }
+  }
+}
+
+template <typename Dtype>
+void LazyParameter<Dtype>::Expand(int row, Dtype* gradient) {
+  const vector<int>& columns = column_lists_[compact_[row]];
+  Dtype* scratch = scratch_[Thread()].data();
+  std::copy(gradient, gradient + columns.size(), scratch);
+  std::fill_n(gradient, columns_, Dtype(0));
+  for (size_t j = 0; j < columns.size(); ++j) {
+    gradient[columns[j]] = scratch[j];
+    scratch[j] = 0;
+  }
+  compact_[row] = -1;
+}
+
+template <typename Dtype>
 double LazyParameter<Dtype>::SumSquares(int cell) const {
   const Range cells = range(cell);
+  const int size = compact_[cell] < 0 ? cells.num_columns :
+      column_lists_[compact_[cell]].size();
   double sum = 0;
   for (int row = cells.first_row; row < cells.last_row; ++row) {
-    const Dtype* g = param_->cpu_diff() + static_cast<size_t>(row) * columns_
-        + cells.first_column;
+    const Dtype* g = param_->cpu_diff() + offset(row) + cells.first_column;
     double row_sum = 0;
 #pragma omp simd reduction(+ : row_sum)
-    for (int j = 0; j < cells.num_columns; ++j) {
+    for (int j = 0; j < size; ++j) {
       row_sum += static_cast<double>(g[j]) * g[j];
     }
     sum += row_sum;
@@ -244,7 +278,7 @@ double LazyParameter<Dtype>::SumSquares() const {
   param_->cpu_diff();
 #pragma omp parallel for schedule(dynamic, 16)
   for (int i = 0; i < num_cells; ++i) {
-    if (gradient_[i] == 1) { sums[i] = SumSquares(i); }
+    if (gradient_[i] == NEW) { sums[i] = SumSquares(i); }
   }
   double sum = 0;  // in one order, whatever the number of threads
   for (int i = 0; i < num_cells; ++i) { sum += sums[i]; }
@@ -255,7 +289,7 @@ template <typename Dtype>
 void LazyParameter<Dtype>::EndStep(const UpdateStep<Dtype>& step) {
   steps_.push_back(step);
   for (size_t i = 0; i < gradient_.size(); ++i) {
-    if (gradient_[i] == 1) { gradient_[i] = 2; }
+    if (gradient_[i] == NEW) { gradient_[i] = OLD; }
   }
   if (steps_.size() >= kMaxSteps) { CatchUpAll(); }
 }
@@ -268,14 +302,6 @@ vector<int> DistinctValues(const Blob<Dtype>& blob) {
   return values;
 }
 
-template void ReplaySteps<float>(const UpdateRule<float>& rule,
-    const UpdateStep<float>* steps, int num_steps, int num_rows,
-    int num_columns, int stride, const float* gradient, float* data,
-    float* history);
-template void ReplaySteps<double>(const UpdateRule<double>& rule,
-    const UpdateStep<double>* steps, int num_steps, int num_rows,
-    int num_columns, int stride, const double* gradient, double* data,
-    double* history);
 template vector<int> DistinctValues<float>(const Blob<float>& blob);
 template vector<int> DistinctValues<double>(const Blob<double>& blob);
 INSTANTIATE_CLASS(LazyParameter);

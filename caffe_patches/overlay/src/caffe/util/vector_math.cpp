@@ -174,23 +174,45 @@ struct Softmax {
   }
 };
 
+struct ReLU {
+  template <typename Dtype>
+  static CAFFE_INLINE void Run(int n, Dtype slope, const Dtype* x, Dtype* y) {
+#pragma omp simd
+    for (int i = 0; i < n; ++i) {
+      y[i] = (x[i] < 0 ? Dtype(0) : x[i]) + slope * (0 < x[i] ? 0 : x[i]);
+    }
+  }
+};
+
+struct ReLUGradient {
+  template <typename Dtype>
+  static CAFFE_INLINE void Run(int n, Dtype slope, const Dtype* x,
+      const Dtype* dy, Dtype* dx) {
+#pragma omp simd
+    for (int i = 0; i < n; ++i) {
+      dx[i] = dy[i] * ((x[i] > 0 ? Dtype(1) : Dtype(0))
+          + slope * (x[i] <= 0 ? Dtype(1) : Dtype(0)));
+    }
+  }
+};
+
 #ifdef CAFFE_X86_VECTORS
-template <typename Operation, typename Dtype>
+template <typename Operation, typename... Arguments>
 __attribute__((target("avx512f,avx512dq,prefer-vector-width=512")))
-void RunAvx512(int n, const Dtype* x, Dtype* y) { Operation::Run(n, x, y); }
+void RunAvx512(Arguments... arguments) { Operation::Run(arguments...); }
 
-template <typename Operation, typename Dtype>
+template <typename Operation, typename... Arguments>
 __attribute__((target("avx2,fma")))
-void RunAvx2(int n, const Dtype* x, Dtype* y) { Operation::Run(n, x, y); }
+void RunAvx2(Arguments... arguments) { Operation::Run(arguments...); }
 #endif
 
-template <typename Operation, typename Dtype>
-void Run(int n, const Dtype* x, Dtype* y) {
+template <typename Operation, typename... Arguments>
+void Run(Arguments... arguments) {
 #ifdef CAFFE_X86_VECTORS
-  if (vector_bytes() == 64) { return RunAvx512<Operation>(n, x, y); }
-  if (vector_bytes() == 32) { return RunAvx2<Operation>(n, x, y); }
+  if (vector_bytes() == 64) { return RunAvx512<Operation>(arguments...); }
+  if (vector_bytes() == 32) { return RunAvx2<Operation>(arguments...); }
 #endif
-  Operation::Run(n, x, y);
+  Operation::Run(arguments...);
 }
 
 }  // namespace
@@ -221,11 +243,25 @@ void vector_tanh(int n, const Dtype* x, Dtype* y) { Run<Map<Tanh> >(n, x, y); }
 template <typename Dtype>
 void vector_softmax(int n, const Dtype* x, Dtype* y) { Run<Softmax>(n, x, y); }
 
+template <typename Dtype>
+void vector_relu(int n, Dtype slope, const Dtype* x, Dtype* y) {
+  Run<ReLU>(n, slope, x, y);
+}
+
+template <typename Dtype>
+void vector_relu_gradient(int n, Dtype slope, const Dtype* x, const Dtype* dy,
+    Dtype* dx) {
+  Run<ReLUGradient>(n, slope, x, dy, dx);
+}
+
 #define INSTANTIATE_VECTOR_MATH(Dtype) \
   template void vector_exp<Dtype>(int, const Dtype*, Dtype*); \
   template void vector_sigmoid<Dtype>(int, const Dtype*, Dtype*); \
   template void vector_tanh<Dtype>(int, const Dtype*, Dtype*); \
-  template void vector_softmax<Dtype>(int, const Dtype*, Dtype*)
+  template void vector_softmax<Dtype>(int, const Dtype*, Dtype*); \
+  template void vector_relu<Dtype>(int, Dtype, const Dtype*, Dtype*); \
+  template void vector_relu_gradient<Dtype>(int, Dtype, const Dtype*, \
+      const Dtype*, Dtype*)
 
 INSTANTIATE_VECTOR_MATH(float);
 INSTANTIATE_VECTOR_MATH(double);
