@@ -1,11 +1,21 @@
 #ifndef CAFFE_TEST_APPROX_DROPOUT_LSTM_UTIL_HPP_
 #define CAFFE_TEST_APPROX_DROPOUT_LSTM_UTIL_HPP_
 
+#include <algorithm>
 #include <cmath>
+#include <sstream>
 #include <string>
 #include <vector>
 
+#include "google/protobuf/text_format.h"
+#include "gtest/gtest.h"
+
+#include "caffe/blob.hpp"
+#include "caffe/common.hpp"
+#include "caffe/layers/approx_dropout_lstm_layer.hpp"
+
 #include "caffe/test/test_approx_dropout_util.hpp"
+#include "caffe/test/test_caffe_main.hpp"
 
 namespace caffe {
 
@@ -18,7 +28,6 @@ struct LSTMCase {
   bool compact_output, recurrent;
 };
 
-const TestPattern kNone = TestPattern();
 const double kScale = 1.25;
 
 /// @brief Every option, with sizes that fit and that do not.
@@ -33,24 +42,29 @@ inline vector<LSTMCase> LSTMCases() {
     {"NONE", 4, 3, 6, 5, 32, kNone, kNone, false, false},
     {"NONE", 3, 4, 7, 5, 32, kNone, five, false, false},
     {"NONE", 3, 4, 8, 5, 32, kNone, half2, false, false},
+    {"NONE", 1, 1, 7, 5, 32, kNone, five, false, false},
     // Sizes that the period divides, and that it does not.
     {"ROW", 4, 3, 6, 8, 32, half, kNone, false, false},
     {"ROW", 4, 3, 6, 8, 32, half, kNone, true, false},
     {"ROW", 4, 3, 6, 8, 32, half, kNone, false, true},
     {"ROW", 4, 3, 6, 8, 32, half, kNone, true, true},
+    {"ROW", 3, 2, 7, 11, 32, five, third, false, false},
     {"ROW", 3, 2, 7, 11, 32, five, third, true, false},
     {"ROW", 3, 2, 7, 11, 32, third, five, false, true},
     {"ROW", 3, 2, 7, 11, 32, third, five, true, true},
     {"ROW", 1, 1, 7, 11, 32, five, five, true, true},
     {"ROW", 5, 1, 6, 9, 32, all, third, true, true},
     // Groups; on one side, on both, and where they keep unequally many.
+    {"ROW", 3, 4, 8, 8, 32, half2, kNone, true, false},
     {"ROW", 3, 4, 8, 8, 32, half2, kNone, true, true},
+    {"ROW", 3, 4, 8, 11, 32, third, half2, true, true},
     {"ROW", 3, 4, 8, 8, 32, half2, half4, true, false},
     {"ROW", 3, 4, 8, 12, 32, half4, half2, true, true},
     {"ROW", 3, 4, 8, 11, 32, half2, half2, false, true},
     {"ROW", 3, 4, 8, 11, 32, half4, half2, false, false},
     {"ROW", 3, 4, 8, 11, 32, MakePattern(5, 2, 2), half2, false, true},
     // Samples so many that weights are not packed.
+    {"NONE", 2, 97, 4, 3, 32, kNone, third, false, false},
     {"ROW", 2, 97, 4, 3, 32, third, kNone, true, true},
     {"TILE", 2, 97, 4, 3, 1, third, kNone, false, true},
     // Tiles: that fit, cut off at both edges, of one synapse.
@@ -59,7 +73,10 @@ inline vector<LSTMCase> LSTMCases() {
     {"TILE", 3, 2, 7, 11, 3, five, third, false, false},
     {"TILE", 3, 2, 7, 11, 3, third, five, false, true},
     {"TILE", 3, 2, 5, 3, 1, five, kNone, false, true},
+    {"TILE", 1, 1, 7, 11, 3, third, five, false, true},
     {"TILE", 3, 4, 8, 9, 2, half2, half4, false, true},
+    {"TILE", 3, 4, 8, 9, 2, half2, kNone, false, true},
+    {"TILE", 3, 4, 8, 9, 2, third, half2, false, true},
     {"TILE", 3, 4, 8, 9, 2, half4, kNone, false, false},
   };
   return vector<LSTMCase>(kCases, kCases + sizeof(kCases) / sizeof(LSTMCase));
@@ -175,6 +192,93 @@ struct LSTMOracle {
       }
     }
   }
+};
+
+/// @brief One layer, its bottoms and its top.
+template <typename TypeParam>
+class ApproxDropoutLSTMTest : public MultiDeviceTest<TypeParam> {
+ protected:
+  typedef typename TypeParam::Dtype Dtype;
+
+  ApproxDropoutLSTMTest() { Caffe::set_random_seed(1701); }
+
+  LayerParameter Param(const LSTMCase& c) {
+    std::ostringstream text;
+    text << "name: 'lstm' type: 'ApproxDropoutLSTM' "
+        << "recurrent_param { num_output: " << c.units
+        << " weight_filler { type: 'gaussian' std: 0.4 }"
+        << " bias_filler { type: 'gaussian' std: 0.2 } } "
+        << "approx_dropout_param { pattern: " << c.pattern
+        << " tile_size: " << c.tile_size
+        << " recurrent: " << (c.recurrent ? "true" : "false")
+        << " compact_input: " << (c.input.none() ? "false" : "true")
+        << " compact_output: " << (c.compact_output ? "true" : "false") << "}";
+    LayerParameter param;
+    CHECK(google::protobuf::TextFormat::ParseFromString(text.str(), &param));
+    return param;
+  }
+
+  void ShapeInput(int steps, int samples, int units) {
+    vector<int> shape(2, steps);
+    shape[1] = samples;
+    cont_.Reshape(shape);
+    shape.push_back(units);
+    x_.Reshape(shape);
+  }
+
+  // Sets the layer up as a net does, with undrawn patterns and all units.
+  void SetUpLayer(const LSTMCase& c,
+      ApproxDropoutLSTMLayer<Dtype>* layer = NULL) {
+    bottom_.assign(1, &x_);
+    bottom_.push_back(&cont_);
+    top_.assign(1, &y_);
+    ShapeInput(c.steps, c.samples, c.inputs);
+    if (!c.output.none()) {
+      WriteUndrawn(c.output.groups.size(), c.output.period, &out_pattern_);
+      bottom_.push_back(&out_pattern_);
+    }
+    if (!c.input.none()) {
+      WriteUndrawn(c.input.groups.size(), c.input.period, &in_pattern_);
+      bottom_.push_back(&in_pattern_);
+    }
+    layer_.reset(layer ? layer : new ApproxDropoutLSTMLayer<Dtype>(Param(c)));
+    layer_->SetUp(bottom_, top_);
+    EXPECT_EQ(y_.shape(-1), c.units);
+  }
+
+  // first: cont of the first step; later ones are 0 here and there.
+  void Draw(const LSTMCase& c, int first) {
+    if (!c.output.none()) { WritePattern(c.output, kScale, &out_pattern_); }
+    if (!c.input.none()) { WritePattern(c.input, 1, &in_pattern_); }
+    ShapeInput(c.steps, c.samples,
+        c.input.kept_units(c.inputs, 0, c.samples).size());
+    FillGaussian(&x_);
+    FillCont(first);
+    layer_->Reshape(bottom_, top_);
+  }
+
+  void FillCont(int first) {
+    for (int i = 0; i < cont_.count(); ++i) {
+      cont_.mutable_cpu_data()[i] = i < x_.shape(1) ? first : i % 4 != 1;
+    }
+  }
+
+  void ExpectAll(const vector<double>& expected, const vector<double>& actual,
+      const char* what) {
+    ASSERT_EQ(expected.size(), actual.size());
+    double largest = 0;
+    for (int i = 0; i < expected.size(); ++i) {
+      largest = std::max(largest, std::abs(expected[i]));
+    }
+    for (int i = 0; i < expected.size(); ++i) {
+      ExpectNear(expected[i], Dtype(actual[i]), largest, what, i);
+      if (expected[i] == 0) { EXPECT_EQ(actual[i], 0) << what << " at " << i; }
+    }
+  }
+
+  Blob<Dtype> x_, cont_, y_, out_pattern_, in_pattern_;
+  vector<Blob<Dtype>*> bottom_, top_;
+  shared_ptr<ApproxDropoutLSTMLayer<Dtype> > layer_;
 };
 
 }  // namespace caffe

@@ -52,6 +52,8 @@ inline TestPattern MakePattern(int period, int kept, int groups = 1) {
   return pattern;
 }
 
+const TestPattern kNone = TestPattern();
+
 /// @brief Writes the blob that DropoutPattern would put out at set-up: nobody
 ///        has written it, its shape tells N.
 template <typename Dtype>
@@ -91,6 +93,25 @@ void FillGaussian(Blob<Dtype>* blob, bool diff = false) {
 template <typename Dtype>
 void Poison(Dtype* data, int count) {
   std::fill_n(data, count, std::numeric_limits<Dtype>::quiet_NaN());
+}
+
+template <typename Dtype>
+vector<double> ToDouble(const Dtype* data, int count) {
+  return vector<double>(data, data + count);
+}
+
+/// @brief full[row][kept unit] = stored[row][place], zero elsewhere.
+template <typename Dtype>
+vector<double> ExpandUnits(const TestPattern& pattern, int rows, int samples,
+    int units, const Dtype* stored) {
+  vector<double> full(rows * units);
+  for (int row = 0; row < rows; ++row) {
+    const vector<int> kept = pattern.kept_units(units, row % samples, samples);
+    for (int j = 0; j < kept.size(); ++j) {
+      full[row * units + kept[j]] = stored[row * kept.size() + j];
+    }
+  }
+  return full;
 }
 
 /// @brief |actual - expected| to 1e-5 (float) or 1e-10 (double), relative to

@@ -9,142 +9,12 @@
 #include "caffe/layers/approx_dropout_inner_product_layer.hpp"
 #include "caffe/layers/inner_product_layer.hpp"
 
+#include "caffe/test/test_approx_dropout_inner_product_util.hpp"
 #include "caffe/test/test_approx_dropout_util.hpp"
 #include "caffe/test/test_caffe_main.hpp"
 #include "caffe/test/test_gradient_check_util.hpp"
 
 namespace caffe {
-
-namespace {
-
-// One layer and its patterns. x is (outer x samples x inputs), or (samples x
-// inputs) if outer is 0.
-struct Case {
-  const char* pattern;
-  int outer, samples, inputs, outputs;
-  int tile_size;
-  TestPattern output, input;  // no groups in input: not compact_input
-  bool compact_output, bias;
-};
-
-const TestPattern kNone = TestPattern();
-
-vector<Case> Cases() {
-  vector<Case> cases;
-  const TestPattern half = MakePattern(16, 8);
-  const TestPattern third = MakePattern(3, 1);
-  const TestPattern five = MakePattern(5, 3);
-  const TestPattern all = MakePattern(4, 4);
-  const TestPattern half2 = MakePattern(4, 2, 2);
-  const TestPattern most3 = MakePattern(6, 4, 3);
-  const Case kCases[] = {
-    // Sizes that the period divides, and that it does not.
-    {"ROW", 0, 6, 32, 48, 32, half, kNone, false, true},
-    {"ROW", 0, 6, 32, 48, 32, half, kNone, true, true},
-    {"ROW", 0, 5, 31, 37, 32, five, kNone, true, false},
-    {"ROW", 0, 5, 31, 37, 32, five, kNone, false, true},
-    {"ROW", 0, 5, 30, 37, 32, third, kNone, true, true},
-    {"ROW", 0, 5, 30, 37, 32, third, five, true, true},
-    {"ROW", 0, 5, 30, 37, 32, five, third, false, true},
-    {"ROW", 0, 4, 33, 33, 32, half, half, true, true},
-    {"ROW", 0, 4, 20, 17, 32, all, all, true, true},
-    {"ROW", 0, 1, 16, 16, 32, half, half, true, false},
-    // Inner products along more axes.
-    {"ROW", 3, 4, 12, 10, 32, five, kNone, true, true},
-    {"ROW", 3, 4, 12, 10, 32, five, third, false, true},
-    // Groups, the same number on both sides and different ones.
-    {"ROW", 0, 6, 12, 20, 32, half2, kNone, true, true},
-    {"ROW", 0, 6, 12, 18, 32, half2, kNone, false, true},
-    {"ROW", 0, 6, 12, 18, 32, most3, half2, true, true},
-    {"ROW", 2, 6, 12, 20, 32, half2, most3, true, true},
-    {"ROW", 2, 6, 12, 19, 32, half2, most3, false, false},
-    {"NONE", 0, 6, 31, 18, 32, kNone, five, false, true},
-    {"NONE", 0, 6, 12, 18, 32, kNone, half2, false, true},
-    {"NONE", 3, 6, 12, 18, 32, kNone, most3, false, false},
-    {"NONE", 0, 3, 12, 18, 32, kNone, kNone, false, true},
-    // Tiles: whole, cut off at both edges, of one synapse, larger than W.
-    {"TILE", 0, 5, 64, 128, 8, MakePattern(8, 4), kNone, false, true},
-    {"TILE", 0, 5, 61, 75, 8, five, kNone, false, true},
-    {"TILE", 0, 5, 61, 75, 8, third, kNone, false, false},
-    {"TILE", 0, 5, 13, 11, 1, five, kNone, false, true},
-    {"TILE", 0, 5, 13, 40, 32, MakePattern(2, 1), kNone, false, true},
-    {"TILE", 0, 5, 61, 75, 8, third, five, false, true},
-    {"TILE", 0, 6, 48, 40, 4, half2, kNone, false, true},
-    {"TILE", 2, 6, 48, 40, 4, half2, most3, false, true},
-    {"TILE", 3, 6, 45, 41, 7, all, kNone, false, true},
-  };
-  cases.assign(kCases, kCases + sizeof(kCases) / sizeof(Case));
-  return cases;
-}
-
-// The layer written out: full-size x, y, W and their gradients, in double.
-struct Oracle {
-  vector<double> x, y, dx, dw, db;     // expected values
-  vector<double> y_size, dx_size, dw_size, db_size;  // sums of magnitudes
-};
-
-bool TileKept(const Case& c, int o, int i, int sample) {
-  return c.output.keeps(o / c.tile_size + i / c.tile_size, sample, c.samples);
-}
-
-void AddTerm(double term, double* sum, double* size) {
-  *sum += term;
-  *size += std::abs(term);
-}
-
-template <typename Dtype>
-void RunOracle(const Case& c, double scale, const vector<double>& x,
-    const Dtype* w, const Dtype* b, const vector<double>& dy, Oracle* out) {
-  const int rows = std::max(c.outer, 1) * c.samples;
-  const bool tile = c.pattern == string("TILE");
-  const bool row_pattern = c.pattern == string("ROW");
-  out->y.assign(rows * c.outputs, 0);
-  out->dx.assign(rows * c.inputs, 0);
-  out->dw.assign(c.outputs * c.inputs, 0);
-  out->db.assign(c.outputs, 0);
-  out->y_size = out->y;
-  out->dx_size = out->dx;
-  out->dw_size = out->dw;
-  out->db_size = out->db;
-  for (int row = 0; row < rows; ++row) {
-    const int sample = row % c.samples;
-    for (int o = 0; o < c.outputs; ++o) {
-      if (row_pattern && !c.output.keeps(o, sample, c.samples)) { continue; }
-      const double bias_scale = row_pattern ? scale : 1;
-      const int at = row * c.outputs + o;
-      if (b) {
-        AddTerm(bias_scale * b[o], &out->y[at], &out->y_size[at]);
-        AddTerm(bias_scale * dy[at], &out->db[o], &out->db_size[o]);
-      }
-      for (int i = 0; i < c.inputs; ++i) {
-        if (tile && !TileKept(c, o, i, sample)) { continue; }
-        const int wi = o * c.inputs + i;
-        const int xi = row * c.inputs + i;
-        AddTerm(scale * x[xi] * w[wi], &out->y[at], &out->y_size[at]);
-        AddTerm(scale * dy[at] * w[wi], &out->dx[xi], &out->dx_size[xi]);
-        AddTerm(scale * dy[at] * x[xi], &out->dw[wi], &out->dw_size[wi]);
-      }
-    }
-  }
-}
-
-// full[row][kept unit] = stored[row][place], zero elsewhere.
-template <typename Dtype>
-vector<double> Expand(const TestPattern& pattern, bool compact, int rows,
-    int samples, int units, const Dtype* stored) {
-  vector<double> full(rows * units);
-  for (int row = 0; row < rows; ++row) {
-    const TestPattern kNoPattern = TestPattern();
-    const vector<int> kept = (compact ? pattern : kNoPattern).kept_units(
-        units, row % samples, samples);
-    for (int j = 0; j < kept.size(); ++j) {
-      full[row * units + kept[j]] = stored[row * kept.size() + j];
-    }
-  }
-  return full;
-}
-
-}  // namespace
 
 template <typename TypeParam>
 class ApproxDropoutInnerProductLayerTest : public MultiDeviceTest<TypeParam> {
@@ -153,7 +23,7 @@ class ApproxDropoutInnerProductLayerTest : public MultiDeviceTest<TypeParam> {
 
   ApproxDropoutInnerProductLayerTest() { Caffe::set_random_seed(1701); }
 
-  LayerParameter Param(const Case& c) {
+  LayerParameter Param(const ProductCase& c) {
     std::ostringstream text;
     text << "name: 'fc' type: 'ApproxDropoutInnerProduct' "
         << "inner_product_param { num_output: " << c.outputs
@@ -170,7 +40,7 @@ class ApproxDropoutInnerProductLayerTest : public MultiDeviceTest<TypeParam> {
     return param;
   }
 
-  void ShapeInput(const Case& c, int units) {
+  void ShapeInput(const ProductCase& c, int units) {
     vector<int> shape;
     if (c.outer) { shape.push_back(c.outer); }
     shape.push_back(c.samples);
@@ -179,7 +49,7 @@ class ApproxDropoutInnerProductLayerTest : public MultiDeviceTest<TypeParam> {
   }
 
   // Sets the layer up as a net does, with undrawn patterns and all units.
-  void SetUpLayer(const Case& c) {
+  void SetUpLayer(const ProductCase& c) {
     bottom_.assign(1, &x_);
     top_.assign(1, &y_);
     ShapeInput(c, c.inputs);
@@ -196,7 +66,7 @@ class ApproxDropoutInnerProductLayerTest : public MultiDeviceTest<TypeParam> {
     EXPECT_EQ(y_.shape(-1), c.outputs);
   }
 
-  void Draw(const Case& c, double scale) {
+  void Draw(const ProductCase& c, double scale) {
     if (!c.output.none()) { WritePattern(c.output, scale, &out_pattern_); }
     if (!c.input.none()) { WritePattern(c.input, 1, &in_pattern_); }
     ShapeInput(c, c.input.kept_units(c.inputs, 0, c.samples).size());
@@ -213,7 +83,7 @@ class ApproxDropoutInnerProductLayerTest : public MultiDeviceTest<TypeParam> {
     }
   }
 
-  void CheckCase(const Case& c) {
+  void CheckCase(const ProductCase& c) {
     const double scale = c.output.none() ? 1 : 1.75;
     SetUpLayer(c);
     Draw(c, scale);
@@ -231,17 +101,17 @@ class ApproxDropoutInnerProductLayerTest : public MultiDeviceTest<TypeParam> {
     }
     layer_->Backward(top_, vector<bool>(bottom_.size(), true), bottom_);
 
-    const TestPattern& out = c.output;
-    const vector<double> x = Expand(c.input, true, rows, c.samples, c.inputs,
+    const TestPattern& stored = c.compact_output ? c.output : kNone;
+    const vector<double> x = ExpandUnits(c.input, rows, c.samples, c.inputs,
         x_.cpu_data());
-    const vector<double> dy = Expand(out, c.compact_output, rows, c.samples,
-        c.outputs, y_.cpu_diff());
-    Oracle oracle;
+    const vector<double> dy = ExpandUnits(stored, rows, c.samples, c.outputs,
+        y_.cpu_diff());
+    ProductOracle oracle;
     RunOracle(c, scale, x, layer_->blobs()[0]->cpu_data(),
         c.bias ? layer_->blobs()[1]->cpu_data() : NULL, dy, &oracle);
-    ExpectAll(oracle.y, oracle.y_size, Expand(out, c.compact_output, rows,
-        c.samples, c.outputs, y_.cpu_data()), "y");
-    const vector<double> dx = Expand(c.input, true, rows, c.samples, c.inputs,
+    ExpectAll(oracle.y, oracle.y_size, ExpandUnits(stored, rows, c.samples,
+        c.outputs, y_.cpu_data()), "y");
+    const vector<double> dx = ExpandUnits(c.input, rows, c.samples, c.inputs,
         x_.cpu_diff());
     if (!c.input.none()) {  // the oracle knows the gradient of zeros too
       for (int i = 0; i < dx.size(); ++i) {
@@ -280,7 +150,7 @@ class ApproxDropoutInnerProductLayerTest : public MultiDeviceTest<TypeParam> {
 TYPED_TEST_CASE(ApproxDropoutInnerProductLayerTest, TestDtypesAndDevices);
 
 TYPED_TEST(ApproxDropoutInnerProductLayerTest, TestAgainstMaskedProduct) {
-  const vector<Case> cases = Cases();
+  const vector<ProductCase> cases = ProductCases();
   for (int i = 0; i < cases.size(); ++i) {
     SCOPED_TRACE(testing::Message() << "case " << i);
     this->CheckCase(cases[i]);
@@ -290,8 +160,8 @@ TYPED_TEST(ApproxDropoutInnerProductLayerTest, TestAgainstMaskedProduct) {
 // A layer meets a new pattern every pass: nothing may stay from the last.
 TYPED_TEST(ApproxDropoutInnerProductLayerTest, TestPatternsInTurn) {
   typedef typename TypeParam::Dtype Dtype;
-  Case c = {"ROW", 0, 4, 20, 24, 32, MakePattern(8, 3), MakePattern(5, 2),
-      true, true};
+  ProductCase c = {"ROW", 0, 4, 20, 24, 32, MakePattern(8, 3),
+      MakePattern(5, 2), true, true};
   this->SetUpLayer(c);
   const int kKept[] = {3, 8, 1, 6};
   for (int i = 0; i < 4; ++i) {
@@ -300,12 +170,12 @@ TYPED_TEST(ApproxDropoutInnerProductLayerTest, TestPatternsInTurn) {
     this->Draw(c, 1.5);
     Poison(this->y_.mutable_cpu_data(), this->y_.count());
     this->layer_->Forward(this->bottom_, this->top_);
-    const vector<double> x = Expand(c.input, true, 4, 4, 20,
+    const vector<double> x = ExpandUnits(c.input, 4, 4, 20,
         this->x_.cpu_data());
-    Oracle oracle;
+    ProductOracle oracle;
     RunOracle(c, 1.5, x, this->layer_->blobs()[0]->cpu_data(),
         this->layer_->blobs()[1]->cpu_data(), vector<double>(96), &oracle);
-    this->ExpectAll(oracle.y, oracle.y_size, Expand(c.output, true, 4, 4, 24,
+    this->ExpectAll(oracle.y, oracle.y_size, ExpandUnits(c.output, 4, 4, 24,
         this->y_.cpu_data()), "y");
   }
   EXPECT_EQ(sizeof(Dtype), sizeof(*this->y_.cpu_data()));
@@ -316,7 +186,7 @@ TYPED_TEST(ApproxDropoutInnerProductLayerTest, TestEverythingKeptIsDense) {
   typedef typename TypeParam::Dtype Dtype;
   const char* kPatterns[] = {"ROW", "TILE"};
   for (int p = 0; p < 2; ++p) {
-    const Case c = {kPatterns[p], 0, 6, 40, 30, 8, MakePattern(4, 2),
+    const ProductCase c = {kPatterns[p], 0, 6, 40, 30, 8, MakePattern(4, 2),
         MakePattern(4, 2), false, true};
     this->SetUpLayer(c);
     FillGaussian(&this->x_);
@@ -358,7 +228,7 @@ TYPED_TEST(ApproxDropoutInnerProductLayerTest, TestEverythingKeptIsDense) {
 
 TYPED_TEST(ApproxDropoutInnerProductLayerTest, TestGradient) {
   typedef typename TypeParam::Dtype Dtype;
-  const Case kCases[] = {
+  const ProductCase kCases[] = {
     {"ROW", 0, 2, 6, 7, 32, MakePattern(3, 2), kNone, true, true},
     {"ROW", 0, 2, 6, 7, 32, MakePattern(3, 1), MakePattern(4, 2), false, true},
     {"ROW", 2, 2, 4, 6, 32, MakePattern(3, 1, 2), MakePattern(2, 1, 2), true,
@@ -367,7 +237,7 @@ TYPED_TEST(ApproxDropoutInnerProductLayerTest, TestGradient) {
     {"TILE", 0, 2, 7, 9, 2, MakePattern(4, 2), kNone, false, true},
     {"TILE", 0, 2, 7, 5, 3, MakePattern(2, 1, 2), MakePattern(7, 3), false,
      false}};
-  for (int i = 0; i < sizeof(kCases) / sizeof(Case); ++i) {
+  for (int i = 0; i < sizeof(kCases) / sizeof(ProductCase); ++i) {
     SCOPED_TRACE(testing::Message() << "case " << i);
     this->SetUpLayer(kCases[i]);
     this->Draw(kCases[i], 1.25);
@@ -381,8 +251,8 @@ TYPED_TEST(ApproxDropoutInnerProductLayerTest, TestGradient) {
 
 TYPED_TEST(ApproxDropoutInnerProductLayerTest, TestOnlyXGetsGradient) {
   typedef typename TypeParam::Dtype Dtype;
-  const Case c = {"ROW", 0, 2, 6, 8, 32, MakePattern(4, 2), MakePattern(3, 2),
-      true, true};
+  const ProductCase c = {"ROW", 0, 2, 6, 8, 32, MakePattern(4, 2),
+      MakePattern(3, 2), true, true};
   this->SetUpLayer(c);
   EXPECT_TRUE(this->layer_->AllowForceBackward(0));
   EXPECT_FALSE(this->layer_->AllowForceBackward(1));
@@ -395,7 +265,7 @@ template <typename Dtype>
 class ApproxDropoutInnerProductLayerDeathTest
     : public ApproxDropoutInnerProductLayerTest<CPUDevice<Dtype> > {
  protected:
-  void SetUpAndDraw(const Case& c) {
+  void SetUpAndDraw(const ProductCase& c) {
     this->SetUpLayer(c);
     this->Draw(c, 1);
   }
@@ -405,30 +275,32 @@ TYPED_TEST_CASE(ApproxDropoutInnerProductLayerDeathTest, TestDtypes);
 
 TYPED_TEST(ApproxDropoutInnerProductLayerDeathTest, TestBadInput) {
   const TestPattern half = MakePattern(4, 2);
-  Case c = {"ROW", 0, 4, 12, 3, 32, half, kNone, true, true};
+  ProductCase c = {"ROW", 0, 4, 12, 3, 32, half, kNone, true, true};
   EXPECT_DEATH(this->SetUpAndDraw(c), "'fc'.* output has N = 4.*only 3 units");
   c.outputs = 12;
   c.inputs = 2;
   c.input = half;
   EXPECT_DEATH(this->SetUpAndDraw(c), "'fc'.* input has N = 4.*only 2 units");
-  const Case tiles = {"TILE", 0, 4, 30, 40, 32, half, kNone, false, true};
+  const ProductCase tiles = {"TILE", 0, 4, 30, 40, 32, half, kNone, false,
+      true};
   EXPECT_DEATH(this->SetUpAndDraw(tiles), "N = 4.*only 2 diagonals of tiles");
-  const Case compact = {"TILE", 0, 4, 64, 64, 8, half, kNone, true, true};
+  const ProductCase compact = {"TILE", 0, 4, 64, 64, 8, half, kNone, true,
+      true};
   EXPECT_DEATH(this->SetUpAndDraw(compact),
       "'fc': compact_output goes with pattern: ROW only, not with TILE");
-  const Case groups = {"ROW", 0, 5, 12, 12, 32, MakePattern(4, 2, 2), kNone,
-      true, true};
+  const ProductCase groups = {"ROW", 0, 5, 12, 12, 32,
+      MakePattern(4, 2, 2), kNone, true, true};
   EXPECT_DEATH(this->SetUpAndDraw(groups),
       "groups: 2, which must divide the 5");
-  const Case uneven = {"ROW", 0, 4, 12, 14, 32, MakePattern(4, 2, 2), kNone,
-      true, true};
+  const ProductCase uneven = {"ROW", 0, 4, 12, 14, 32,
+      MakePattern(4, 2, 2), kNone, true, true};
   EXPECT_DEATH(this->SetUpAndDraw(uneven),
       "14 units must be divisible by N = 4");
 }
 
 TYPED_TEST(ApproxDropoutInnerProductLayerDeathTest, TestBadBottoms) {
-  const Case c = {"ROW", 0, 4, 12, 12, 32, MakePattern(4, 2), kNone, true,
-      true};
+  const ProductCase c = {"ROW", 0, 4, 12, 12, 32, MakePattern(4, 2), kNone,
+      true, true};
   this->SetUpLayer(c);
   LayerParameter param = this->layer_->layer_param();
   param.mutable_approx_dropout_param()->set_compact_input(true);
