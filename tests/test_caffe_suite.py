@@ -7,7 +7,7 @@ from pathlib import Path
 CAFFE = Path(__file__).resolve().parent.parent / "build" / "caffe"
 CAFFE_CPU_TESTS = 1058
 OURS = ("ApproxDropout", "DrawPattern", "DropoutPattern", "LazyUpdate",
-        "PackedGemm", "SGDUpdater", "VectorMath")
+        "PackedGemm", "SGDUpdater", "TileProduct", "VectorMath")
 
 
 def run_tests(gtest_filter):

@@ -56,11 +56,12 @@ class ApproxDropoutInnerProductLayer
   }
 
   virtual bool CanBeLazy(int param_id) const {
-    // Every row has tiles in use, and their rows are too short to be updated
-    // apart from each other. Old snapshots may give W four axes.
+    // Old snapshots may give W four axes.
+    const ApproxDropoutParameter& param =
+        this->layer_param_.approx_dropout_param();
     return param_id == 0 && this->blobs_[0]->num_axes() == 2 &&
-        this->layer_param_.approx_dropout_param().pattern()
-        != ApproxDropoutParameter_Pattern_TILE;
+        !(param.pattern() == ApproxDropoutParameter_Pattern_TILE
+            && param.compact_input());
   }
   virtual void SetLazy(int param_id, LazyParameter<Dtype>* lazy) {
     product_.SetLazy(lazy);

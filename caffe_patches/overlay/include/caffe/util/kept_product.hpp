@@ -6,6 +6,7 @@
 #include "caffe/blob.hpp"
 #include "caffe/util/approx_dropout.hpp"
 #include "caffe/util/lazy_update.hpp"
+#include "caffe/util/tile_product.hpp"
 
 namespace caffe {
 
@@ -60,6 +61,8 @@ struct PartView {
  * the tile columns that keep the same tile rows). An operand that is a strided
  * view of its matrix is used in place, others are gathered. The CPU's threads
  * share a block if there is one for each group, else they share out blocks.
+ * On the CPU a TileProduct takes the place of TILE's blocks, unless the input
+ * is compact.
  */
 template <typename Dtype>
 class KeptProduct {
@@ -81,9 +84,10 @@ class KeptProduct {
       const DropoutPattern<Dtype>& input, const ApproxDropoutParameter& param,
       int num_output, int num_input, int num_samples);
 
-  /// @brief While W is updated lazily, row by row, PackWeights_cpu and
-  ///        Backward_cpu say so to *lazy. Not for TILE.
-  void SetLazy(LazyParameter<Dtype>* lazy) { lazy_ = lazy; }
+  /// @brief While W is updated lazily, in cells of rows or tiles,
+  ///        PackWeights_cpu and Backward_cpu tell *lazy what they use; NULL
+  ///        ends it. Not for TILE with a compact input or for steps.
+  void SetLazy(LazyParameter<Dtype>* lazy);
 
   /// @brief Stored inputs and outputs of a sample, I and O.
   int stored_input() const { return stored_input_; }
@@ -135,6 +139,19 @@ class KeptProduct {
     shared_ptr<Blob<Dtype> > x, y, weight;
   };
 
+  // The samples of one group, and what it keeps of W.
+  struct GroupTiles {
+    vector<int> samples;  // rows of x and y
+    TileGrid grid;
+  };
+
+  bool in_tiles() const { return tiled_ && !compact_input_ && !for_steps_; }
+  vector<GroupTiles> Groups(int outer) const;
+  void ForwardTiles(int outer, const Dtype* x, const Dtype* bias,
+      bool accumulate, Dtype* y);
+  void BackwardTiles(int outer, const Dtype* x, const Dtype* dy, Dtype* dx,
+      Dtype* dweight, Dtype* dbias);
+  void MakeBlocks();
   void AddTiles(int first_sample, int num_samples, const KeptCells& output,
       const KeptCells& input);
   Block MakeBlock(int first_sample, int num_samples, const KeptUnits& output,
@@ -181,6 +198,8 @@ class KeptProduct {
   bool tiled_;
   bool for_steps_;
   int tile_size_;
+  DropoutPattern<Dtype> output_pattern_, input_pattern_;
+  TileProduct<Dtype> tile_product_;
   bool covers_output_;  // every stored output belongs to a block
   Dtype scale_;         // of the product
   Dtype bias_scale_;

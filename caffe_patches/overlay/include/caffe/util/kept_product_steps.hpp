@@ -43,7 +43,6 @@ void ForEachBlock(int first, int last, bool shared_out, const Function& f) {
 template <typename Dtype>
 template <typename Parts>
 void KeptProduct<Dtype>::PackWeights(const Dtype* weight) {
-  for_steps_ = false;
   weight_ = weight;
   scratch_.resize(Parts::MaxThreads());
   size_t size = 0;

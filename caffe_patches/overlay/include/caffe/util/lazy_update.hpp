@@ -86,11 +86,16 @@ class LazyParameter {
   size_t offset(int row) const { return static_cast<size_t>(row) * columns_; }
   void CatchUp(const vector<int>& cells, Purpose purpose,
       const vector<int>* columns, Dtype* part);
-  void CatchUpCell(const Arrays& arrays, int cell, Purpose purpose);
-  void CatchUpWhole(const Arrays& arrays, int cell,
-      const UpdateStep<Dtype>* steps, int num_steps, Purpose purpose);
-  void CatchUpCompact(const Arrays& arrays, int row,
-      const UpdateStep<Dtype>* steps, int num_steps, Purpose purpose);
+  // Steps that a cell must still do.
+  struct Pending {
+    const UpdateStep<Dtype>* steps;
+    int num_steps;
+  };
+  Pending PendingOf(int cell, Purpose purpose) const;
+  void CatchUpCells(const Arrays& arrays, const int* cells, int num_cells,
+      Purpose purpose);
+  void CatchUpRow(const Arrays& arrays, int cell, int row, Purpose purpose);
+  void CatchUpCompact(const Arrays& arrays, int row, Purpose purpose);
   void GrowScratch();
   void Expand(int row, Dtype* gradient);
   double SumSquares(int cell) const;

@@ -69,12 +69,13 @@ TYPED_TEST(LazyUpdateTest, TestStepsAgainstTheRule) {
 }
 
 // A step of Caffe's, by BLAS: the same bits, if both have fused multiply-add.
+// A BLAS may do without it for the last elements of a number like 1003.
 TYPED_TEST(LazyUpdateTest, TestStepsAreCaffes) {
   if (vector_bytes() < 32) {
     LOG(INFO) << "Not run: no fused multiply-add on this machine";
     return;
   }
-  const int kCount = 1003;
+  const int kCount = 1024;
   const double kRules[][2] = {{0.01, 0.9}, {0, 0.9}, {0.01, 0}, {0, 0}};
   for (int r = 0; r < 4; ++r) {
     UpdateRule<TypeParam> rule = this->Rule(kRules[r][0], false, kRules[r][1]);

@@ -71,25 +71,102 @@ void KeptProduct<Dtype>::Keep(const DropoutPattern<Dtype>& output,
       output.groups[0].count(num_output) : num_output;
   stored_input_ = compact_input_ ?
       input.groups[0].count(num_input) : num_input;
+  output_pattern_ = output;
+  input_pattern_ = input;
+  for_steps_ = false;
+  scratch_.resize(std::max<size_t>(1, scratch_.size()));
+  blocks_.clear();
+  if (!in_tiles() || Caffe::mode() == Caffe::GPU) { MakeBlocks(); }
+}
+
+template <typename Dtype>
+void KeptProduct<Dtype>::SetLazy(LazyParameter<Dtype>* lazy) {
+  lazy_ = lazy;
+  if (lazy && tiled_) { lazy->SetCells(tile_size_, tile_size_); }
+}
+
+template <typename Dtype>
+void KeptProduct<Dtype>::MakeBlocks() {
   blocks_.clear();
   tiled_gradient_blocks_.clear();
-  scratch_.resize(std::max<size_t>(1, scratch_.size()));
-  const int parts = boost::math::lcm(output.groups.size(),
-      input.groups.size());
-  const int size = num_samples / parts;
+  const int parts = boost::math::lcm(output_pattern_.groups.size(),
+      input_pattern_.groups.size());
+  const int size = num_samples_ / parts;
   covers_output_ = true;
-  for (int first = 0; first < num_samples; first += size) {
-    const KeptCells& out = output.of_sample(first, num_samples);
-    const KeptCells& in = input.of_sample(first, num_samples);
+  for (int first = 0; first < num_samples_; first += size) {
+    const KeptCells& out = output_pattern_.of_sample(first, num_samples_);
+    const KeptCells& in = input_pattern_.of_sample(first, num_samples_);
     if (tiled_) {
       AddTiles(first, size, out, in);
     } else {
-      blocks_.push_back(MakeBlock(first, size, UnitsOf(out, num_output),
-          UnitsOf(in, num_input)));
+      blocks_.push_back(MakeBlock(first, size, UnitsOf(out, num_output_),
+          UnitsOf(in, num_input_)));
       covers_output_ &= compact_output_ || out.kept == out.period;
     }
   }
   blocks_a_group_ = blocks_.size() / parts;
+}
+
+template <typename Dtype>
+vector<typename KeptProduct<Dtype>::GroupTiles> KeptProduct<Dtype>::Groups(
+    int outer) const {
+  const int num_groups = output_pattern_.groups.size();
+  const int size = num_samples_ / num_groups;
+  vector<GroupTiles> groups(num_groups);
+  for (int g = 0; g < num_groups; ++g) {
+    const TileGrid grid = { output_pattern_.groups[g], tile_size_,
+        num_output_, num_input_ };
+    groups[g].grid = grid;
+    for (int t = 0; t < outer; ++t) {
+      for (int n = g * size; n < (g + 1) * size; ++n) {
+        groups[g].samples.push_back(t * num_samples_ + n);
+      }
+    }
+  }
+  return groups;
+}
+
+template <typename Dtype>
+void KeptProduct<Dtype>::ForwardTiles(int outer, const Dtype* x,
+    const Dtype* bias, bool accumulate, Dtype* y) {
+  CHECK(!(accumulate && bias)) << "A product that is added to takes no bias";
+  if (bias) {
+    const PartView<Dtype> whole = { y, num_output_ };
+    IndexList outputs, stored;
+    ListUnits(UnitsOf(AllCells(), num_output_), false, &outputs, &stored);
+    CpuParts<Dtype>::FillRows(bias, bias_scale_, outputs,
+        outer * num_samples_, whole);
+  }
+  const vector<GroupTiles> groups = Groups(outer);
+  for (size_t g = 0; g < groups.size(); ++g) {
+    tile_product_.Forward(groups[g].grid, scale_, weight_, groups[g].samples,
+        x, accumulate || bias, y);
+  }
+}
+
+template <typename Dtype>
+void KeptProduct<Dtype>::BackwardTiles(int outer, const Dtype* x,
+    const Dtype* dy, Dtype* dx, Dtype* dweight, Dtype* dbias) {
+  if (dbias) {
+    const PartView<const Dtype> whole = { dy, num_output_ };
+    IndexList outputs, stored;
+    ListUnits(UnitsOf(AllCells(), num_output_), false, &outputs, &stored);
+    CpuParts<Dtype>::AddColumnSums(whole, outer * num_samples_, bias_scale_,
+        outputs, dbias);
+  }
+  const vector<GroupTiles> groups = Groups(outer);
+  for (size_t g = 0; g < groups.size(); ++g) {
+    const TileGrid& grid = groups[g].grid;
+    if (dweight) {
+      const bool overwrite = lazy_ && lazy_->TakeGradient(grid.kept_tiles());
+      tile_product_.WeightGradient(grid, scale_, groups[g].samples, x, dy,
+          !overwrite, dweight);
+    }
+    if (dx) {
+      tile_product_.InputGradient(grid, scale_, weight_, groups[g].samples,
+          dy, dx);
+    }
+  }
 }
 
 template <typename Dtype>
@@ -149,6 +226,15 @@ IndexList KeptProduct<Dtype>::Rows(int outer, const Block& block) const {
 
 template <typename Dtype>
 void KeptProduct<Dtype>::PackWeights_cpu(const Dtype* weight) {
+  for_steps_ = false;
+  if (in_tiles()) {
+    weight_ = weight;
+    const vector<GroupTiles> groups = Groups(0);
+    for (size_t g = 0; lazy_ && g < groups.size(); ++g) {
+      lazy_->CatchUp(groups[g].grid.kept_tiles());
+    }
+    return;
+  }
   PackWeights<CpuParts<Dtype> >(weight);
 }
 
@@ -157,6 +243,8 @@ void KeptProduct<Dtype>::PackForSteps_cpu(const Dtype* weight, bool backward) {
   for (size_t b = 0; lazy_ && !backward && b < blocks_.size(); ++b) {
     lazy_->CatchUp(blocks_[b].output_weight.index);
   }
+  for_steps_ = true;
+  if (blocks_.empty()) { MakeBlocks(); }
   scratch_.resize(CpuParts<Dtype>::MaxThreads());
   vector<Block>& blocks = backward ? gradient_blocks() : blocks_;
   size_t size = 0;
@@ -179,18 +267,19 @@ void KeptProduct<Dtype>::PackForSteps_cpu(const Dtype* weight, bool backward) {
       packed += packed_size<Dtype>(outputs.size(), inputs.size());
     }
   }
-  for_steps_ = true;
 }
 
 template <typename Dtype>
 void KeptProduct<Dtype>::Forward_cpu(int outer, const Dtype* x,
     const Dtype* bias, bool accumulate, Dtype* y) {
+  if (in_tiles()) { return ForwardTiles(outer, x, bias, accumulate, y); }
   Forward<CpuParts<Dtype> >(outer, x, bias, accumulate, y);
 }
 
 template <typename Dtype>
 void KeptProduct<Dtype>::Backward_cpu(int outer, const Dtype* x,
     const Dtype* dy, Dtype* dx, Dtype* dweight, Dtype* dbias) {
+  if (in_tiles()) { return BackwardTiles(outer, x, dy, dx, dweight, dbias); }
   Backward<CpuParts<Dtype> >(outer, x, dy, dx, dweight, dbias);
 }
 

@@ -69,47 +69,45 @@ typename LazyParameter<Dtype>::Range LazyParameter<Dtype>::range(
 }
 
 template <typename Dtype>
-void LazyParameter<Dtype>::CatchUpCell(const Arrays& arrays, int cell,
-    Purpose purpose) {
-  int num_steps = static_cast<int>(steps_.size()) - done_[cell];
-  const UpdateStep<Dtype>* steps = steps_.data() + done_[cell];
+typename LazyParameter<Dtype>::Pending LazyParameter<Dtype>::PendingOf(
+    int cell, Purpose purpose) const {
+  Pending pending = { steps_.data() + done_[cell],
+      static_cast<int>(steps_.size()) - done_[cell] };
   if (rule_.momentum == 0 && rule_.decay == 0) {
     // A step without gradient only sets h to 0, which nobody reads until
     // everything is brought up to date.
     const bool has_gradient = gradient_[cell] != NONE;
-    num_steps = std::min(num_steps, has_gradient + (purpose == FOR_ALL));
+    pending.num_steps = std::min(pending.num_steps,
+        has_gradient + (purpose == FOR_ALL));
   }
-  if (num_steps > 0 && compact_[cell] >= 0) {
-    CatchUpCompact(arrays, cell, steps, num_steps, purpose);
-  } else if (num_steps > 0) {
-    CatchUpWhole(arrays, cell, steps, num_steps, purpose);
-  }
-  compact_[cell] = -1;
-  gradient_[cell] = NONE;
-  done_[cell] = steps_.size();
+  return pending;
 }
 
 template <typename Dtype>
-void LazyParameter<Dtype>::CatchUpWhole(const Arrays& arrays, int cell,
-    const UpdateStep<Dtype>* steps, int num_steps, Purpose purpose) {
+void LazyParameter<Dtype>::CatchUpRow(const Arrays& arrays, int cell, int row,
+    Purpose purpose) {
+  const Pending pending = PendingOf(cell, purpose);
   const bool has_gradient = gradient_[cell] != NONE;
   // Without momentum h is not read; what everyone else sees comes last.
   const bool writes_history = rule_.momentum != 0 || purpose != FOR_USE;
-  const Range cells = range(cell);
-  for (int row = cells.first_row; row < cells.last_row; ++row) {
-    const size_t at = offset(row) + cells.first_column;
-    ReplaySteps(rule_, steps, num_steps, cells.num_columns,
+  const int first_column = cell % cells_across_ * cell_columns_;
+  const int num_columns = std::min(columns_ - first_column, cell_columns_);
+  const size_t at = offset(row) + first_column;
+  if (pending.num_steps > 0) {
+    ReplaySteps(rule_, pending.steps, pending.num_steps, num_columns,
         has_gradient ? arrays.gradient + at : NULL, arrays.data + at,
         writes_history ? arrays.history + at : NULL);
-    if (purpose == FOR_CLEARING) {
-      std::fill_n(arrays.gradient + at, cells.num_columns, Dtype(0));
-    }
+  }
+  if (purpose == FOR_CLEARING) {
+    std::fill_n(arrays.gradient + at, num_columns, Dtype(0));
   }
 }
 
 template <typename Dtype>
 void LazyParameter<Dtype>::CatchUpCompact(const Arrays& arrays, int row,
-    const UpdateStep<Dtype>* steps, int num_steps, Purpose purpose) {
+    Purpose purpose) {
+  const Pending pending = PendingOf(row, purpose);
+  if (pending.num_steps == 0) { return; }
   const vector<int>& columns = column_lists_[compact_[row]];
   const int size = columns.size();
   const Dtype* gradient = arrays.gradient + offset(row);
@@ -118,16 +116,39 @@ void LazyParameter<Dtype>::CatchUpCompact(const Arrays& arrays, int row,
   if (rule_.momentum == 0 && rule_.decay == 0 && purpose == FOR_USE) {
     // Other columns do not change.
     for (int j = 0; j < size; ++j) { scratch[j] = data[columns[j]]; }
-    ReplaySteps(rule_, steps, num_steps, size, gradient, scratch,
-        static_cast<Dtype*>(NULL));
+    ReplaySteps(rule_, pending.steps, pending.num_steps, size, gradient,
+        scratch, static_cast<Dtype*>(NULL));
     for (int j = 0; j < size; ++j) { data[columns[j]] = scratch[j]; }
     std::fill_n(scratch, size, Dtype(0));
     return;
   }
   for (int j = 0; j < size; ++j) { scratch[columns[j]] = gradient[j]; }
-  ReplaySteps(rule_, steps, num_steps, columns_, scratch, data,
+  ReplaySteps(rule_, pending.steps, pending.num_steps, columns_, scratch, data,
       arrays.history + offset(row));
   for (int j = 0; j < size; ++j) { scratch[columns[j]] = 0; }
+}
+
+// Cells side by side: row by row, so that memory is passed through in order.
+template <typename Dtype>
+void LazyParameter<Dtype>::CatchUpCells(const Arrays& arrays,
+    const int* cells, int num_cells, Purpose purpose) {
+  const Range first = range(cells[0]);
+  for (int row = first.first_row; row < first.last_row; ++row) {
+    for (int i = 0; i < num_cells; ++i) {
+      if (done_[cells[i]] == steps_.size()) { continue; }
+      if (compact_[cells[i]] >= 0) {
+        CatchUpCompact(arrays, row, purpose);
+      } else {
+        CatchUpRow(arrays, cells[i], row, purpose);
+      }
+    }
+  }
+  for (int i = 0; i < num_cells; ++i) {
+    if (done_[cells[i]] == steps_.size()) { continue; }
+    compact_[cells[i]] = -1;
+    gradient_[cells[i]] = NONE;
+    done_[cells[i]] = steps_.size();
+  }
 }
 
 template <typename Dtype>
@@ -140,25 +161,33 @@ void LazyParameter<Dtype>::GrowScratch() {
 template <typename Dtype>
 void LazyParameter<Dtype>::CatchUp(const vector<int>& cells, Purpose purpose,
     const vector<int>* columns, Dtype* part) {
-  if (steps_.empty() && !part) { return; }
+  if ((steps_.empty() && !part) || cells.empty()) { return; }
   const Arrays arrays = { param_->mutable_cpu_diff(),
       param_->mutable_cpu_data(), history_->mutable_cpu_data() };
   GrowScratch();
-  const int num_cells = cells.size();
+  // Where cells side by side begin in the list.
+  vector<int> begins;
+  for (size_t i = 0; i < cells.size(); ++i) {
+    if (i == 0 || cells[i] / cells_across_ != cells[i - 1] / cells_across_) {
+      begins.push_back(i);
+    }
+  }
+  const int num_begins = begins.size();
+  begins.push_back(cells.size());
   const int num_columns = part ? columns->size() : 0;
   const int cell_size = cell_rows_ * cell_columns_;
-#pragma omp parallel for schedule(dynamic, 8) \
-    if (num_cells * cell_size > kParallelElements)
-  for (int i = 0; i < num_cells; ++i) {
-    if (done_[cells[i]] < steps_.size()) {
-      CatchUpCell(arrays, cells[i], purpose);
-    }
+#pragma omp parallel for schedule(dynamic, cell_rows_ == 1 ? 8 : 1) \
+    if (cells.size() * cell_size > kParallelElements)
+  for (int i = 0; i < num_begins; ++i) {
+    CatchUpCells(arrays, cells.data() + begins[i], begins[i + 1] - begins[i],
+        purpose);
+    if (!part) { continue; }
     const Dtype* from = arrays.data + offset(cells[i]);
     Dtype* to = part + static_cast<size_t>(i) * num_columns;
     if (num_columns == columns_) {
       std::copy(from, from + num_columns, to);
     } else {
-      const int* column = columns ? columns->data() : NULL;
+      const int* column = columns->data();
       for (int j = 0; j < num_columns; ++j) { to[j] = from[column[j]]; }
     }
   }

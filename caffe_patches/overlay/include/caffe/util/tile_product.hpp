@@ -1,0 +1,58 @@
+#ifndef CAFFE_UTIL_TILE_PRODUCT_HPP_
+#define CAFFE_UTIL_TILE_PRODUCT_HPP_
+
+#include <vector>
+
+#include "caffe/common.hpp"
+#include "caffe/util/dropout_pattern.hpp"
+
+namespace caffe {
+
+/// @brief The tiles of W (num_output x num_input) that one group of samples
+///        keeps: tile (r, c), counted from 0, if kept.has(r + c). Those at the
+///        right and lower edge are smaller.
+struct TileGrid {
+  KeptCells kept;
+  int tile_size;
+  int num_output, num_input;
+
+  int tile_rows() const { return (num_output + tile_size - 1) / tile_size; }
+  int tile_columns() const { return (num_input + tile_size - 1) / tile_size; }
+  /// @brief Elements of the most tiles that a tile column can keep.
+  size_t column_size() const;
+  /// @brief The kept tiles' numbers, row by row, ascending.
+  vector<int> kept_tiles() const;
+};
+
+/**
+ * @brief The matrix products of TILE on the CPU, which skip dropped tiles:
+ *        W and its gradient are used where they lie, and sums over all kept
+ *        tiles of a row or column stay in registers.
+ *
+ * x has rows of num_input elements, y of num_output; `samples` says which rows
+ * of both take part. The other operand than W is copied into panels, of 64
+ * bytes of columns, so that they are read in order. OpenMP's threads share out
+ * the rows or columns of tiles.
+ */
+template <typename Dtype>
+class TileProduct {
+ public:
+  /// @brief y = alpha x (W o tiles)', or y += it.
+  void Forward(const TileGrid& grid, Dtype alpha, const Dtype* weight,
+      const vector<int>& samples, const Dtype* x, bool accumulate,
+      Dtype* y);
+  /// @brief dx = alpha dy (W o tiles).
+  void InputGradient(const TileGrid& grid, Dtype alpha, const Dtype* weight,
+      const vector<int>& samples, const Dtype* dy, Dtype* dx);
+  /// @brief dW = alpha dy' x in kept tiles, or dW += it. Others are left alone.
+  void WeightGradient(const TileGrid& grid, Dtype alpha,
+      const vector<int>& samples, const Dtype* x, const Dtype* dy,
+      bool accumulate, Dtype* dweight);
+
+ private:
+  vector<Dtype> x_panels_, y_panels_, columns_;
+};
+
+}  // namespace caffe
+
+#endif  // CAFFE_UTIL_TILE_PRODUCT_HPP_
