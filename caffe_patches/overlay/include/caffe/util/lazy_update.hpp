@@ -46,6 +46,9 @@ class LazyParameter {
       Dtype* part) {
     CatchUp(rows, FOR_USE, &columns, part);
   }
+  /// @brief The same for cells side by side, by one of several threads: none
+  ///        of the cells may be another's.
+  void CatchUpHere(const vector<int>& cells);
   void CatchUpAll();
 
   /// @brief Says that the gradient of these cells will be written to the

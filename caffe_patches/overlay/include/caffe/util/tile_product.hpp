@@ -5,6 +5,7 @@
 
 #include "caffe/common.hpp"
 #include "caffe/util/dropout_pattern.hpp"
+#include "caffe/util/lazy_update.hpp"
 
 namespace caffe {
 
@@ -20,7 +21,9 @@ struct TileGrid {
   int tile_columns() const { return (num_input + tile_size - 1) / tile_size; }
   /// @brief Elements of the most tiles that a tile column can keep.
   size_t column_size() const;
-  /// @brief The kept tiles' numbers, row by row, ascending.
+  /// @brief The numbers of a tile row's kept tiles, or of all, ascending; tiles
+  ///        are numbered row by row.
+  vector<int> kept_tiles(int tile_row) const;
   vector<int> kept_tiles() const;
 };
 
@@ -37,10 +40,11 @@ struct TileGrid {
 template <typename Dtype>
 class TileProduct {
  public:
-  /// @brief y = alpha x (W o tiles)', or y += it.
+  /// @brief y = alpha x (W o tiles)', or y += it. If `lazy` is not NULL, brings
+  ///        each tile row's kept tiles up to date before it is used.
   void Forward(const TileGrid& grid, Dtype alpha, const Dtype* weight,
-      const vector<int>& samples, const Dtype* x, bool accumulate,
-      Dtype* y);
+      const vector<int>& samples, const Dtype* x, bool accumulate, Dtype* y,
+      LazyParameter<Dtype>* lazy = NULL);
   /// @brief dx = alpha dy (W o tiles).
   void InputGradient(const TileGrid& grid, Dtype alpha, const Dtype* weight,
       const vector<int>& samples, const Dtype* dy, Dtype* dx);

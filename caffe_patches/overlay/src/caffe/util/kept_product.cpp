@@ -140,7 +140,7 @@ void KeptProduct<Dtype>::ForwardTiles(int outer, const Dtype* x,
   const vector<GroupTiles> groups = Groups(outer);
   for (size_t g = 0; g < groups.size(); ++g) {
     tile_product_.Forward(groups[g].grid, scale_, weight_, groups[g].samples,
-        x, accumulate || bias, y);
+        x, accumulate || bias, y, lazy_);
   }
 }
 
@@ -229,10 +229,6 @@ void KeptProduct<Dtype>::PackWeights_cpu(const Dtype* weight) {
   for_steps_ = false;
   if (in_tiles()) {
     weight_ = weight;
-    const vector<GroupTiles> groups = Groups(0);
-    for (size_t g = 0; lazy_ && g < groups.size(); ++g) {
-      lazy_->CatchUp(groups[g].grid.kept_tiles());
-    }
     return;
   }
   PackWeights<CpuParts<Dtype> >(weight);

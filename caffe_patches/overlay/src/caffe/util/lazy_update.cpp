@@ -93,6 +93,14 @@ void LazyParameter<Dtype>::CatchUpRow(const Arrays& arrays, int cell, int row,
   const int first_column = cell % cells_across_ * cell_columns_;
   const int num_columns = std::min(columns_ - first_column, cell_columns_);
   const size_t at = offset(row) + first_column;
+  // Pieces of rows come too irregularly for the processor to foresee.
+  const int kLine = 64 / sizeof(Dtype);
+  for (int j = 0; cell_rows_ > 1 && j < num_columns; j += kLine) {
+    const size_t below = at + columns_ + j;
+    __builtin_prefetch(arrays.data + below, 1);
+    __builtin_prefetch(arrays.gradient + below);
+    if (writes_history) { __builtin_prefetch(arrays.history + below, 1); }
+  }
   if (pending.num_steps > 0) {
     ReplaySteps(rule_, pending.steps, pending.num_steps, num_columns,
         has_gradient ? arrays.gradient + at : NULL, arrays.data + at,
@@ -191,6 +199,14 @@ void LazyParameter<Dtype>::CatchUp(const vector<int>& cells, Purpose purpose,
       for (int j = 0; j < num_columns; ++j) { to[j] = from[column[j]]; }
     }
   }
+}
+
+template <typename Dtype>
+void LazyParameter<Dtype>::CatchUpHere(const vector<int>& cells) {
+  if (steps_.empty() || cells.empty()) { return; }
+  const Arrays arrays = { param_->mutable_cpu_diff(),
+      param_->mutable_cpu_data(), history_->mutable_cpu_data() };
+  CatchUpCells(arrays, cells.data(), cells.size(), FOR_USE);
 }
 
 template <typename Dtype>

@@ -43,6 +43,7 @@ struct Operands {
   const Dtype* y_panels;
   bool accumulate;
   Dtype* out;
+  LazyParameter<Dtype>* lazy;
 
   Span rows(int tile) const { return Of(tile, grid->num_output); }
   Span columns(int tile) const { return Of(tile, grid->num_input); }
@@ -202,6 +203,8 @@ struct ForwardRow {
       Dtype* sums) {
     const TileGrid& grid = *x.grid;
     const Span rows = x.rows(tile);
+    // The weights are then still in a cache.
+    if (x.lazy) { x.lazy->CatchUpHere(grid.kept_tiles(tile)); }
     SampleColumns<Dtype, kVectorBytes, kRows>(x, rows,
         x.Kept(tile, grid.tile_columns(), grid.num_input),
         x.weight + static_cast<size_t>(rows.begin) * grid.num_input,
@@ -260,6 +263,12 @@ struct WeightRow {
     const size_t tile_size = panel_size * Panel<Dtype>::count(
         x.grid->tile_size);
     const Dtype* y_panel = x.y_panels + tile_row * tile_size;
+    for (int o = rows.begin; o < rows.end; ++o) {
+      Dtype* out = x.out + static_cast<size_t>(o) * num_input;
+      for (int i = columns.begin; i < columns.end; i += kWidth) {
+        __builtin_prefetch(out + i, 1);
+      }
+    }
     for (int o = rows.begin; o < rows.end; o += kWidth, y_panel += panel_size) {
       const int height = std::min(kWidth, rows.end - o);
       const Dtype* x_panel = x.x_panels + tile_column * tile_size;
@@ -426,12 +435,21 @@ size_t TileGrid::column_size() const {
   return static_cast<size_t>(tiles) * tile_size * tile_size;
 }
 
+vector<int> TileGrid::kept_tiles(int tile_row) const {
+  vector<int> tiles;
+  for (int c = 0; c < tile_columns(); ++c) {
+    if (kept.has(tile_row + c)) {
+      tiles.push_back(tile_row * tile_columns() + c);
+    }
+  }
+  return tiles;
+}
+
 vector<int> TileGrid::kept_tiles() const {
   vector<int> tiles;
   for (int r = 0; r < tile_rows(); ++r) {
-    for (int c = 0; c < tile_columns(); ++c) {
-      if (kept.has(r + c)) { tiles.push_back(r * tile_columns() + c); }
-    }
+    const vector<int> row = kept_tiles(r);
+    tiles.insert(tiles.end(), row.begin(), row.end());
   }
   return tiles;
 }
@@ -439,10 +457,10 @@ vector<int> TileGrid::kept_tiles() const {
 template <typename Dtype>
 void TileProduct<Dtype>::Forward(const TileGrid& grid, Dtype alpha,
     const Dtype* weight, const vector<int>& samples, const Dtype* x,
-    bool accumulate, Dtype* y) {
+    bool accumulate, Dtype* y, LazyParameter<Dtype>* lazy) {
   PackSamples(samples, grid.num_input, x, &x_panels_);
   const Operands<Dtype> operands = { &grid, alpha, weight, &samples,
-      x_panels_.data(), NULL, accumulate, y };
+      x_panels_.data(), NULL, accumulate, y, lazy };
   ForEachTile<ForwardRow>(operands, grid.tile_rows());
 }
 
@@ -453,7 +471,7 @@ void TileProduct<Dtype>::InputGradient(const TileGrid& grid, Dtype alpha,
   PackSamples(samples, grid.num_output, dy, &y_panels_);
   PackColumns(grid, weight, &columns_);
   const Operands<Dtype> operands = { &grid, alpha, columns_.data(), &samples, NULL,
-      y_panels_.data(), false, dx };
+      y_panels_.data(), false, dx, NULL };
   ForEachTile<InputColumn>(operands, grid.tile_columns());
 }
 
@@ -464,7 +482,8 @@ void TileProduct<Dtype>::WeightGradient(const TileGrid& grid, Dtype alpha,
   PackTiles(samples, grid.tile_size, grid.num_input, x, &x_panels_);
   PackTiles(samples, grid.tile_size, grid.num_output, dy, &y_panels_);
   const Operands<Dtype> operands = { &grid, alpha, NULL, &samples,
-      x_panels_.data(), y_panels_.data(), accumulate, dweight };
+      x_panels_.data(), y_panels_.data(), accumulate, dweight,
+      NULL };
   ForEachTile<WeightRow>(operands, grid.tile_rows());
 }
 
