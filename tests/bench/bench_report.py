@@ -1,8 +1,10 @@
 """Tables and pictures of the step times, from the sweeps' JSON files."""
 
 import json
+import textwrap
 
 import report
+from matplotlib import ticker
 
 HEAD = """\
 # Step times
@@ -38,20 +40,25 @@ def title(line):
     return name if line["family"] else f"stock, {name}"
 
 
-def condition(line):
+CONDITIONS = {"net": "", "batch": "d", "rate": "g", "groups": "d"}
+
+
+def differing(rows):
+    """The conditions that are not the same in all rows."""
+    return [
+        name for name in CONDITIONS if len({line[name] for line in rows}) > 1
+    ]
+
+
+def condition(line, names):
     """The columns that tell rows apart."""
-    return {
-        "net": line["net"],
-        "batch": str(line["batch"]),
-        "rate": f"{line['rate']:g}",
-        "groups": str(line["groups"]),
-        "method": title(line),
-    }
+    cells = {name: format(line[name], CONDITIONS[name]) for name in names}
+    return {**cells, "method": title(line)}
 
 
-def times(line):
+def times(line, names):
     """A row of the table of step times."""
-    cells = condition(line)
+    cells = condition(line, names)
     every = line["wall_ms_all"]
     cells["ms a step"] = ranged(line["wall_ms"], min(every), max(every), ".1f")
     ours = line["family"]
@@ -69,11 +76,11 @@ def times(line):
     }
 
 
-def parts(line):
+def parts(line, names):
     """A row of the table of layers' times."""
     layers = line["profile"]["layers"]
     return {
-        **condition(line),
+        **condition(line, names),
         **{
             name: f"{forward:.1f} + {backward:.1f}"
             for name, (forward, backward) in layers.items()
@@ -88,27 +95,38 @@ def profiles(rows):
     kinds = {}
     for line in rows:
         layers = tuple(line["profile"]["layers"])
-        kinds.setdefault(layers, []).append(parts(line))
+        kinds.setdefault(layers, []).append(parts(line, differing(rows)))
     return [report.table(lines, []) for lines in kinds.values()]
 
 
 def section(results):
     """One sweep's part of the page."""
-    machine = ", ".join(f"{k} {v}" for k, v in results["machine"].items())
-    busy = results["others_busy_cores"]
-    facts = (
-        f"`{results['command']}`, {results['date']}, commit "
-        f"{results['commit']}, {machine}; {results['rounds']} rounds; other "
-        f"processes kept at most {busy:.2f} cores busy."
-    )
     rows = results["rows"]
-    return "\n".join(
+    names = differing(rows)
+    same = [
+        f"{name} {format(rows[0][name], form)}"
+        for name, form in CONDITIONS.items()
+        if name not in names
+    ]
+    machine = [f"{name} {value}" for name, value in results["machine"].items()]
+    errors = [line["error"] for line in rows if line["error"] is not None]
+    steps = " or ".join(
+        f"{count} ({workload})" for workload, count in results["steps"].items()
+    )
+    facts = (
+        f"All rows: {', '.join(same)}. `{results['command']}`, "
+        f"{results['date']}, commit {results['commit']}, "
+        f"{', '.join(machine)}; {results['rounds']} rounds of {steps} steps. "
+        f"Largest error against the dense oracle: {max(errors):.2f} of what "
+        "is tolerated. Other processes kept at most "
+        f"{results['others_busy_cores']:.2f} cores busy."
+    )
+    return "\n\n".join(
         [
-            f"## {results['sweep']}\n",
-            f"{facts}\n",
-            f"![speed-up and bound]({results['sweep']}.png)\n",
-            report.table([times(line) for line in rows], []),
-            PROFILE,
+            f"## {results['sweep']}",
+            textwrap.fill(facts, 80, break_on_hyphens=False),
+            f"![speed-up and bound]({results['sweep']}.png)",
+            report.table([times(line, names) for line in rows], [PROFILE]),
             *profiles(rows),
         ]
     )
@@ -135,7 +153,15 @@ def draw(axes, rows, varied):
             label=family,
         )
     axes.set_xlabel(varied)
-    axes.set_ylim(bottom=0)
+    if varied == "batch":
+        axes.set_xscale("log", base=2)
+        axes.xaxis.set_major_formatter("{x:g}")
+    axes.set_xticks(sorted({line[varied] for line in rows}))
+    if varied == "rate":  # bounds grow as 1 / (1 - rate)^2
+        axes.set_yscale("log")
+        axes.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 1.5, 2, 3, 5)))
+        axes.yaxis.set_major_formatter("{x:g}")
+        axes.yaxis.set_minor_locator(ticker.NullLocator())
     axes.grid(alpha=0.25, lw=0.6)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False)
@@ -163,6 +189,8 @@ def plot(results, path):
             ]
             draw(axes, rows, results["varied"])
             axes.set_title(f"{net}: {name}", fontsize=10)
+        if results["varied"] != "rate":
+            both[0].set_ylim(bottom=0)
         both[0].set_ylabel("speed-up of a whole step")
     figure.savefig(path, dpi=130)
     report.plt.close(figure)

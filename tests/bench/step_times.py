@@ -44,7 +44,7 @@ from bound import bound  # noqa: E402
 CHECK_STEPS = 3
 WARM_UP_STEPS = 5
 STEPS = {"mnist": 50, "ptb": 20}  # in one call of Solver::Step
-QUICK_STEPS, QUICK_ROUNDS = 3, 2
+QUICK_STEPS, QUICK_ROUNDS = {"mnist": 3, "ptb": 3}, 2
 OTHERS_TOLERATED = 0.1  # cores that other processes may keep busy
 
 
@@ -88,7 +88,7 @@ class Worker:
 
     def __init__(self, case, folder):
         self.case, self.folder = case, folder
-        self.timings, self.profile = [], {}
+        self.timings, self.profile, self.error = [], {}, None
         folder.mkdir()
         self.pool = process(
             worker.start, (case.build, solver_file(case.experiment, folder))
@@ -98,27 +98,27 @@ class Worker:
         """Calls a function of worker.py there."""
         return call(self.pool, self.case.name, function, *arguments)
 
-    def check(self):
-        """Takes the first steps and holds them against the oracle's;
-        BenchError names what differs."""
+    def check(self, pool):
+        """Takes the first steps and holds them against the oracle's, which
+        works in the pool's process; BenchError names what differs."""
         before, after = self.folder / "before.npz", self.folder / "after.npz"
         self.call(worker.save, before)
         loss = self.call(worker.step, CHECK_STEPS)["loss"]
         self.call(worker.save, after)
-        with process() as pool:
-            errors = call(
-                pool,
-                f"the oracle of {self.case.name}",
-                oracle.compare,
-                sweeps.STOCK,
-                self.case.experiment,
-                before,
-                after,
-                CHECK_STEPS,
-                loss,
-            )
+        errors = call(
+            pool,
+            f"the oracle of {self.case.name}",
+            oracle.compare,
+            sweeps.STOCK,
+            self.case.experiment,
+            before,
+            after,
+            CHECK_STEPS,
+            loss,
+        )
         before.unlink()
         after.unlink()
+        self.error = max(errors.values())
         wrong = {key: error for key, error in errors.items() if not error <= 1}
         if wrong:
             raise BenchError(
@@ -127,26 +127,33 @@ class Worker:
             )
 
 
+def checked(group, folder, stack, bar):
+    """Workers of the cases, warmed up, ours checked."""
+    workers = []
+    with process() as pool:
+        for i, case in enumerate(group):
+            bar.set_postfix_str(f"checks {case.name}", refresh=False)
+            workers.append(Worker(case, folder / str(i)))
+            stack.enter_context(workers[-1].pool)
+            if case.experiment.pattern:
+                workers[-1].check(pool)
+            workers[-1].call(worker.step, WARM_UP_STEPS)
+            bar.update()
+    return workers
+
+
 def measure(group, rounds, steps, bar):
     """Checks and times a group's cases; their workers."""
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory())
-        workers = []
-        for i, case in enumerate(group):
-            bar.set_postfix_str(f"checks {case.name}")
-            workers.append(Worker(case, Path(folder) / str(i)))
-            stack.enter_context(workers[-1].pool)
-            if case.build != sweeps.STOCK:
-                workers[-1].check()
-            workers[-1].call(worker.step, WARM_UP_STEPS)
-            bar.update()
+        workers = checked(group, Path(folder), stack, bar)
         for _ in range(rounds):
             for one in workers:
-                bar.set_postfix_str(f"times {one.case.name}")
+                bar.set_postfix_str(f"times {one.case.name}", refresh=False)
                 one.timings.append(one.call(worker.step, steps))
                 bar.update()
         for one in workers:
-            bar.set_postfix_str(f"profiles {one.case.name}")
+            bar.set_postfix_str(f"profiles {one.case.name}", refresh=False)
             one.profile = one.call(worker.profile, max(steps // 5, 1))
             bar.update()
     return workers
@@ -155,6 +162,7 @@ def measure(group, rounds, steps, bar):
 def row(one, baseline):
     """A line of the results: medians, and the ratio to stock of each round.
 
+    error: the largest found by the check, as a multiple of what is tolerated.
     profile: [forward, backward] of each layer; "rest" is the step's time less
     theirs: updating parameters and clearing their gradients.
     """
@@ -187,6 +195,7 @@ def row(one, baseline):
         "bound": allowed,
         "share": speed_up / allowed,
         "peak_bytes": max(peaks),
+        "error": one.error,
         "profile": {
             "layers": one.profile,
             "rest": median_ms - sum(map(sum, one.profile.values())),
@@ -208,18 +217,20 @@ def used_seconds():
     return sum(os.times()[:4])
 
 
-def run(sweep, rounds, quick):
-    """Measures a sweep; its results, to be written as JSON."""
+def run(sweep, rounds, steps):
+    """Measures a sweep; its results, to be written as JSON.
+
+    steps: {workload: steps in a call of Solver::Step}.
+    """
     rows, others = [], 0
     total = sum(len(group) * (rounds + 2) for group in sweep.groups)
-    with tqdm(desc=sweep.name, total=total) as bar:
+    shown_every_s = 0.2 if sys.stderr.isatty() else 30
+    with tqdm(desc=sweep.name, total=total, mininterval=shown_every_s) as bar:
         for group in sweep.groups:
-            steps = STEPS[group[0].experiment.workload]
+            workload = group[0].experiment.workload
             start_s, busy_s = time.monotonic(), busy_seconds()
             used_s = used_seconds()
-            workers = measure(
-                group, rounds, QUICK_STEPS if quick else steps, bar
-            )
+            workers = measure(group, rounds, steps[workload], bar)
             rows += [row(one, workers[0]) for one in workers]
             busy_s = busy_seconds() - busy_s - (used_seconds() - used_s)
             others = max(others, busy_s / (time.monotonic() - start_s))
@@ -238,6 +249,7 @@ def settings(options):
         "machine": {**train.machine(), **policy},
         "commit": train.commit(),
         "rounds": QUICK_ROUNDS if options.quick else options.rounds,
+        "steps": QUICK_STEPS if options.quick else STEPS,
         "quick": options.quick,
     }
 
@@ -295,7 +307,7 @@ def main(arguments=None):
             "varied": sweep.varied,
         }
         try:
-            results |= run(sweep, current["rounds"], options.quick)
+            results |= run(sweep, current["rounds"], current["steps"])
         except BenchError as error:
             print(f"step_times.py: {error}", file=sys.stderr)
             return 1

@@ -85,9 +85,11 @@ def held(net, rate, methods=METHODS, groups=(1,), **changes):
 def sweeps(quick=False):
     """{name: Sweep}; quick: tiny nets and few rates, to try the program."""
     rates, all_rates, sizes, batches = RATES, ALL_RATES, SIZES, BATCHES
+    mlp_groups, lstm_groups = (1, 2, 4), (1, 2, 4, 5)
     small, small_lstm = {}, {}
     if quick:
         rates = all_rates = (0, 0.5)
+        mlp_groups, lstm_groups = (1, 2), (1, 5)
         sizes, batches = ((64, 64), (128, 64)), (32, 64)
         small = {"hidden": (64, 64), "tile_size": 4}
         small_lstm = {"hidden": (40, 40), "max_period": 8, "tile_size": 5}
@@ -104,8 +106,8 @@ def sweeps(quick=False):
         ],
         ("lstm", "rate"): [held(lstm, rate, **small_lstm) for rate in rates],
         ("groups", "groups"): [
-            held(mlp, 0.5, ours, (1, 2, 4), **small),
-            held(lstm, 0.5, ours, (1, 2, 4, 5), **small_lstm),
+            held(mlp, 0.5, ours, mlp_groups, **small),
+            held(lstm, 0.5, ours, lstm_groups, **small_lstm),
         ],
     }
     return {

@@ -6,6 +6,7 @@ step_times.py calls these functions there, start() first.
 import os
 import resource
 import signal
+import statistics
 import sys
 import time
 from pathlib import Path
@@ -69,30 +70,37 @@ def save(path):
     )
 
 
-def profile(count):
-    """Milliseconds of each layer, [forward, backward], the mean of `count`
-    passes over the net; those without parameters are summed up as "other".
-
-    The passes are made layer by layer outside of Solver::Step, which leaves
-    no update waiting: what the solver does to the parameters is not in them.
-    """
-    net = solver.net
-    seconds = {name: [0.0, 0.0] for name in [*net.params, "other"]}
+def one_pass(net):
+    """Milliseconds of each layer, [forward, backward], in one pass over the
+    net; those without parameters are summed up as "other"."""
+    spent_ms = {name: [0.0, 0.0] for name in [*net.params, "other"]}
     layers = list(enumerate(net._layer_names))
+    net.clear_param_diffs()
+    for part, function, order in (
+        (0, net._forward, layers),
+        (1, net._backward, layers[::-1]),
+    ):
+        for index, name in order:
+            start_s = time.perf_counter()
+            function(index, index)
+            elapsed_s = time.perf_counter() - start_s
+            spent_ms[name if name in spent_ms else "other"][part] += (
+                1e3 * elapsed_s
+            )
+    return spent_ms
 
-    def timed(index, name, part, function):
-        start_s = time.perf_counter()
-        function(index, index)
-        elapsed = time.perf_counter() - start_s
-        seconds[name if name in seconds else "other"][part] += elapsed
 
-    for _ in range(count):
-        net.clear_param_diffs()
-        for index, name in layers:
-            timed(index, name, 0, net._forward)
-        for index, name in reversed(layers):
-            timed(index, name, 1, net._backward)
+def profile(count):
+    """As one_pass, medians of `count` passes.
+
+    They are made outside of Solver::Step, where no update is waiting: what
+    the solver does to the parameters is not in them.
+    """
+    passes = [one_pass(solver.net) for _ in range(count)]
     return {
-        name: [1e3 * value / count for value in both]
-        for name, both in seconds.items()
+        name: [
+            statistics.median(spent_ms[name][part] for spent_ms in passes)
+            for part in (0, 1)
+        ]
+        for name in passes[0]
     }
