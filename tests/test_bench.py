@@ -198,12 +198,35 @@ def test_a_net_that_caffe_refuses_is_named(bench, tmp_path):
         trained.call(worker.step, 1)
 
 
+@pytest.mark.parametrize(
+    "name, value, message",
+    [
+        ("STOCK", "caffe-missing", "build/caffe-missing is not built"),
+        ("mlp", None, "missing: prepare the data with scripts/prepare_mnist"),
+    ],
+)
+def test_what_is_missing_is_named(
+    bench, tmp_path, monkeypatch, capsys, name, value, message
+):
+    def without_data(*arguments, **changes):
+        return dataclasses.replace(
+            experiments.mnist(*arguments), data=str(tmp_path)
+        )
+
+    monkeypatch.setattr(sweeps, name, value or without_data)
+    arguments = ["rates", "--quick", "-o", str(tmp_path / "out")]
+    assert step_times.main(arguments) == 1
+    assert message in capsys.readouterr().err
+    assert not list((tmp_path / "out").iterdir())
+
+
 def test_quick_sweep(bench, tmp_path, capsys):
     arguments = ["groups", "--quick", "-o", str(tmp_path)]
     assert step_times.main(arguments) == 0
     results = json.loads((tmp_path / "groups.json").read_text())
     assert {"command", "machine", "commit", "date", "sweep"} < results.keys()
     assert results["machine"]["OMP_WAIT_POLICY"] == "passive"
+    assert results["data"].keys() == {"mnist", "ptb"}
     assert len(results["rows"]) == 10
     for line in results["rows"]:
         assert line.keys() == KEYS

@@ -116,7 +116,8 @@ def section(results):
     facts = (
         f"All rows: {', '.join(same)}. `{results['command']}`, "
         f"{results['date']}, commit {results['commit']}, "
-        f"{', '.join(machine)}; {results['rounds']} rounds of {steps} steps. "
+        f"{', '.join(machine)}; data: {', '.join(results['data'].values())}; "
+        f"{results['rounds']} rounds of {steps} steps. "
         f"Largest error against the dense oracle: {max(errors):.2f} of what "
         "is tolerated. Other processes kept at most "
         f"{results['others_busy_cores']:.2f} cores busy."

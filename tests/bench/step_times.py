@@ -254,12 +254,50 @@ def settings(options):
     }
 
 
+def data_used(sweep):
+    """What the sweep's nets read, {workload: name of the data}; BenchError
+    says what has to be built or prepared first."""
+    used = {}
+    for case in (case for group in sweep.groups for case in group):
+        if not (
+            ROOT / "build" / case.build / "python/caffe/_caffe.so"
+        ).exists():
+            raise BenchError(
+                f"build/{case.build} is not built: run scripts/build_caffe.sh"
+                + (" --stock" if case.build == sweeps.STOCK else "")
+            )
+        experiment = case.experiment
+        if experiment.workload not in used:
+            used[experiment.workload] = train.data_source(experiment)["used"]
+    return used
+
+
 def is_done(path, current):
     """Whether the file holds a sweep with the same settings."""
     if current["commit"].endswith("-dirty") or not path.exists():
         return False
     earlier = json.loads(path.read_text())
     return all(earlier.get(name) == value for name, value in current.items())
+
+
+def write(sweep, options):
+    """Measures a sweep and writes its JSON, unless it is there."""
+    path = options.output / f"{sweep.name}.json"
+    current = settings(options)
+    if is_done(path, current):
+        print(f"{sweep.name}: measured before, nothing to do")
+        return
+    now = datetime.datetime.now(datetime.UTC)
+    results = {
+        "command": shlex.join(sys.argv),
+        **current,
+        "date": now.isoformat(timespec="seconds"),
+        "sweep": sweep.name,
+        "varied": sweep.varied,
+        "data": data_used(sweep),
+        **run(sweep, current["rounds"], current["steps"]),
+    }
+    train.write_whole(path, json.dumps(results, indent=1) + "\n")
 
 
 def main(arguments=None):
@@ -290,29 +328,13 @@ def main(arguments=None):
     if unknown := set(names) - set(known):
         parser.error(f"no sweep {' '.join(unknown)}; there are: {known}")
     options.output.mkdir(parents=True, exist_ok=True)
-    current = settings(options)
-    for name in names:
-        path = options.output / f"{name}.json"
-        if is_done(path, current):
-            print(f"{name}: measured before, nothing to do")
-            continue
-        sweep = sweeps.sweeps(options.quick)[name]
-        results = {
-            "command": shlex.join(sys.argv),
-            **current,
-            "date": datetime.datetime.now(datetime.UTC).isoformat(
-                timespec="seconds"
-            ),
-            "sweep": name,
-            "varied": sweep.varied,
-        }
-        try:
-            results |= run(sweep, current["rounds"], current["steps"])
-        except BenchError as error:
-            print(f"step_times.py: {error}", file=sys.stderr)
-            return 1
-        train.write_whole(path, json.dumps(results, indent=1) + "\n")
-        bench_report.write(options.output, known)
+    try:
+        for name in names:
+            write(sweeps.sweeps(options.quick)[name], options)
+            bench_report.write(options.output, known)
+    except (BenchError, train.TrainingError) as error:
+        print(f"step_times.py: {error}", file=sys.stderr)
+        return 1
     print((options.output / "table.md").read_text())
     return 0
 

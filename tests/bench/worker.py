@@ -28,6 +28,8 @@ def import_caffe(build):
     ]
     import caffe
 
+    if not Path(caffe.__file__).is_relative_to(ROOT / "build" / build):
+        raise ImportError(f"pycaffe comes from {caffe.__file__}, not {build}")
     caffe.set_mode_cpu()
     return caffe
 
