@@ -20,6 +20,7 @@ Where the time goes, in ms: forward + backward of each layer with parameters
 and of all others, timed one by one outside of `Solver::Step`; rest: the step
 less these, that is updating the parameters and clearing their gradients.
 """
+CONDITIONS = {"net": "", "batch": "d", "rate": "g", "groups": "d"}
 PATTERNS = {"row": "ROW", "tile": "TILE"}
 FAMILY_STYLES = {"RESIDUE": ("#0072B2", "o-"), "PERIOD": ("#D55E00", "s-")}
 
@@ -38,9 +39,6 @@ def title(line):
     """What a row's times are of."""
     name = report.TITLES[line["method"]]
     return name if line["family"] else f"stock, {name}"
-
-
-CONDITIONS = {"net": "", "batch": "d", "rate": "g", "groups": "d"}
 
 
 def differing(rows):
