@@ -208,9 +208,11 @@ def test_a_net_that_caffe_refuses_is_named(bench, tmp_path):
 def test_what_is_missing_is_named(
     bench, tmp_path, monkeypatch, capsys, name, value, message
 ):
+    mlp = sweeps.mlp
+
     def without_data(*arguments, **changes):
         return dataclasses.replace(
-            experiments.mnist(*arguments), data=str(tmp_path)
+            mlp(*arguments, **changes), data=str(tmp_path)
         )
 
     monkeypatch.setattr(sweeps, name, value or without_data)
