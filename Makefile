@@ -48,11 +48,9 @@ ptb: ptb-data  ## train the LSTM three ways, print a table (RATE, PTB_EPOCHS)
 	@$(PYTHON) scripts/report_ptb.py \
 	  $(foreach method,$(PTB_METHODS),ptb/small_$(method)_$(RATE))
 
-bench: data ptb-data  ## time training steps in turn with stock Caffe's
+bench: data ptb-data  ## time training steps in turn with stock Caffe's (SWEEPS)
 	@scripts/build_caffe.sh --stock
-	@$(PYTHON) tests/bench/step_times.py mlp -o runs/bench/mlp.json
-	@$(PYTHON) tests/bench/step_times.py lstm --rounds 3 --steps 10 \
-	  -o runs/bench/lstm.json
+	@$(PYTHON) tests/bench/step_times.py $(SWEEPS)
 
 prototxt:  ## generate the nets and solvers from scripts/experiments.py
 	@$(PYTHON) scripts/make_prototxt.py

@@ -1,22 +1,31 @@
 #!/usr/bin/env python3
-"""Times whole training steps of several nets side by side.
+"""Times whole training steps of our nets beside stock Caffe's.
 
-Each net trains in a process of its own; they take turns, some steps at a
-time, so that a machine that slows down slows all of them. "stock" is Caffe
-without our changes (scripts/build_caffe.sh --stock), with its own Dropout and
-layers; the others are the patched build's. Prints a table and writes JSON.
+A sweep is a list of groups of nets, see sweeps.py. Each net of a group trains
+in a process of its own; they take turns, some steps at a time, so that a
+machine that slows down slows all of them. Before anything is timed, the first
+steps of each of our nets are held against a dense oracle, see oracle.py; the
+program ends if they differ. After it, each net's layers are timed one by one.
+
+A finished sweep is written as JSON, {"command", "machine", "commit", "date",
+"sweep", "rows": [...]}, and with all others there as a table and a picture.
+It is skipped when it is asked for again with the same commit (a clean one),
+machine and settings.
 """
 
 import argparse
 import contextlib
-import dataclasses
 import datetime
 import json
-import re
+import multiprocessing
+import os
+import shlex
 import statistics
-import subprocess
 import sys
 import tempfile
+import time
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 from tqdm import tqdm
@@ -24,140 +33,311 @@ from tqdm import tqdm
 ROOT = Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(ROOT / "scripts"))
 
-import experiments  # noqa: E402
 import make_prototxt  # noqa: E402
+import networks  # noqa: E402
+import oracle  # noqa: E402
+import sweeps  # noqa: E402
 import train  # noqa: E402
+import worker  # noqa: E402
+from bound import bound  # noqa: E402
 
+CHECK_STEPS = 3
 WARM_UP_STEPS = 5
+STEPS = {"mnist": 50, "ptb": 20}  # in one call of Solver::Step
+QUICK_STEPS, QUICK_ROUNDS = {"mnist": 3, "ptb": 3}, 2
+OTHERS_TOLERATED = 0.1  # cores that other processes may keep busy
 
 
-def cases(workload, rates):
-    """[(label, build, experiment)], the stock baseline of a rate first."""
-    prefix = {"mlp": "mnist/", "lstm": "ptb/medium_"}[workload]
-    chosen = []
-    for rate in rates:
-        for method in ("conventional", "row", "tile"):
-            some = experiments.find(f"{prefix}{method}_0.5")
-            experiment = dataclasses.replace(
-                some, rates=(rate,) * len(some.rates))
-            if method == "conventional":
-                if rate == 0:
-                    experiment = dataclasses.replace(
-                        some, method="none", rates=())
-                chosen.append((f"stock {rate:g}", "caffe-stock", experiment))
-            else:
-                chosen.append((f"{method} {rate:g}", "caffe", experiment))
-    return chosen
+class BenchError(Exception):
+    """A net that ended early or computes the wrong thing."""
+
+
+def process(*arguments):
+    """A pool of one new process, none of whose state is ours."""
+    return ProcessPoolExecutor(
+        1, multiprocessing.get_context("spawn"), *arguments
+    )
+
+
+def call(pool, name, function, *arguments):
+    """Calls a function in the pool's process, which works on what name says."""
+    try:
+        return pool.submit(function, *arguments).result()
+    except BrokenProcessPool:
+        raise BenchError(
+            f"{name}: its process ended; if Caffe said why, that is above"
+        ) from None
 
 
 def solver_file(experiment, folder):
     """Writes net and solver, without tests and snapshots; the solver."""
-    folder.mkdir()
     net, solver = folder / "net.prototxt", folder / "solver.prototxt"
     net.write_text(make_prototxt.net_text(experiment))
-    text = make_prototxt.solver_text(experiment, str(net), str(folder / "s"))
-    text = re.sub(r"test_state \{[^}]*\}\n", "", text)
-    text = re.sub(r"(test_\w+|snapshot\w*|display): .*\n", "", text)
-    solver.write_text(text)
+    fields = networks.solver(experiment, str(net), "")
+    kept = {
+        name: value
+        for name, value in fields.items()
+        if not name.startswith(("test_", "snapshot", "display"))
+    }
+    solver.write_text(make_prototxt.to_text(kept))
     return solver
 
 
 class Worker:
     """One net in its process."""
 
-    def __init__(self, label, build, solver):
-        self.label = label
-        self.wall_ms, self.processor_ms, self.peak_bytes = [], [], 0
-        self.process = subprocess.Popen(
-            [sys.executable, Path(__file__).with_name("worker.py"),
-             ROOT / "build" / build / "python", solver],
-            cwd=ROOT, text=True, stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-            env={**train.os.environ, "GLOG_minloglevel": "2",
-                 "PYTHONPATH": str(ROOT / "python_layers")})
+    def __init__(self, case, folder):
+        self.case, self.folder = case, folder
+        self.timings, self.profile, self.error = [], {}, None
+        folder.mkdir()
+        self.pool = process(
+            worker.start, (case.build, solver_file(case.experiment, folder))
+        )
 
-    def step(self, count, record=True):
-        """Takes steps; raises RuntimeError if the process died."""
-        with contextlib.suppress(BrokenPipeError):
-            self.process.stdin.write(f"{count}\n")
-            self.process.stdin.flush()
-        answer = self.process.stdout.readline().split()
-        if not answer or answer[0] != "seconds":
-            raise RuntimeError(f"{self.label}: its process ended")
-        if record:
-            self.wall_ms.append(float(answer[1]) / count * 1e3)
-            self.processor_ms.append(float(answer[2]) / count * 1e3)
-            self.peak_bytes = int(answer[3])
+    def call(self, function, *arguments):
+        """Calls a function of worker.py there."""
+        return call(self.pool, self.case.name, function, *arguments)
+
+    def check(self, pool):
+        """Takes the first steps and holds them against the oracle's, which
+        works in the pool's process; BenchError names what differs."""
+        before, after = self.folder / "before.npz", self.folder / "after.npz"
+        self.call(worker.save, before)
+        loss = self.call(worker.step, CHECK_STEPS)["loss"]
+        self.call(worker.save, after)
+        errors = call(
+            pool,
+            f"the oracle of {self.case.name}",
+            oracle.compare,
+            sweeps.STOCK,
+            self.case.experiment,
+            before,
+            after,
+            CHECK_STEPS,
+            loss,
+        )
+        before.unlink()
+        after.unlink()
+        self.error = max(errors.values())
+        wrong = {key: error for key, error in errors.items() if not error <= 1}
+        if wrong:
+            raise BenchError(
+                f"{self.case.name}: not what the dense oracle computes; "
+                f"errors as multiples of what is tolerated: {wrong}"
+            )
 
 
-def measure(chosen, rounds, steps):
-    """Workers of the cases, with their timings."""
-    with tempfile.TemporaryDirectory() as folder:
-        workers = [
-            Worker(label, build, solver_file(experiment, Path(folder) / str(i)))
-            for i, (label, build, experiment) in enumerate(chosen)]
-        try:
-            for worker in tqdm(workers, desc="warm-up"):
-                worker.step(WARM_UP_STEPS, record=False)
-            for _ in tqdm(range(rounds), desc="rounds"):
-                for worker in workers:
-                    worker.step(steps)
-        finally:
-            for worker in workers:
-                worker.process.kill()
+def checked(group, folder, stack, bar):
+    """Workers of the cases, warmed up, ours checked."""
+    workers = []
+    with process() as pool:
+        for i, case in enumerate(group):
+            bar.set_postfix_str(f"checks {case.name}", refresh=False)
+            workers.append(Worker(case, folder / str(i)))
+            stack.enter_context(workers[-1].pool)
+            if case.experiment.pattern:
+                workers[-1].check(pool)
+            workers[-1].call(worker.step, WARM_UP_STEPS)
+            bar.update()
     return workers
 
 
-def row(worker, baseline):
-    """A line of the table: medians, and the ratio to stock of each round."""
-    ratios = [a / b for a, b in zip(baseline.wall_ms, worker.wall_ms)]
+def measure(group, rounds, steps, bar):
+    """Checks and times a group's cases; their workers."""
+    with contextlib.ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory())
+        workers = checked(group, Path(folder), stack, bar)
+        for _ in range(rounds):
+            for one in workers:
+                bar.set_postfix_str(f"times {one.case.name}", refresh=False)
+                one.timings.append(one.call(worker.step, steps))
+                bar.update()
+        for one in workers:
+            bar.set_postfix_str(f"profiles {one.case.name}", refresh=False)
+            one.profile = one.call(worker.profile, max(steps // 5, 1))
+            bar.update()
+    return workers
+
+
+def row(one, baseline):
+    """A line of the results: medians, and the ratio to stock of each round.
+
+    error: the largest found by the check, as a multiple of what is tolerated.
+    profile: [forward, backward] of each layer; "rest" is the step's time less
+    theirs: updating parameters and clearing their gradients.
+    """
+    wall_ms, processor_ms, peaks = (
+        [timing[name] for timing in one.timings]
+        for name in ("wall_ms", "processor_ms", "peak_bytes")
+    )
+    stock_ms = [timing["wall_ms"] for timing in baseline.timings]
+    ratios = [stock / ours for stock, ours in zip(stock_ms, wall_ms)]
+    median_ms = statistics.median(wall_ms)
+    speed_up = statistics.median(ratios)
+    experiment = one.case.experiment
+    allowed = bound(experiment)
     return {
-        "case": worker.label,
-        "wall_ms": statistics.median(worker.wall_ms),
-        "wall_ms_all": worker.wall_ms,
-        "processor_ms": statistics.median(worker.processor_ms),
-        "speed_up": statistics.median(ratios),
+        "case": one.case.name,
+        "build": one.case.build,
+        "net": one.case.net,
+        "method": experiment.method,
+        "family": experiment.family,
+        "rate": one.case.rate,
+        "rates": list(experiment.rates),
+        "batch": experiment.batch_size,
+        "groups": experiment.groups,
+        "wall_ms": median_ms,
+        "wall_ms_all": wall_ms,
+        "processor_ms": statistics.median(processor_ms),
+        "speed_up": speed_up,
         "speed_up_min": min(ratios),
         "speed_up_max": max(ratios),
-        "peak_bytes": worker.peak_bytes,
+        "bound": allowed,
+        "share": speed_up / allowed,
+        "peak_bytes": max(peaks),
+        "error": one.error,
+        "profile": {
+            "layers": one.profile,
+            "rest": median_ms - sum(map(sum, one.profile.values())),
+        },
     }
 
 
-def main():
+def busy_seconds():
+    """What all processors have worked since the machine started."""
+    with open("/proc/stat") as lines:
+        fields = next(lines).split()[1:9]
+    user, nice, system, _, _, irq, softirq, steal = map(int, fields)
+    ticks = user + nice + system + irq + softirq + steal
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def used_seconds():
+    """What this process and its finished children have worked."""
+    return sum(os.times()[:4])
+
+
+def run(sweep, rounds, steps):
+    """Measures a sweep; its results, to be written as JSON.
+
+    steps: {workload: steps in a call of Solver::Step}.
+    """
+    rows, others = [], 0
+    total = sum(len(group) * (rounds + 2) for group in sweep.groups)
+    shown_every_s = 0.2 if sys.stderr.isatty() else 30
+    with tqdm(desc=sweep.name, total=total, mininterval=shown_every_s) as bar:
+        for group in sweep.groups:
+            workload = group[0].experiment.workload
+            start_s, busy_s = time.monotonic(), busy_seconds()
+            used_s = used_seconds()
+            workers = measure(group, rounds, steps[workload], bar)
+            rows += [row(one, workers[0]) for one in workers]
+            busy_s = busy_seconds() - busy_s - (used_seconds() - used_s)
+            others = max(others, busy_s / (time.monotonic() - start_s))
+    if others > OTHERS_TOLERATED:
+        tqdm.write(
+            f"{sweep.name}: WARNING: other processes kept up to {others:.2f} "
+            "cores busy; these times are of a machine that was shared"
+        )
+    return {"others_busy_cores": others, "rows": rows}
+
+
+def settings(options):
+    """What a sweep's results depend on, beside the sweep."""
+    policy = {"OMP_WAIT_POLICY": os.environ["OMP_WAIT_POLICY"]}
+    return {
+        "machine": {**train.machine(), **policy},
+        "commit": train.commit(),
+        "rounds": QUICK_ROUNDS if options.quick else options.rounds,
+        "steps": QUICK_STEPS if options.quick else STEPS,
+        "quick": options.quick,
+    }
+
+
+def data_used(sweep):
+    """What the sweep's nets read, {workload: name of the data}; BenchError
+    says what has to be built or prepared first."""
+    used = {}
+    for case in (case for group in sweep.groups for case in group):
+        if not (
+            ROOT / "build" / case.build / "python/caffe/_caffe.so"
+        ).exists():
+            raise BenchError(
+                f"build/{case.build} is not built: run scripts/build_caffe.sh"
+                + (" --stock" if case.build == sweeps.STOCK else "")
+            )
+        experiment = case.experiment
+        if experiment.workload not in used:
+            used[experiment.workload] = train.data_source(experiment)["used"]
+    return used
+
+
+def is_done(path, current):
+    """Whether the file holds a sweep with the same settings."""
+    if current["commit"].endswith("-dirty") or not path.exists():
+        return False
+    earlier = json.loads(path.read_text())
+    return all(earlier.get(name) == value for name, value in current.items())
+
+
+def write(sweep, options):
+    """Measures a sweep and writes its JSON, unless it is there."""
+    path = options.output / f"{sweep.name}.json"
+    current = settings(options)
+    if is_done(path, current):
+        print(f"{sweep.name}: measured before, nothing to do")
+        return
+    now = datetime.datetime.now(datetime.UTC)
+    results = {
+        "command": shlex.join(sys.argv),
+        **current,
+        "date": now.isoformat(timespec="seconds"),
+        "sweep": sweep.name,
+        "varied": sweep.varied,
+        "data": data_used(sweep),
+        **run(sweep, current["rounds"], current["steps"]),
+    }
+    train.write_whole(path, json.dumps(results, indent=1) + "\n")
+
+
+def main(arguments=None):
     """Runs the command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("workload", choices=("mlp", "lstm"))
-    parser.add_argument("--rates", type=float, nargs="+",
-                        default=[0, 0.3, 0.5, 0.7])
+    # Caffe's wrappers set it too: threads that wait for the next product must
+    # not take the cores of the process whose turn it is.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    os.environ["GLOG_minloglevel"] = "2"
+    import bench_report  # here, since each net's process imports this file
+
+    known = list(sweeps.sweeps())
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "names", nargs="*", metavar="SWEEP", help=f"of {', '.join(known)}; all"
+    )
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--steps", type=int, default=50,
-                        help="in one call of Solver::Step")
-    parser.add_argument("-o", "--output", type=Path, help="JSON file")
-    options = parser.parse_args()
-    workers = measure(cases(options.workload, options.rates), options.rounds,
-                      options.steps)
-    rows, baseline = [], None
-    for worker in workers:
-        if worker.label.startswith("stock"):
-            baseline = worker
-        rows.append(row(worker, baseline))
-    print("| case | ms a step | speed-up (min–max of rounds) | peak MB |")
-    print("| --- | ---: | ---: | ---: |")
-    for line in rows:
-        print(f"| {line['case']} | {line['wall_ms']:.1f} | "
-              f"{line['speed_up']:.2f} ({line['speed_up_min']:.2f}–"
-              f"{line['speed_up_max']:.2f}) | "
-              f"{line['peak_bytes'] / 1e6:.0f} |")
-    if options.output:
-        options.output.parent.mkdir(parents=True, exist_ok=True)
-        train.write_whole(options.output, json.dumps({
-            "command": " ".join(sys.argv), "machine": train.machine(),
-            "commit": train.commit(),
-            "date": datetime.datetime.now(datetime.UTC).isoformat(
-                timespec="seconds"),
-            "rounds": options.rounds, "steps": options.steps, "rows": rows,
-        }, indent=1) + "\n")
+    parser.add_argument(
+        "--quick", action="store_true", help="tiny nets, to try the program"
+    )
+    parser.add_argument(
+        "-o", "--output", type=Path, default=ROOT / "runs/bench", help="folder"
+    )
+    options = parser.parse_args(arguments)
+    names = options.names or known
+    if unknown := set(names) - set(known):
+        parser.error(f"no sweep {' '.join(unknown)}; there are: {known}")
+    options.output.mkdir(parents=True, exist_ok=True)
+    try:
+        for name in names:
+            write(sweeps.sweeps(options.quick)[name], options)
+            bench_report.write(options.output, known)
+    except (BenchError, train.TrainingError) as error:
+        print(f"step_times.py: {error}", file=sys.stderr)
+        return 1
+    print((options.output / "table.md").read_text())
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

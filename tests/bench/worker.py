@@ -1,29 +1,108 @@
-"""Takes solver steps on request: the timed side of step_times.py.
+"""What runs in a process of its own: one solver that is timed.
 
-Arguments: pycaffe's folder, solver file. Reads numbers of iterations from
-standard input, one a line; answers each with the seconds they took, wall and
-processor time, and the process's peak memory in bytes.
+step_times.py calls these functions there, start() first.
 """
 
+import os
 import resource
+import signal
+import statistics
 import sys
 import time
+from pathlib import Path
 
-sys.path.insert(0, sys.argv[1])
-import caffe  # noqa: E402
+import numpy as np
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+solver = None
 
 
-def main():
-    """Serves until standard input ends."""
+def import_caffe(build):
+    """pycaffe of build/BUILD, in the folder that the nets' data paths are
+    relative to. Ctrl-C is left to step_times.py."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.chdir(ROOT)
+    sys.path[:0] = [
+        str(ROOT / "build" / build / "python"),
+        str(ROOT / "python_layers"),
+    ]
+    import caffe
+
+    if not Path(caffe.__file__).is_relative_to(ROOT / "build" / build):
+        raise ImportError(f"pycaffe comes from {caffe.__file__}, not {build}")
     caffe.set_mode_cpu()
-    solver = caffe.SGDSolver(sys.argv[2])
-    for line in sys.stdin:
-        wall, processor = time.perf_counter(), time.process_time()
-        solver.step(int(line))
-        wall = time.perf_counter() - wall
-        processor = time.process_time() - processor
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-        print("seconds", wall, processor, peak, flush=True)
+    return caffe
 
 
-main()
+def start(build, solver_file):
+    """Makes the solver."""
+    global solver
+    solver = import_caffe(build).SGDSolver(str(solver_file))
+
+
+def step(count):
+    """Takes steps in one call of Solver::Step.
+
+    Returns milliseconds a step, wall and processor time, the process's peak
+    memory in bytes and the last step's loss.
+    """
+    wall, processor = time.perf_counter(), time.process_time()
+    solver.step(count)
+    wall, processor = (
+        time.perf_counter() - wall,
+        time.process_time() - processor,
+    )
+    return {
+        "wall_ms": wall / count * 1e3,
+        "processor_ms": processor / count * 1e3,
+        "peak_bytes": 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
+        "loss": float(solver.net.blobs["loss"].data),
+    }
+
+
+def save(path):
+    """Writes all parameters, blob 1 of layer fc1 as "fc1/1"."""
+    np.savez(
+        path,
+        **{
+            f"{layer}/{i}": blob.data
+            for layer, blobs in solver.net.params.items()
+            for i, blob in enumerate(blobs)
+        },
+    )
+
+
+def one_pass(net):
+    """Milliseconds of each layer, [forward, backward], in one pass over the
+    net; those without parameters are summed up as "other"."""
+    spent_ms = {name: [0.0, 0.0] for name in [*net.params, "other"]}
+    layers = list(enumerate(net._layer_names))
+    net.clear_param_diffs()
+    for part, function, order in (
+        (0, net._forward, layers),
+        (1, net._backward, layers[::-1]),
+    ):
+        for index, name in order:
+            start_s = time.perf_counter()
+            function(index, index)
+            elapsed_s = time.perf_counter() - start_s
+            spent_ms[name if name in spent_ms else "other"][part] += (
+                1e3 * elapsed_s
+            )
+    return spent_ms
+
+
+def profile(count):
+    """As one_pass, medians of `count` passes.
+
+    They are made outside of Solver::Step, where no update is waiting: what
+    the solver does to the parameters is not in them.
+    """
+    passes = [one_pass(solver.net) for _ in range(count)]
+    return {
+        name: [
+            statistics.median(spent_ms[name][part] for spent_ms in passes)
+            for part in (0, 1)
+        ]
+        for name in passes[0]
+    }
