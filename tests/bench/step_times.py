@@ -8,12 +8,10 @@ layers; the others are the patched build's. Prints a table and writes JSON.
 """
 
 import argparse
-import contextlib
 import dataclasses
 import datetime
 import json
-import re
-import statistics
+import os
 import subprocess
 import sys
 import tempfile
@@ -26,9 +24,8 @@ sys.path.insert(0, str(ROOT / "scripts"))
 
 import experiments  # noqa: E402
 import make_prototxt  # noqa: E402
+import step_workers  # noqa: E402
 import train  # noqa: E402
-
-WARM_UP_STEPS = 5
 
 
 def cases(workload, rates):
@@ -55,72 +52,36 @@ def solver_file(experiment, folder):
     folder.mkdir()
     net, solver = folder / "net.prototxt", folder / "solver.prototxt"
     net.write_text(make_prototxt.net_text(experiment))
-    text = make_prototxt.solver_text(experiment, str(net), str(folder / "s"))
-    text = re.sub(r"test_state \{[^}]*\}\n", "", text)
-    text = re.sub(r"(test_\w+|snapshot\w*|display): .*\n", "", text)
-    solver.write_text(text)
+    solver.write_text(make_prototxt.timed_solver_text(experiment, str(net)))
     return solver
 
 
-class Worker:
-    """One net in its process."""
-
-    def __init__(self, label, build, solver):
-        self.label = label
-        self.wall_ms, self.processor_ms, self.peak_bytes = [], [], 0
-        self.process = subprocess.Popen(
-            [sys.executable, Path(__file__).with_name("worker.py"),
-             ROOT / "build" / build / "python", solver],
-            cwd=ROOT, text=True, stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-            env={**train.os.environ, "GLOG_minloglevel": "2",
-                 "PYTHONPATH": str(ROOT / "python_layers")})
-
-    def step(self, count, record=True):
-        """Takes steps; raises RuntimeError if the process died."""
-        with contextlib.suppress(BrokenPipeError):
-            self.process.stdin.write(f"{count}\n")
-            self.process.stdin.flush()
-        answer = self.process.stdout.readline().split()
-        if not answer or answer[0] != "seconds":
-            raise RuntimeError(f"{self.label}: its process ended")
-        if record:
-            self.wall_ms.append(float(answer[1]) / count * 1e3)
-            self.processor_ms.append(float(answer[2]) / count * 1e3)
-            self.peak_bytes = int(answer[3])
+def worker(label, build, solver):
+    """The worker of a build on a solver; it steps on request."""
+    return step_workers.Worker(
+        label,
+        [ROOT / "build" / build / "build/tools/step_times",
+         f"--solver={solver}"],
+        subprocess.DEVNULL, cwd=ROOT,
+        env={**os.environ, "GLOG_minloglevel": "2",
+             "PYTHONPATH":
+                 f"{ROOT}/python_layers:{ROOT}/build/{build}/python",
+             # The interpreter inside Caffe finds its library by it.
+             "PATH": "/usr/bin:" + os.environ["PATH"]})
 
 
 def measure(chosen, rounds, steps):
     """Workers of the cases, with their timings."""
     with tempfile.TemporaryDirectory() as folder:
         workers = [
-            Worker(label, build, solver_file(experiment, Path(folder) / str(i)))
+            worker(label, build, solver_file(experiment, Path(folder) / str(i)))
             for i, (label, build, experiment) in enumerate(chosen)]
         try:
-            for worker in tqdm(workers, desc="warm-up"):
-                worker.step(WARM_UP_STEPS, record=False)
-            for _ in tqdm(range(rounds), desc="rounds"):
-                for worker in workers:
-                    worker.step(steps)
+            step_workers.take_turns(workers, rounds, steps, tqdm)
         finally:
-            for worker in workers:
-                worker.process.kill()
+            for each in workers:
+                each.end()
     return workers
-
-
-def row(worker, baseline):
-    """A line of the table: medians, and the ratio to stock of each round."""
-    ratios = [a / b for a, b in zip(baseline.wall_ms, worker.wall_ms)]
-    return {
-        "case": worker.label,
-        "wall_ms": statistics.median(worker.wall_ms),
-        "wall_ms_all": worker.wall_ms,
-        "processor_ms": statistics.median(worker.processor_ms),
-        "speed_up": statistics.median(ratios),
-        "speed_up_min": min(ratios),
-        "speed_up_max": max(ratios),
-        "peak_bytes": worker.peak_bytes,
-    }
 
 
 def main():
@@ -137,17 +98,11 @@ def main():
     workers = measure(cases(options.workload, options.rates), options.rounds,
                       options.steps)
     rows, baseline = [], None
-    for worker in workers:
-        if worker.label.startswith("stock"):
-            baseline = worker
-        rows.append(row(worker, baseline))
-    print("| case | ms a step | speed-up (min–max of rounds) | peak MB |")
-    print("| --- | ---: | ---: | ---: |")
-    for line in rows:
-        print(f"| {line['case']} | {line['wall_ms']:.1f} | "
-              f"{line['speed_up']:.2f} ({line['speed_up_min']:.2f}–"
-              f"{line['speed_up_max']:.2f}) | "
-              f"{line['peak_bytes'] / 1e6:.0f} |")
+    for each in workers:
+        if each.label.startswith("stock"):
+            baseline = each
+        rows.append(step_workers.row(each, baseline))
+    print(step_workers.table(rows))
     if options.output:
         options.output.parent.mkdir(parents=True, exist_ok=True)
         train.write_whole(options.output, json.dumps({
