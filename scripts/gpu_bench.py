@@ -1,5 +1,6 @@
 """Step times: stock Caffe's conventional dropout, ours, PyTorch's dense net."""
 
+import importlib.util
 import os
 import sys
 from pathlib import Path
@@ -17,27 +18,25 @@ TORCH = Path(__file__).with_name("torch_steps.py")
 def start(check, case, run, cpu=False):
     """A worker on a run of a case."""
     device = [] if cpu else check.device_options()
-    return step_workers.Worker(
+    worker = step_workers.Worker(
         run["label"],
         [check.program("step_times", run["stock"]), *device,
          f"--solver={run['solver']}", f"--inputs={case['inputs']}"],
         check.log,
         env={**os.environ, "GLOG_minloglevel": "2"},
     )
+    check.stop_in_time(worker.process)
+    return worker
 
 
 def start_torch(check, case):
-    """PyTorch's worker on the same net, or None where there is no PyTorch."""
+    """PyTorch's worker on the same net."""
     torch = {**case["torch"], "device": "cpu" if check.cpu else "cuda"}
     options = [f"--{field}={value}" for field, value in torch.items()]
     worker = step_workers.Worker(
         "PyTorch", [sys.executable, TORCH, *options], check.log
     )
-    try:
-        worker.step(1, record=False)
-    except RuntimeError:
-        worker.end()
-        return None
+    check.stop_in_time(worker.process)
     return worker
 
 
@@ -75,9 +74,8 @@ def time_case(check, case):
         for run, worker in zip(case["runs"], workers):
             if not run["stock"]:
                 losses[run["label"]] = same_losses(check, case, run, worker)
-        torch = start_torch(check, case)
-        if torch:
-            workers.append(torch)
+        if importlib.util.find_spec("torch"):
+            workers.append(start_torch(check, case))
         step_workers.take_turns(workers, case["rounds"], case["steps"])
     finally:
         for worker in workers:

@@ -7,6 +7,7 @@ import os
 import platform
 import subprocess
 import sys
+import threading
 import time
 import traceback
 from pathlib import Path
@@ -31,10 +32,10 @@ class Check:
     jobs: test programs at a time; cases: cases.json of the bundle.
     """
 
-    root = ROOT
     cuda_home = os.environ.get("CUDA_HOME", "/usr/local/cuda")
 
-    def __init__(self, options):
+    def __init__(self, options, root=ROOT):
+        self.root = root
         self.folder = options.output.resolve()
         self.folder.mkdir(parents=True, exist_ok=True)
         self.cpu = options.cpu
@@ -47,6 +48,12 @@ class Check:
     def left_s(self):
         """Seconds until the time limit."""
         return self.deadline - time.monotonic()
+
+    def stop_in_time(self, process):
+        """Has a process, one that hangs too, killed when no time is left."""
+        timer = threading.Timer(max(self.left_s(), 0), process.kill)
+        timer.daemon = True
+        timer.start()
 
     def say(self, text):
         print(text, flush=True)

@@ -4,7 +4,6 @@ import concurrent.futures
 import re
 import shutil
 import subprocess
-import threading
 
 # Parts of the names of our test suites; the others are Caffe's own.
 OURS = (
@@ -63,39 +62,35 @@ def gtest_filter(pending, all_tests):
     return ":".join(patterns)
 
 
-def run_once(command, left_s, log):
+def run_once(command, check):
     """Runs a test program; {test: "OK", "FAILED", or "RUN" without an end}."""
     results = {}
     with subprocess.Popen(
         command, text=True, errors="replace",
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     ) as process:
-        timer = threading.Timer(max(left_s(), 0), process.kill)
-        timer.start()
+        check.stop_in_time(process)
         for line in process.stdout:
-            log.write(line)
+            check.log.write(line)
             match = RESULT.match(line)
             if match:
                 results[match[2]] = match[1]
-        timer.cancel()
     return results
 
 
-def run_tests(command, tests, all_tests, left_s, log):
+def run_tests(command, tests, all_tests, check):
     """Runs tests, again without those done when one ended the process.
 
-    command: of the test program; left_s: gives the seconds that are left.
+    command: of the test program.
     Returns {"passed": [names], "failed": …, "crashed": …, "not_run": …}.
     """
     found = {"passed": [], "failed": [], "crashed": [], "not_run": []}
     kinds = {"OK": "passed", "FAILED": "failed", "RUN": "crashed"}
     pending = list(tests)
-    while pending and left_s() > 0:
+    while pending and check.left_s() > 0:
         chosen = gtest_filter(pending, all_tests)
-        results = run_once(
-            [*command, f"--gtest_filter={chosen}"], left_s, log
-        )
-        if left_s() <= 0:  # the last one was stopped, it did not crash
+        results = run_once([*command, f"--gtest_filter={chosen}"], check)
+        if check.left_s() <= 0:  # the last one was stopped, it did not crash
             results = {k: v for k, v in results.items() if v != "RUN"}
         if not results:
             break
@@ -106,8 +101,9 @@ def run_tests(command, tests, all_tests, left_s, log):
     return found
 
 
-def run_in_parallel(program, tests, all_tests, jobs, left_s, log):
+def run_in_parallel(program, tests, all_tests, check):
     """run_tests with the suites shared out among several processes."""
+    jobs = check.jobs
     suites = list(dict.fromkeys(suite for suite, _ in tests))
     shares = [
         [test for test in tests if test[0] in suites[job::jobs]]
@@ -115,7 +111,7 @@ def run_in_parallel(program, tests, all_tests, jobs, left_s, log):
     ]
     with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
         parts = pool.map(
-            lambda share: run_tests([program], share, all_tests, left_s, log),
+            lambda share: run_tests([program], share, all_tests, check),
             shares,
         )
     merged = {}
@@ -145,9 +141,7 @@ def tests_part(check):
     program = check.root / "bin/test.testbin"
     all_tests = list_tests(program)
     tests = [test for test in all_tests if on_gpu(test) != check.cpu]
-    found = run_in_parallel(
-        program, tests, all_tests, check.jobs, check.left_s, check.log
-    )
+    found = run_in_parallel(program, tests, all_tests, check)
     result = {"caffe": counts(found, False), "ours": counts(found, True)}
     for name, numbers in result.items():
         check.say(
@@ -178,7 +172,7 @@ def sanitizer_part(check):
     found = run_tests(
         [tool, "--tool=memcheck", "--target-processes=all",
          f"--log-file={check.folder}/sanitizer.%p", program],
-        tests, all_tests, check.left_s, check.log,
+        tests, all_tests, check,
     )
     text = ""
     for part in sorted(check.folder.glob("sanitizer.*")):

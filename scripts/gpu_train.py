@@ -19,12 +19,11 @@ def train(check, training):
     with subprocess.Popen(command, text=True, errors="replace",
                           stdout=subprocess.PIPE,
                           stderr=subprocess.STDOUT) as process:
+        check.stop_in_time(process)
         for line in process.stdout:
             if NOT_LOGGED not in line:
                 check.log.write(line)
             log.feed(line)
-            if check.left_s() <= 0:
-                process.kill()
     if check.left_s() <= 0:
         raise RuntimeError("no time was left")
     if process.returncode:

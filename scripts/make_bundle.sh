@@ -29,8 +29,8 @@ libraries() {
   local cuda outside
   cuda=$(sed -n 's/^CUDA_TOOLKIT_ROOT_DIR:.*=//p' \
     build/caffe-bundle/build/CMakeCache.txt)
-  outside='^(linux-vdso|ld-linux-x86-64|libcaffe|lib(c|m|mvec|dl|pthread|rt'
-  outside+='|resolv|util|nsl|anl)|libcu[a-zA-Z]*|libnv[a-zA-Z]*)\.so'
+  outside='^(linux-vdso|ld-linux-x86-64|lib(caffe|c|m|mvec|dl|pthread|rt'
+  outside+='|resolv|util|nsl|anl|cublas|cublasLt|curand|cudart))\.so'
   LD_LIBRARY_PATH=$cuda/lib64 ldd "$part"/*/bin/* >"$part/ldd"
   if grep "not found" "$part/ldd" >&2; then
     return 1
@@ -61,7 +61,7 @@ assemble() {
   chmod u+w "$part"/*/lib/*
   strip --strip-unneeded "$part"/*/bin/* "$part"/*/lib/*
   readelf -d "$part/caffe/lib/libcaffe.so.1.0.0" |
-    sed -n 's/.*NEEDED.*\[\(libcu.*\)\]/\1/p' >"$part/lib/cuda_libraries"
+    sed -n 's/.*NEEDED.*\[\(libcu[bdr].*\.so.*\)\]/\1/p' >"$part/lib/cuda_libraries"
 }
 
 add_scripts() {

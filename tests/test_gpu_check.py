@@ -73,6 +73,14 @@ def check(bundle, *arguments):
     return done.returncode, done.stdout + done.stderr, report
 
 
+def checker(bundle, limit):
+    """A Check without a command line, which would use a GPU."""
+    check = gpu_check.Check(argparse.Namespace(
+        output=bundle / "out", cpu=False, limit=limit), bundle)
+    check.jobs = 2
+    return check
+
+
 def test_goes_on_after_tests_that_fail_or_crash(bundle):
     status, output, report = check(bundle, "tests")
     # The CPU build has no device 0.
@@ -82,9 +90,8 @@ def test_goes_on_after_tests_that_fail_or_crash(bundle):
     program = bundle / "caffe/bin/test.testbin"
     all_tests = gpu_tests.list_tests(program)
     tests = [x for x in all_tests if gpu_tests.on_gpu(x)]
-    with open(bundle / "log", "w") as log:
-        found = gpu_tests.run_in_parallel(
-            program, tests, all_tests, 2, lambda: 60, log)
+    found = gpu_tests.run_in_parallel(program, tests, all_tests,
+                                      checker(bundle, limit=60))
     assert sorted(found["passed"]) == [
         "ApproxDropoutTest/3.Good", "GPUMathTest/1.AfterCrash",
         "GPUMathTest/1.Good", "NetTest/2.Better", "NetTest/2.Good"]
@@ -99,8 +106,8 @@ def test_goes_on_after_tests_that_fail_or_crash(bundle):
 def test_tests_without_time_are_not_run(bundle):
     program = bundle / "caffe/bin/test.testbin"
     tests = gpu_tests.list_tests(program)
-    with open(bundle / "log", "w") as log:
-        found = gpu_tests.run_tests([program], tests, tests, lambda: 0, log)
+    found = gpu_tests.run_tests([program], tests, tests,
+                                checker(bundle, limit=0))
     assert len(found["not_run"]) == len(tests) == 8 and not found["passed"]
 
 
@@ -284,9 +291,7 @@ done
     program = bundle / "caffe/bin/test.testbin"
     program.write_text(program.read_text().replace("ApproxDropoutTest/3",
                                                    "ApproxDropoutTest/2"))
-    monkeypatch.setattr(gpu_check.Check, "root", bundle)
-    options = argparse.Namespace(output=bundle / "out", cpu=False, limit=60)
-    check = gpu_check.Check(options)
+    check = checker(bundle, limit=60)
     monkeypatch.setenv("ERRORS", "2")
     result = check.run("sanitizer")
     assert result["errors"] == 2 and result["status"] == "failed"
@@ -297,3 +302,14 @@ done
     result = check.run("sanitizer")
     assert result["errors"] == 0 and result["status"] == "passed"
     assert not list((bundle / "out").glob("sanitizer.*"))
+
+
+def test_what_hangs_is_stopped(bundle):
+    for build in ("caffe", "stock"):
+        program = bundle / build / "bin" / "step_times"
+        program.unlink()
+        program.write_text("#!/bin/sh\nexec sleep 1000\n")
+        program.chmod(0o755)
+    write_cases(bundle, steps=[small_case(bundle)], trainings=[])
+    status, output, _ = check(bundle, "--cpu", "--limit", "3", "bench")
+    assert status == 1 and "its process ended" in output
