@@ -7,13 +7,14 @@ EPOCHS ?= 4
 MNIST_METHODS := conventional row tile row_period
 PTB_EPOCHS ?= 1
 PTB_METHODS := conventional row tile
+IMAGE_ARGUMENTS := BASE_IMAGE RUNTIME_IMAGE CUDA_ARCH CAFFE_SRC
 PTB_DATA := $(PYTHON) scripts/prepare_ptb.py --output build/data
 
 export PYTHONPATH := $(CURDIR)/python_layers:$(CURDIR)/build/caffe/python
 
 .DEFAULT_GOAL := help
-.PHONY: help dependencies caffe cuda data mnist ptb-data ptb bench prototxt \
-  test check clean
+.PHONY: help dependencies caffe cuda bundle docker test-docker data mnist \
+  ptb-data ptb bench prototxt test check clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' \
@@ -27,6 +28,16 @@ caffe: dependencies  ## get, patch and build Caffe (CPU) into build/
 
 cuda: dependencies  ## the same with CUDA, into build/caffe-cuda (needs nvcc)
 	@scripts/build_caffe.sh --cuda
+
+bundle: data ptb-data  ## a folder and .tar.xz for GPU machines (needs nvcc)
+	@scripts/make_bundle.sh
+
+docker:  ## the image (BASE_IMAGE, RUNTIME_IMAGE, CUDA_ARCH, CAFFE_SRC)
+	docker build -t approx-dropout $(foreach name,$(IMAGE_ARGUMENTS),\
+	  $(if $($(name)),--build-arg "$(name)=$($(name))")) .
+
+test-docker:  ## build and run the image, on a CPU and without Docker's engine
+	@tests/docker_test.sh
 
 data: caffe  ## prepare MNIST in build/data: DATA_DIR, download or embedded
 	@$(PYTHON) scripts/prepare_mnist.py

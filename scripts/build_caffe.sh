@@ -2,46 +2,68 @@
 # Builds the patched Caffe of build/caffe: the library, the tool `caffe`,
 # pycaffe and, with --tests, the test program. With --cuda, into
 # build/caffe-cuda, with cuBLAS and cuRAND (needs nvcc). CUDA_ARCH lists the
-# GPU architectures, "80 90" say; PTX of the last one is added. With --stock,
-# Caffe without our changes into build/caffe-stock, to compare with.
+# GPU architectures, "80 90" say; PTX of the last one is added. With --bundle,
+# into build/caffe-bundle, the same without Python and able to move elsewhere
+# (scripts/make_bundle.sh). With --stock, Caffe without our changes into
+# build/caffe-stock or build/caffe-stock-bundle, to compare with.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 root=$PWD
-tree=build/caffe
-wrapper=build/bin/caffe
-targets=(caffe.bin pycaffe)
+targets=(caffe.bin step_times)
+variant=""
+flavour=""
 patch_options=()
+python=ON
 options=(-DCPU_ONLY=ON)
+
+use_cuda() {
+  local nvcc known arch
+  nvcc=$(command -v nvcc || echo "${CUDA_HOME:-/usr/local/cuda}/bin/nvcc")
+  if [ ! -x "$nvcc" ]; then
+    echo "build_caffe: a CUDA build needs the CUDA toolkit; no nvcc on PATH" \
+      "nor in ${CUDA_HOME:-/usr/local/cuda}/bin" >&2
+    exit 1
+  fi
+  known=$("$nvcc" --list-gpu-arch | tr -dc '0-9\n' | sort -n)
+  arch=${CUDA_ARCH:-$(for a in 80 86 89 90 100; do
+    echo "$known" | grep -x $a || :; done | xargs)}
+  # FindCUDA knows no compiler launcher.
+  mkdir -p build/bin
+  printf '#!/bin/sh\nexec ccache %s "$@"\n' "$nvcc" >build/bin/nvcc
+  chmod +x build/bin/nvcc
+  options=(-DCPU_ONLY=OFF -DUSE_CUDNN=OFF -DCUDA_ARCH_NAME=Manual
+    "-DCUDA_ARCH_BIN=$arch" "-DCUDA_ARCH_PTX=${arch##* }"
+    "-DCUDA_TOOLKIT_ROOT_DIR=$(dirname "$(dirname "$nvcc")")"
+    "-DCUDA_NVCC_EXECUTABLE=$root/build/bin/nvcc")
+}
 
 for argument in "$@"; do
   case $argument in
     --stock)
-      tree=build/caffe-stock
-      wrapper=build/bin/caffe-stock
+      variant=-stock
       patch_options=(--stock) ;;
     --tests) targets+=(test.testbin) ;;
     --cuda)
-      tree=build/caffe-cuda
-      wrapper=build/bin/caffe-cuda
-      nvcc=$(command -v nvcc || echo "${CUDA_HOME:-/usr/local/cuda}/bin/nvcc")
-      if [ ! -x "$nvcc" ]; then
-        echo "build_caffe: --cuda needs the CUDA toolkit; no nvcc on PATH nor" \
-          "in ${CUDA_HOME:-/usr/local/cuda}/bin" >&2
-        exit 1
-      fi
-      known=$("$nvcc" --list-gpu-arch | tr -dc '0-9\n' | sort -n)
-      arch=${CUDA_ARCH:-$(for a in 80 86 89 90 100; do
-        echo "$known" | grep -x $a || :; done | xargs)}
-      options=(-DCPU_ONLY=OFF -DUSE_CUDNN=OFF -DCUDA_ARCH_NAME=Manual
-        "-DCUDA_ARCH_BIN=$arch" "-DCUDA_ARCH_PTX=${arch##* }"
-        "-DCUDA_TOOLKIT_ROOT_DIR=$(dirname "$(dirname "$nvcc")")")
-      ;;
+      flavour=-cuda
+      use_cuda ;;
+    --bundle)
+      flavour=-bundle
+      python=OFF
+      use_cuda
+      # An executable's libraries lie beside it, and theirs too.
+      # shellcheck disable=SC2016
+      rpath='$ORIGIN/../lib:$ORIGIN/../../lib'
+      options+=(-DCMAKE_SKIP_RPATH=ON
+        "-DCMAKE_EXE_LINKER_FLAGS=-Wl,--disable-new-dtags,-rpath,$rpath") ;;
     *)
       echo "build_caffe: unknown argument $argument; legal: --tests" \
-        "--cuda --stock" >&2
+        "--cuda --bundle --stock" >&2
       exit 1 ;;
   esac
 done
+tree=build/caffe$variant$flavour
+wrapper=build/bin/caffe$variant$flavour
+[ $python = OFF ] || targets+=(pycaffe)
 
 scripts/get_caffe.sh
 /usr/bin/python3 scripts/patch_caffe.py "${patch_options[@]}" --target "$tree"
@@ -49,7 +71,7 @@ scripts/get_caffe.sh
 export CCACHE_BASEDIR=$root CCACHE_NOHASHDIR=1
 options+=(-DCMAKE_BUILD_TYPE=Release -DBLAS=Open -DUSE_OPENMP=ON
   -DUSE_OPENCV=OFF -DUSE_LEVELDB=OFF -DUSE_LMDB=ON -DUSE_HDF5=ON
-  -DBUILD_python=ON -DBUILD_python_layer=ON -DBUILD_docs=OFF
+  "-DBUILD_python=$python" "-DBUILD_python_layer=$python" -DBUILD_docs=OFF
   -Dpython_version=3 -DPYTHON_EXECUTABLE=/usr/bin/python3
   -DCMAKE_C_COMPILER_LAUNCHER=ccache -DCMAKE_CXX_COMPILER_LAUNCHER=ccache)
 # CMake looks for new files only when it is run, so it always is (a second).
@@ -60,6 +82,7 @@ if ! cmake -S "$tree" -B "$tree/build" "${options[@]}" \
 fi
 make -C "$tree/build" -j "$(nproc)" --no-print-directory "${targets[@]}"
 
+[ $python = ON ] || exit 0
 # Caffe wants the folders that the solvers' snapshots go to.
 mkdir -p build/bin runs/mnist runs/ptb
 cat >"$wrapper.part" <<EOF

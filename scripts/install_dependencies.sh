@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs, through apt, the packages that the build, the data, the training
-# scripts and the tests need and that are missing. Says what it installs.
+# scripts and the tests need and that are missing, or those named as arguments.
+# Says what it installs. With --list, only prints the packages.
 set -euo pipefail
 
 packages=(
@@ -16,6 +17,12 @@ packages=(
   python3-h5py python3-lmdb python3-matplotlib python3-numpy python3-protobuf
   python3-pytest python3-scipy python3-skimage python3-sklearn python3-tqdm
 )
+
+if [ "$*" = --list ]; then
+  printf '%s\n' "${packages[@]}"
+  exit 0
+fi
+[ $# -eq 0 ] || packages=("$@")
 
 if ! command -v apt-get >/dev/null; then
   echo "install_dependencies: no apt-get on this system. Install what" \

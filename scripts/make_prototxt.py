@@ -57,6 +57,12 @@ def solver_text(experiment, net_file, snapshot_prefix):
     return HEADER + to_text(solver)
 
 
+def timed_solver_text(experiment, net_file):
+    """The same for timing steps: without tests, snapshots and log lines."""
+    solver = {**networks.timed_solver(experiment), "net": net_file}
+    return HEADER + to_text(solver)
+
+
 def generated():
     """{path relative to the repository root: text} of all files."""
     files = {}

@@ -157,3 +157,14 @@ def solver(experiment, net_file, snapshot_prefix):
         "random_seed": experiment.seed,
         "solver_mode": Enum("CPU"),
     }
+
+
+def timed_solver(experiment):
+    """The same for timing steps: without tests, snapshots and log lines; its
+    net is to be set."""
+    unwanted = ("test_", "snapshot", "display", "average_loss")
+    return {
+        field: value
+        for field, value in solver(experiment, "", "").items()
+        if not field.startswith(unwanted)
+    }

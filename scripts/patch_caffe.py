@@ -70,22 +70,22 @@ def overlay_files(patches):
 def make_tree(patches, source, tree, stock=False):
     """Writes the patched tree into the new folder `tree`.
 
-    stock: with the patches only that let Caffe itself build, build-*.patch.
+    stock: with the patches only that let Caffe itself build, build-*.patch,
+    and the overlay's tools, which use nothing of ours.
     """
     names = read_series(patches)
-    shutil.copytree(source, tree, symlinks=True)
+    overlay = overlay_files(patches)
     if stock:
-        for name in names:
-            if name.startswith("build-"):
-                apply_patch(patches / name, tree)
-        return
-    for path in overlay_files(patches):
+        names = [name for name in names if name.startswith("build-")]
+        overlay = [path for path in overlay if path.parts[0] == "tools"]
+    shutil.copytree(source, tree, symlinks=True)
+    for path in overlay:
         if (tree / path).exists():
             raise PatchError(f"overlay/{path} replaces a file of Caffe's; "
                              "change it by a patch")
     for name in names:
         apply_patch(patches / name, tree)
-    for path in overlay_files(patches):
+    for path in overlay:
         (tree / path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(patches / "overlay" / path, tree / path)
 

@@ -71,9 +71,12 @@ def machine():
 def commit():
     """The working tree's commit, with -dirty if files differ from it."""
     command = "git describe --always --dirty --abbrev=12 --exclude *"
-    result = subprocess.run(
-        command.split(), cwd=ROOT, capture_output=True, text=True
-    )
+    try:
+        result = subprocess.run(
+            command.split(), cwd=ROOT, capture_output=True, text=True
+        )
+    except FileNotFoundError:  # no git, in an image
+        return "unknown"
     return result.stdout.strip() or "unknown"
 
 

@@ -1,9 +1,31 @@
 """Paths: the package as it is in the repository, pycaffe as make built it."""
 
+import os
 import pathlib
+import shutil
+import subprocess
 import sys
+
+import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 sys.path.insert(0, str(ROOT / "build" / "caffe" / "python"))
 sys.path.insert(0, str(ROOT / "python_layers"))
+
+NVCC = shutil.which("nvcc") or shutil.which(
+    "nvcc", path=os.environ.get("CUDA_HOME", "/usr/local/cuda") + "/bin")
+
+
+@pytest.fixture(scope="session")
+def bundle():
+    """The folder of a bundle's programs, the CUDA build of all tests. One
+    architecture is built, to save time."""
+    if NVCC is None:
+        pytest.skip("no nvcc on this machine")
+    done = subprocess.run(
+        [ROOT / "scripts" / "make_bundle.sh", "--programs"], text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
+        env={**os.environ, "CUDA_ARCH": "90"})
+    assert done.returncode == 0, done.stdout[-8000:]
+    return ROOT / "build" / "approx-dropout-caffe-programs"

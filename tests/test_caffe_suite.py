@@ -2,12 +2,15 @@
 
 import re
 import subprocess
+import sys
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "scripts"))
+
+from gpu_tests import OURS  # noqa: E402
 
 CAFFE = Path(__file__).resolve().parent.parent / "build" / "caffe"
 CAFFE_CPU_TESTS = 1058
-OURS = ("ApproxDropout", "DrawPattern", "DropoutPattern", "LazyUpdate",
-        "PackedGemm", "SGDUpdater", "TileProduct", "VectorMath")
 
 
 def run_tests(gtest_filter):

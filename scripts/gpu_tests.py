@@ -1,0 +1,190 @@
+"""Runs Caffe's C++ tests, and goes on after one that ends the process."""
+
+import concurrent.futures
+import re
+import shutil
+import subprocess
+
+# Parts of the names of our test suites; the others are Caffe's own.
+OURS = (
+    "ApproxDropout",
+    "DrawPattern",
+    "DropoutPattern",
+    "LazyUpdate",
+    "PackedGemm",
+    "SGDUpdater", "TileProduct",
+    "VectorMath",
+)
+# Suites over types and devices have the two types on the CPU, then on the GPU.
+GPU_TEST = re.compile(r"GPU|Im2colKernelTest|CuDNN|/[23]\.")
+RESULT = re.compile(r"\[ +(RUN|OK|FAILED) +\] ([\w/]+\.\w+)")
+
+
+def is_ours(name):
+    """Whether a test or a suite is this project's."""
+    return any(part in name for part in OURS)
+
+
+def on_gpu(test):
+    """Whether a test, (suite, test), needs a GPU."""
+    return bool(GPU_TEST.search(".".join(test)))
+
+
+def list_tests(program):
+    """[(suite, test)] of a test program."""
+    listed = subprocess.run(
+        [program, "--gtest_list_tests"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    tests, suite = [], None
+    for line in listed.splitlines():
+        if re.fullmatch(r"[\w/]+\.", line):
+            suite = line[:-1]
+        elif suite and re.fullmatch(r"  \w+", line):
+            tests.append((suite, line.strip()))
+    return tests
+
+
+def gtest_filter(pending, all_tests):
+    """A filter for the pending tests, short where whole suites are."""
+    suites = dict.fromkeys(suite for suite, _ in pending)
+    patterns = []
+    for suite in suites:
+        wanted = [test for test in pending if test[0] == suite]
+        whole = [test for test in all_tests if test[0] == suite]
+        patterns += (
+            [f"{suite}.*"]
+            if len(wanted) == len(whole)
+            else [".".join(test) for test in wanted]
+        )
+    return ":".join(patterns)
+
+
+def run_once(command, check):
+    """Runs a test program; {test: "OK", "FAILED", or "RUN" without an end}."""
+    results = {}
+    with subprocess.Popen(
+        command, text=True, errors="replace",
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    ) as process:
+        check.stop_in_time(process)
+        for line in process.stdout:
+            check.log.write(line)
+            match = RESULT.match(line)
+            if match:
+                results[match[2]] = match[1]
+    return results
+
+
+def run_tests(command, tests, all_tests, check):
+    """Runs tests, again without those done when one ended the process.
+
+    command: of the test program.
+    Returns {"passed": [names], "failed": …, "crashed": …, "not_run": …}.
+    """
+    found = {"passed": [], "failed": [], "crashed": [], "not_run": []}
+    kinds = {"OK": "passed", "FAILED": "failed", "RUN": "crashed"}
+    pending = list(tests)
+    while pending and check.left_s() > 0:
+        chosen = gtest_filter(pending, all_tests)
+        results = run_once([*command, f"--gtest_filter={chosen}"], check)
+        if check.left_s() <= 0:  # the last one was stopped, it did not crash
+            results = {k: v for k, v in results.items() if v != "RUN"}
+        if not results:
+            break
+        for name, result in results.items():
+            found[kinds[result]].append(name)
+        pending = [test for test in pending if ".".join(test) not in results]
+    found["not_run"] = [".".join(test) for test in pending]
+    return found
+
+
+def run_in_parallel(program, tests, all_tests, check):
+    """run_tests with the suites shared out among several processes."""
+    jobs = check.jobs
+    suites = list(dict.fromkeys(suite for suite, _ in tests))
+    shares = [
+        [test for test in tests if test[0] in suites[job::jobs]]
+        for job in range(jobs)
+    ]
+    with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
+        parts = pool.map(
+            lambda share: run_tests([program], share, all_tests, check),
+            shares,
+        )
+    merged = {}
+    for part in parts:
+        for kind, names in part.items():
+            merged.setdefault(kind, []).extend(names)
+    return merged
+
+
+def counts(found, ours):
+    """A result's numbers, of our tests or of Caffe's own, and the names of
+    those that did not pass."""
+    chosen = {
+        kind: [name for name in names if is_ours(name) == ours]
+        for kind, names in found.items()
+    }
+    names = {k: v for k, v in chosen.items() if k != "passed" and v}
+    return {
+        "total": sum(map(len, chosen.values())),
+        **{kind: len(names) for kind, names in chosen.items()},
+        "names": names,
+    }
+
+
+def tests_part(check):
+    """All tests of the device, Caffe's and ours."""
+    program = check.root / "bin/test.testbin"
+    all_tests = list_tests(program)
+    tests = [test for test in all_tests if on_gpu(test) != check.cpu]
+    found = run_in_parallel(program, tests, all_tests, check)
+    result = {"caffe": counts(found, False), "ours": counts(found, True)}
+    for name, numbers in result.items():
+        check.say(
+            f"  {name}: {numbers['passed']} of {numbers['total']} tests passed"
+        )
+        for kind, names in numbers["names"].items():
+            check.say(f"    {kind}: {' '.join(names[:20])}")
+            check.fail(f"{name}: {len(names)} tests {kind}")
+        if numbers["total"] == 0:
+            check.fail(f"{name}: no tests found")
+    return result
+
+
+def sanitizer_part(check):
+    """compute-sanitizer's memcheck over our tests of the GPU, in float."""
+    tool = shutil.which("compute-sanitizer") or shutil.which(
+        "compute-sanitizer", path=check.cuda_home + "/bin"
+    )
+    if tool is None or check.cpu:
+        return check.skip("no compute-sanitizer" if not tool else "no GPU")
+    program = check.root / "bin/test.testbin"
+    all_tests = list_tests(program)
+    tests = [
+        test for test in all_tests
+        if is_ours(test[0]) and test[0].endswith("Test/2")
+        and "DeathTest" not in test[0]
+    ]
+    found = run_tests(
+        [tool, "--tool=memcheck", "--target-processes=all",
+         f"--log-file={check.folder}/sanitizer.%p", program],
+        tests, all_tests, check,
+    )
+    text = ""
+    for part in sorted(check.folder.glob("sanitizer.*")):
+        text += part.read_text(errors="replace")
+        part.unlink()
+    check.log.write(text)
+    if "Device not supported" in text:
+        return check.skip("compute-sanitizer does not support this device")
+    summaries = re.findall(r"ERROR SUMMARY: (\d+) error", text)
+    result = counts(found, True) | {"errors": sum(map(int, summaries))}
+    check.say(f"  {result['errors']} errors in {result['passed']} tests")
+    if not summaries or result["errors"] or result["names"]:
+        check.fail(f"compute-sanitizer: {result['errors']} errors in "
+                   f"{len(summaries)} reports; {result['names']}")
+    return result

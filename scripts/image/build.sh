@@ -1,0 +1,39 @@
+#!/usr/bin/env bash
+# The image's build stage (Dockerfile): builds Caffe, with CUDA where nvcc is,
+# prepares the data, and puts what the image is to hold into build/image, with
+# the names of the packages that it needs in build/image/packages.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+image=build/image
+tree=build/caffe
+
+if command -v nvcc >/dev/null; then
+  tree=build/caffe-cuda
+  scripts/build_caffe.sh --cuda
+  ln -s caffe-cuda build/caffe
+  ln -s caffe-cuda build/bin/caffe
+else
+  scripts/build_caffe.sh
+fi
+/usr/bin/python3 scripts/prepare_mnist.py
+/usr/bin/python3 scripts/prepare_ptb.py --output build/data/ptb
+programs=("$tree"/build/lib/*.so "$tree/build/tools/caffe")
+strip --strip-unneeded "${programs[@]}"
+
+mkdir -p $image/runs
+cp -r --parents LICENSE README.md prototxt python_layers scripts build/bin \
+  build/data $tree/python "$tree"/build/lib/*.so* $tree/build/tools/caffe $image
+rm -f $image/build/bin/nvcc
+[ -d $image/build/caffe ] || ln -s caffe-cuda $image/build/caffe
+
+# The packages of the shared libraries, CUDA's excepted: the base has those.
+libraries=$(ldd "${programs[@]}" |
+  awk '$2 == "=>" && $3 !~ /cuda|^\/opt\// {print $3}' | sort -u)
+for library in $libraries; do
+  # Where /lib is a link to /usr/lib, packages name either.
+  dpkg-query -S "$library" "$(readlink -f "$library")" \
+    "/usr$library" 2>/dev/null || :
+done | cut -d: -f1 | grep -v ' ' | sort -u >build/packages
+scripts/install_dependencies.sh --list | grep '^python3-' |
+  grep -v -e -dev >>build/packages
+mv build/packages $image/packages

@@ -1,0 +1,315 @@
+"""scripts/gpu_check.sh and the bundle's launcher, in a bundle made of the CPU
+build. Nothing here needs a GPU or CUDA; tests/test_bundle.py makes a real
+bundle, where nvcc is installed."""
+
+import argparse
+import dataclasses
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "scripts"))
+
+import bundle_nets  # noqa: E402
+import experiments  # noqa: E402
+import gpu_check  # noqa: E402
+import gpu_tests  # noqa: E402
+import make_prototxt  # noqa: E402
+import networks  # noqa: E402
+import prepare_mnist  # noqa: E402
+from test_caffe_suite import CAFFE_CPU_TESTS  # noqa: E402
+
+BUILD = ROOT / "build" / "caffe" / "build"
+SCRIPTS = ("gpu_check", "gpu_tests", "gpu_bench", "gpu_train", "torch_steps",
+           "caffe_log", "step_workers")
+
+
+def put_launcher(folder):
+    """The launcher under the names of its programs, which need no CUDA."""
+    for name in ("bin", "lib", "caffe/bin", "stock/bin", "scripts"):
+        (folder / name).mkdir(parents=True)
+    shutil.copy(ROOT / "scripts/bundle/launcher.sh", folder / "bin/launcher")
+    (folder / "lib/cuda_libraries").write_text("")
+    for name in ("caffe", "step_times", "test.testbin"):
+        (folder / "bin" / name).symlink_to("launcher")
+        (folder / "bin" / f"{name}-stock").symlink_to("launcher")
+
+
+@pytest.fixture
+def bundle(tmp_path):
+    """A bundle without cases."""
+    folder = tmp_path / "bundle"
+    put_launcher(folder)
+    for build in ("caffe", "stock"):
+        for name in ("caffe", "step_times"):
+            (folder / build / "bin" / name).symlink_to(BUILD / "tools" / name)
+    shutil.copy(ROOT / "tests/fake_gtest.py", folder / "caffe/bin/test.testbin")
+    shutil.copy(ROOT / "scripts/gpu_check.sh", folder)
+    for name in SCRIPTS:
+        shutil.copy(ROOT / f"scripts/{name}.py", folder / "scripts")
+    write_cases(folder, steps=[], trainings=[])
+    return folder
+
+
+def write_cases(folder, **cases):
+    (folder / "cases.json").write_text(json.dumps(
+        {"commit": "1234", "data": {}} | cases))
+
+
+def check(bundle, *arguments):
+    """Runs gpu_check.sh; returns status, output and the JSON."""
+    done = subprocess.run(
+        [bundle / "gpu_check.sh", "--output", bundle / "out", *arguments],
+        cwd="/", capture_output=True, text=True, check=False,
+        env={**os.environ, "PYTHON": sys.executable})
+    path = bundle / "out" / "gpu_check.json"
+    report = json.loads(path.read_text()) if path.exists() else None
+    return done.returncode, done.stdout + done.stderr, report
+
+
+def checker(bundle, limit):
+    """A Check without a command line, which would use a GPU."""
+    check = gpu_check.Check(argparse.Namespace(
+        output=bundle / "out", cpu=False, limit=limit), bundle)
+    check.jobs = 2
+    return check
+
+
+def test_goes_on_after_tests_that_fail_or_crash(bundle):
+    status, output, report = check(bundle, "tests")
+    # The CPU build has no device 0.
+    assert status == 1 and "no GPU that it can use" in output
+    assert report["device"] is None and report["failures"]
+
+    program = bundle / "caffe/bin/test.testbin"
+    all_tests = gpu_tests.list_tests(program)
+    tests = [x for x in all_tests if gpu_tests.on_gpu(x)]
+    found = gpu_tests.run_in_parallel(program, tests, all_tests,
+                                      checker(bundle, limit=60))
+    assert sorted(found["passed"]) == [
+        "ApproxDropoutTest/3.Good", "GPUMathTest/1.AfterCrash",
+        "GPUMathTest/1.Good", "NetTest/2.Better", "NetTest/2.Good"]
+    assert found["failed"] == ["ApproxDropoutTest/3.Bad"]
+    assert found["crashed"] == ["GPUMathTest/1.Crash"]
+    assert found["not_run"] == []
+    ours = gpu_tests.counts(found, ours=True)
+    assert (ours["total"], ours["passed"], ours["failed"]) == (2, 1, 1)
+    assert ours["names"] == {"failed": ["ApproxDropoutTest/3.Bad"]}
+
+
+def test_tests_without_time_are_not_run(bundle):
+    program = bundle / "caffe/bin/test.testbin"
+    tests = gpu_tests.list_tests(program)
+    found = gpu_tests.run_tests([program], tests, tests,
+                                checker(bundle, limit=0))
+    assert len(found["not_run"]) == len(tests) == 8 and not found["passed"]
+
+
+def test_lists_all_of_caffes_tests():
+    tests = gpu_tests.list_tests(BUILD / "test/test.testbin")
+    caffes = [x for x in tests if not gpu_tests.is_ours(x[0])
+              and not gpu_tests.on_gpu(x)]
+    assert len(caffes) == CAFFE_CPU_TESTS
+
+
+def test_parts_are_added_to_an_earlier_report(bundle):
+    # Of the CPU's suites, the fake has one of Caffe's and none of ours.
+    status, output, report = check(bundle, "--cpu", "tests")
+    assert status == 1 and "ours: no tests found" in output
+    assert report["parts"]["tests"]["status"] == "failed"
+    assert report["parts"]["tests"]["caffe"]["passed"] == 1
+    status, output, report = check(bundle, "--cpu", "sanitizer", "bench")
+    assert status == 0, output
+    assert set(report["parts"]) == {"tests", "sanitizer", "bench"}
+    assert report["parts"]["sanitizer"]["status"].startswith("skipped: no ")
+    write_cases(bundle, commit="5678", steps=[], trainings=[])
+    _, _, report = check(bundle, "--cpu", "bench")
+    assert set(report["parts"]) == {"bench"}  # of another bundle
+
+
+def test_unknown_parts_are_refused(bundle):
+    status, output, report = check(bundle, "--cpu", "benhc")
+    assert status == 2 and "no part 'benhc'" in output and report is None
+
+
+def small_case(folder, **changes):
+    case = bundle_nets.timed_case(
+        folder, "small", "mnist/", bundle_nets.perceptron_inputs, (0.5,),
+        hidden=(64, 64), batch_size=8, tile_size=4)
+    return case | {"rounds": 2, "steps": 3} | changes
+
+
+def test_steps_are_checked_and_timed(bundle):
+    write_cases(bundle, steps=[small_case(bundle)], trainings=[])
+    status, output, report = check(bundle, "--cpu", "bench")
+    assert status == 0, output
+    case, = report["parts"]["bench"]["cases"]
+    rows = {row["case"]: row for row in case["rows"]}
+    assert {"stock 0.5", "row 0.5", "tile 0.5"} <= rows.keys()
+    for row in rows.values():
+        assert row["wall_ms"] > 0 and len(row["wall_ms_all"]) == 2
+    for losses in case["losses"].values():
+        # It learns, on whichever side: the check can see a difference.
+        assert losses["device"][0] - losses["device"][1] > 0.1
+        assert losses["device"] == pytest.approx(losses["cpu"], rel=1e-4)
+
+
+def test_a_wrong_loss_fails_the_benchmark_which_goes_on(bundle):
+    case = small_case(bundle)
+    # Each process trains from another seed.
+    wrong = bundle / "caffe/bin/step_times"
+    wrong.unlink()
+    wrong.write_text(f"""#!/bin/sh
+for argument; do
+  case $argument in --solver=*) solver=${{argument#*=}} ;; esac
+done
+sed "s/random_seed: 1/random_seed: $$/" $solver >{bundle}/solver.$$
+exec {BUILD}/tools/step_times "$@" --solver={bundle}/solver.$$
+""")
+    wrong.chmod(0o755)
+    broken = small_case(bundle, name="broken", inputs="nosuch:2")
+    write_cases(bundle, steps=[broken, case], trainings=[])
+    status, output, report = check(bundle, "--cpu", "bench")
+    assert status == 1
+    assert "broken: row 0.5: its process ended" in output
+    assert "small, row 0.5: losses" in output
+    assert report["parts"]["bench"]["status"] == "failed"
+    # Timed all the same.
+    assert [x["case"] for x in report["parts"]["bench"]["cases"]] == ["small"]
+
+
+def small_training(folder, method, **changes):
+    """A training on 1,497 digits with a small net, as bundle_nets makes it."""
+    experiment = dataclasses.replace(
+        experiments.find(f"mnist/{method}_0.5"), hidden=(64, 64),
+        data=str(folder / "data"), iteration_limit=300, epochs=300,
+        test_samples=300)
+    return bundle_nets.training(folder, experiment, 0.05) | changes
+
+
+def test_trainings_are_judged(bundle):
+    prepare_mnist.prepare(bundle / "data", source="embedded")
+    stock = small_training(bundle, "conventional")
+    row = small_training(bundle, "row")
+    write_cases(bundle, steps=[], trainings=[stock, row])
+    status, output, report = check(bundle, "--cpu", "train")
+    assert status == 0, output
+    results = report["parts"]["train"]["trainings"]
+    assert [x["name"] for x in results] == ["mnist/conventional_0.5",
+                                            "mnist/row_0.5"]
+    for result in results:
+        assert result["tests"]["test"]["accuracy"] > 0.8
+        assert result["median_ms"] > 0
+
+    # One that learns nothing, and one that does not start.
+    net = bundle / "nets" / "mnist_row_0.5.prototxt"
+    net.write_text(net.read_text().replace('type: "xavier"',
+                                           'type: "constant"'))
+    lost = row | {"name": "mnist/lost", "solver": "nets/nosuch"}
+    write_cases(bundle, steps=[], trainings=[lost, stock, row])
+    status, output, report = check(bundle, "--cpu", "train")
+    assert status == 1
+    assert "mnist/lost: caffe ended with status" in output
+    assert "mnist/row_0.5: accuracy" in output and "is worse than" in output
+    assert len(report["parts"]["train"]["trainings"]) == 2
+
+
+def test_nets_carry_k_and_need_no_python(tmp_path):
+    experiment = experiments.find("mnist/row_0.5")
+    net = bundle_nets.without_python(networks.net(experiment))
+    assert all(each["type"] != "Python" for each in net["layer"])
+    patterns = [each for each in net["layer"]
+                if each["type"] == "DropoutPattern"]
+    assert len(patterns) == 2
+    for each in patterns:
+        k = each["dropout_pattern_param"]["probability"]
+        assert len(k) == 16 and sum(k) == pytest.approx(1)
+        assert sum(p * (1 - (m + 1) / 16) for m, p in enumerate(k)) == (
+            pytest.approx(0.5, abs=1e-3))
+        assert each["bottom"] == []
+    assert "Python" not in make_prototxt.to_text(net)
+
+
+def run_launcher(folder, name, **environment):
+    return subprocess.run(
+        [folder / "bin" / name, "argument"], capture_output=True, text=True,
+        check=False,
+        env={"PATH": os.environ["PATH"], "PYTHON": sys.executable,
+             **environment})
+
+
+def test_launcher_finds_cudas_libraries(tmp_path):
+    put_launcher(tmp_path)
+    for build in ("caffe", "stock"):
+        program = tmp_path / build / "bin" / "caffe"
+        program.write_text(f"#!/bin/sh\necho {build} $1 $LD_LIBRARY_PATH\n")
+        program.chmod(0o755)
+    needed = tmp_path / "lib/cuda_libraries"
+    needed.write_text("libfakeblas.so.13\nlibfakerand.so.10\n")
+    done = run_launcher(tmp_path, "caffe")
+    assert done.returncode == 1 and done.stdout == ""
+    assert "libfakeblas.so.13 is not on this machine" in done.stderr
+
+    home = tmp_path / "a toolkit"
+    packages = tmp_path / "site packages"
+    blas = packages / "nvidia" / "cu13" / "lib"
+    for folder, name in ((home / "lib64", "libfakerand.so.10"),
+                         (blas, "libfakeblas.so.13")):
+        folder.mkdir(parents=True)
+        (folder / name).write_text("")
+    done = run_launcher(tmp_path, "caffe", CUDA_HOME=str(home),
+                        PYTHONPATH=str(packages))
+    assert done.stdout == f"caffe argument {blas}:{home}/lib64\n", done.stderr
+    # What the user says comes first, and is enough.
+    done = run_launcher(tmp_path, "caffe-stock",
+                        LD_LIBRARY_PATH=f"{blas}:{home}/lib64")
+    assert done.stdout == f"stock argument {blas}:{home}/lib64\n"
+
+
+def test_sanitizer_errors_are_counted(bundle, monkeypatch):
+    tool = bundle / "tools" / "compute-sanitizer"
+    tool.parent.mkdir()
+    tool.write_text("""#!/bin/sh
+for argument; do
+  shift
+  case $argument in
+    --log-file=*) log=$(echo "${argument#*=}" | sed "s/%p/$$/") ;;
+    --*) ;;
+    *) echo "========= ERROR SUMMARY: $ERRORS errors" >"$log"
+      exec "$argument" "$@" ;;
+  esac
+done
+""")
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tool.parent}:{os.environ['PATH']}")
+    program = bundle / "caffe/bin/test.testbin"
+    program.write_text(program.read_text().replace("ApproxDropoutTest/3",
+                                                   "ApproxDropoutTest/2"))
+    check = checker(bundle, limit=60)
+    monkeypatch.setenv("ERRORS", "2")
+    result = check.run("sanitizer")
+    assert result["errors"] == 2 and result["status"] == "failed"
+    assert result["passed"] == 1 and result["failed"] == 1
+    program.write_text(program.read_text().replace(
+        'endswith("Bad")', 'endswith("Worse")'))
+    monkeypatch.setenv("ERRORS", "0")
+    result = check.run("sanitizer")
+    assert result["errors"] == 0 and result["status"] == "passed"
+    assert not list((bundle / "out").glob("sanitizer.*"))
+
+
+def test_what_hangs_is_stopped(bundle):
+    for build in ("caffe", "stock"):
+        program = bundle / build / "bin" / "step_times"
+        program.unlink()
+        program.write_text("#!/bin/sh\nexec sleep 1000\n")
+        program.chmod(0o755)
+    write_cases(bundle, steps=[small_case(bundle)], trainings=[])
+    status, output, _ = check(bundle, "--cpu", "--limit", "3", "bench")
+    assert status == 1 and "its process ended" in output
