@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs, through apt, the packages that the build, the data, the training
-# scripts and the tests need and that are missing. Says what it installs.
+# scripts and the tests need and that are missing, and those named as arguments.
+# Says what it installs.
 set -euo pipefail
 
 packages=(
@@ -15,6 +16,7 @@ packages=(
   # data, training, reports and tests
   python3-h5py python3-lmdb python3-matplotlib python3-numpy python3-protobuf
   python3-pytest python3-scipy python3-skimage python3-sklearn python3-tqdm
+  "$@"
 )
 
 if ! command -v apt-get >/dev/null; then
