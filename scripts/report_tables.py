@@ -186,9 +186,7 @@ def shown_units(results, chosen):
         place = experiment.workload, experiment.method
         if not run or not experiment.pattern or experiment.variant:
             continue
-        if place in found and experiment.rates[0] != 0.5:
-            continue
-        if place in found and found[place][1].rates[0] == 0.5:
+        if place in found and (set(experiment.rates) != {0.5} or seed != 1):
             continue
         layer = run["drop_rate"]["layers"]["pattern1"]
         rows = experiment.pattern == "ROW"
