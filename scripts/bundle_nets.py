@@ -12,6 +12,7 @@ from pathlib import Path
 import experiments
 import make_prototxt
 import networks
+import provenance
 import train
 from experiments import ROOT
 from net_parts import layer
@@ -230,7 +231,7 @@ def cases(folder):
         for some in map(experiments.find, ("mnist/none", "ptb/medium_none"))
     }
     return {
-        "commit": train.commit(),
+        "commit": provenance.commit(),
         "data": sources,
         "steps": steps,
         "trainings": trainings,

@@ -1,5 +1,6 @@
 """The share of units, or of synapses with TILE, that a training dropped."""
 
+import collections
 import sys
 
 import numpy as np
@@ -10,15 +11,21 @@ sys.path += [str(ROOT / "python_layers"), str(ROOT / "build/caffe/python")]
 
 
 def layer_rates(layer, groups):
-    """Expected rate under K and realised mean over the draws made.
+    """What one DropoutPattern drew, in all its draws.
 
     layer: one of approx_dropout.state.read_state's.
+    Returns `expected`, the drop rate under K, and `realised`, the mean over
+    the draws; `probability`, K; the number of `draws` and of different
+    `sub_models` among their patterns, of which each draw has `groups`; and
+    `kept`, {period: how many patterns of that period kept residue 0, 1, ...},
+    from which unit_rates takes every unit's own rate.
     """
     from approx_dropout import draw, families
 
     rates = families.drop_rates(layer.family, len(layer.probability))
-    patterns = [
-        draw.draw_pattern(
+    drawn = collections.Counter()
+    for number in range(layer.draws):
+        pattern = draw.draw_pattern(
             layer.probability,
             layer.family,
             layer.seed,
@@ -26,14 +33,32 @@ def layer_rates(layer, groups):
             number,
             groups,
         )
-        for number in range(layer.draws)
-    ]
-    dropped = [1 - p.residues.shape[1] / p.period for p in patterns]
+        drawn.update((pattern.period, *kept) for kept in pattern.residues)
+    kept = {}
+    for (period, *residues), count in drawn.items():
+        counts = kept.setdefault(period, [0] * period)
+        for residue in residues:
+            counts[residue] += count
+    dropped = [1 - (len(pattern) - 1) / pattern[0] for pattern in drawn]
     return {
         "expected": float(np.average(rates, weights=layer.probability)),
-        "realised": float(np.mean(dropped)),
+        "realised": float(np.average(dropped, weights=list(drawn.values()))),
+        "probability": [float(k) for k in layer.probability],
         "draws": layer.draws,
+        "sub_models": len(drawn),
+        "kept": {str(period): kept[period] for period in sorted(kept)},
     }
+
+
+def unit_rates(layer, groups, units):
+    """How often each unit was dropped, (units,).
+
+    layer: of layer_rates. With TILE the units are the diagonals of tiles.
+    """
+    kept = np.zeros(units)
+    for counts in layer["kept"].values():
+        kept += np.resize(counts, units)
+    return 1 - kept / (layer["draws"] * groups)
 
 
 def drop_rates(experiment, state_file):

@@ -5,24 +5,32 @@ files (prototxt/mnist/row_0.7.prototxt, prototxt/mnist/solver_row_0.7.prototxt)
 and its run's folder (runs/mnist/row_0.7). The method says how units are
 dropped: "none", "conventional" (Caffe's Dropout), "row" and "tile" (RESIDUE
 family), "row_period" and "tile_period" (PERIOD, the paper's family).
+
+studies.py puts these nets together to the paper's tables and figures.
 """
 
 import dataclasses
+import itertools
 from pathlib import Path
 
 from workloads import METHODS, LanguageModel, Perceptron
 
 ROOT = Path(__file__).resolve().parent.parent
 RATES = (0.3, 0.5, 0.7)
+RATE_PAIRS = tuple(itertools.product(RATES, repeat=2))  # Fig. 4
+USUAL_HIDDEN = (2048, 2048)
+TABLE1_HIDDEN = ((1024, 64), (1024, 1024), USUAL_HIDDEN, (4096, 4096))
 
 
-def mnist(method, rates):
-    """The paper's MLP 784-2048-2048-10 on MNIST (Fig. 4)."""
+def mnist(method, rates, hidden=USUAL_HIDDEN):
+    """The paper's MLP on MNIST: 784-2048-2048-10 (Fig. 4), or with other
+    hidden layers (Table I)."""
     return Perceptron(
         workload="mnist",
         method=method,
         rates=rates,
-        hidden=(2048, 2048),
+        size="" if hidden == USUAL_HIDDEN else "x".join(map(str, hidden)),
+        hidden=hidden,
         data="build/data/mnist",
         train_samples=60000,
         test_samples=10000,
@@ -59,17 +67,38 @@ LARGE = {
     "lr_decay": 1 / 1.15,
     "clip_gradients": 10,
 }
+# Not published: learns in seconds, so that a workflow can be tried out.
+TINY = {
+    "hidden": (40, 40),
+    "init": 0.1,
+    "epochs": 3,
+    "clip_gradients": 5,
+    "vocabulary": 500,
+    "data": "build/data/ptb_quick",
+}
+WORDS_8800 = {"vocabulary": 8800, "data": "build/data/ptb8800"}
 SIZES = {
     "small": SMALL,
     "medium": MEDIUM,
     "large": LARGE,
-    "large8800": {
-        **LARGE,
-        "vocabulary": 8800,
-        "data": "build/data/ptb8800",
-    },
+    "large8800": {**LARGE, **WORDS_8800},
     "large3": {**LARGE, "hidden": (1500, 1500, 1500)},
+    "small8800": {**SMALL, **WORDS_8800},
+    "small3": {**SMALL, "hidden": (200, 200, 200)},
+    "tiny": TINY,
+    "tiny3": {**TINY, "hidden": (40, 40, 40)},
 }
+PUBLISHED_SIZES = tuple(SIZES)[:5]
+
+# What scripts/prepare_ptb.py is told to write each folder of build/data.
+TEXTS = {
+    "ptb": {},
+    "ptb_length20": {"sequence-length": 20},
+    "ptb8800": {"vocab-size": 8800},
+    "ptb_quick": {"vocab-size": 500, "words": 10000},
+}
+USUAL_BATCH = 20
+USUAL_GROUPS = 5
 
 
 # Periods of RESIDUE by the units of a layer. ROW: they divide the units, as
@@ -78,11 +107,13 @@ SIZES = {
 # give more sub-models, larger ones less work in keeping account of them.
 RESIDUES = {
     "row": {
+        40: {"max_period": 20},
         200: {"max_period": 20},
         650: {"max_period": 26},
         1500: {"max_period": 20},
     },
     "tile": {
+        40: {"max_period": 10, "tile_size": 4},
         200: {"max_period": 10, "tile_size": 20},
         650: {"max_period": 10, "tile_size": 65},
         1500: {"max_period": 20, "tile_size": 75},
@@ -90,17 +121,19 @@ RESIDUES = {
 }
 
 
-def ptb(size, method, rate=0):
+def ptb(size, method, rate=0, batch_size=USUAL_BATCH, groups=USUAL_GROUPS):
     """A published LSTM language model on Penn Treebank; large8800 has the
     paper's dictionary (Table II), large3 its three layers (Fig. 6).
 
     The small model's recipe is without dropout, and then over 20 time steps.
     With dropout it takes 35, as the other sizes do, all else the same.
+    groups: of RESIDUE; PERIOD has one.
     """
     settings = {
         "vocabulary": 10000,
         "data": "build/data/ptb",
         "sequence_length": 35,
+        "size": size,
         **SIZES[size],
     }
     if size == "small" and method == "none":
@@ -108,38 +141,70 @@ def ptb(size, method, rate=0):
             "data": "build/data/ptb_length20",
             "sequence_length": 20,
         }
+    if batch_size != USUAL_BATCH:
+        settings["size"] += f"_batch{batch_size}"
+        settings["data"] += f"_batch{batch_size}"
     if method in RESIDUES:
-        settings |= RESIDUES[method][settings["hidden"][0]] | {"groups": 5}
+        settings |= RESIDUES[method][settings["hidden"][0]]
+        settings["groups"] = groups
+        if groups != USUAL_GROUPS:
+            settings["variant"] = f"groups{groups}"
+    elif size.startswith("tiny"):
+        settings["tile_size"] = 4  # else there are fewer tiles than periods
     places = 1 + len(settings["hidden"])
     return LanguageModel(
         workload="ptb",
-        size=size,
         method=method,
         rates=() if method == "none" else (rate,) * places,
         tokens=(929589, 73760, 82430),
-        batch_size=20,
+        batch_size=batch_size,
         base_lr=1.0,
         momentum=0,
         **settings,
     )
 
 
+def preparation(experiment):
+    """The script and arguments that prepare an experiment's data."""
+    if experiment.workload == "mnist":
+        return ["scripts/prepare_mnist.py"]
+    name = experiment.data.rpartition("/")[2]
+    options = TEXTS[name.partition("_batch")[0]]
+    if experiment.batch_size != USUAL_BATCH:
+        options = {**options, "batch-size": experiment.batch_size}
+    arguments = [f"--{name}={value}" for name, value in options.items()]
+    return ["scripts/prepare_ptb.py", f"--output={experiment.data}", *arguments]
+
+
 EXPERIMENTS = [mnist("none", ())] + [
     mnist(method, (rate, rate)) for method in METHODS[1:] for rate in RATES
 ]
-for _size in SIZES:
+for _size in PUBLISHED_SIZES:
     EXPERIMENTS.append(ptb(_size, "none"))
     EXPERIMENTS += [
         ptb(_size, method, rate) for method in METHODS[1:] for rate in RATES
     ]
 
+# The other nets of Fig. 4 and Table I.
+MORE = [
+    mnist(method, rates)
+    for method in METHODS[1:]
+    for rates in RATE_PAIRS
+    if len(set(rates)) > 1
+] + [
+    mnist(method, (0.7, 0.7), hidden)
+    for hidden in TABLE1_HIDDEN
+    if hidden != USUAL_HIDDEN
+    for method in METHODS[1:]
+]
+
 
 def find(key):
     """The experiment with that key; ValueError if there is none."""
-    for experiment in EXPERIMENTS:
+    for experiment in EXPERIMENTS + MORE:
         if experiment.key == key:
             return experiment
-    known = " ".join(experiment.key for experiment in EXPERIMENTS)
+    known = " ".join(experiment.key for experiment in EXPERIMENTS + MORE)
     raise ValueError(f"no experiment {key!r}; there are: {known}")
 
 
@@ -148,4 +213,6 @@ def baseline(experiment):
     the same rates, or None for a net without dropout."""
     if experiment.method == "none":
         return None
-    return dataclasses.replace(experiment, method="conventional").key
+    return dataclasses.replace(
+        experiment, method="conventional", variant=""
+    ).key

@@ -25,6 +25,8 @@ def search_layer(experiment, name, rate):
         "family": experiment.family,
         "max_period": experiment.max_period,
     }
+    if experiment.lambda3 is not None:
+        request["lambda3"] = experiment.lambda3
     return layer(
         name,
         "Python",

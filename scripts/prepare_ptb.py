@@ -183,11 +183,13 @@ def words_of(kind, paths, mirrors, cache, timeout_s):
     return data_sources.record_of(kind, what, paths), words
 
 
-def requested(source, texts, batch_size, sequence_length, vocab_size):
+def requested(source, texts, batch_size, sequence_length, vocab_size,
+              words=None):
     """Checks the arguments; returns the request and the files to read."""
     for name, value, least in (("batch size", batch_size, 1),
                                ("sequence length", sequence_length, 1),
-                               ("vocabulary size", vocab_size, 3)):
+                               ("vocabulary size", vocab_size, 3),
+                               ("words", words, 1)):
         if value is not None and value < least:
             raise ValueError(f"{name} is {value}; legal: {least} or more")
     if any(texts) and not all(texts):
@@ -201,6 +203,8 @@ def requested(source, texts, batch_size, sequence_length, vocab_size):
     request = {"source": source, "batch_size": batch_size,
                "sequence_length": sequence_length, "vocab_size": vocab_size,
                "files": data_sources.checksums_of(paths)}
+    if words:
+        request["words"] = words
     return request, paths
 
 
@@ -225,25 +229,27 @@ def arrange(split, words, index, batch_size, sequence_length):
 
 
 def prepare(output, source="auto", train=None, valid=None, test=None,
-            batch_size=20, sequence_length=35, vocab_size=None, force=False,
-            mirrors=MIRRORS, cache=data_sources.DOWNLOADS / "ptb",
+            batch_size=20, sequence_length=35, vocab_size=None, words=None,
+            force=False, mirrors=MIRRORS, cache=data_sources.DOWNLOADS / "ptb",
             timeout_s=5.0):
     """Prepares the folder `output`; see the top of this file.
 
     source: "auto" or "embedded", if train, valid and test name no files.
+    words: how many of each split are read, from its start; None: all.
     Raises ValueError naming what is wrong, before anything is written.
     """
     output = Path(output).resolve()
     request, paths = requested(source, (train, valid, test), batch_size,
-                               sequence_length, vocab_size)
+                               sequence_length, vocab_size, words)
     if data_sources.is_current(output, request, force):
         return
     listed = listed_folder(output)
-    found, words = words_of(request["source"], paths, mirrors, cache,
+    found, texts = words_of(request["source"], paths, mirrors, cache,
                             timeout_s)
-    kept = vocabulary(words["train"], vocab_size)
+    texts = {split: text[:words] for split, text in texts.items()}
+    kept = vocabulary(texts["train"], vocab_size)
     index = {word: number for number, word in enumerate(kept)}
-    arranged = {split: arrange(split, words[split], index, batch_size,
+    arranged = {split: arrange(split, texts[split], index, batch_size,
                                sequence_length) for split in SPLITS}
     counts = {split: arranged[split][1] for split in SPLITS}
     with data_sources.replacing(
@@ -277,6 +283,8 @@ def main(argv=None):
     parser.add_argument("--vocab-size", type=int, metavar="V",
                         help="words kept, <eos> and <unk> among them "
                         "(default: all of the training text)")
+    parser.add_argument("--words", type=int, metavar="WORDS",
+                        help="of each split, from its start (default: all)")
     parser.add_argument("--force", action="store_true",
                         help="prepare again what is up to date")
     data_sources.run(prepare, **vars(parser.parse_args(argv)))

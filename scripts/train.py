@@ -16,7 +16,6 @@ import datetime
 import json
 import math
 import os
-import platform
 import shlex
 import shutil
 import signal
@@ -28,9 +27,12 @@ from tqdm import tqdm
 
 import experiments
 import make_prototxt
+import studies
 from caffe_log import CaffeLog
 from drop_rates import drop_rates
 from experiments import ROOT
+from profiles import PROFILES
+from provenance import commit, machine
 
 CAFFE = ROOT / "build/bin/caffe"
 LOGGING = {"GLOG_logtostderr": "1", "GLOG_minloglevel": "0"}
@@ -52,32 +54,6 @@ def write_whole(path, text):
     part = path.with_name(path.name + ".part")
     part.write_text(text)
     part.replace(path)
-
-
-def machine():
-    """Processor, cores and thread settings, as far as they set the speed."""
-    model = platform.processor()
-    with contextlib.suppress(OSError), open("/proc/cpuinfo") as lines:
-        names = [line for line in lines if line.startswith("model name")]
-        model = names[0].split(":", 1)[1].strip() if names else model
-    threads = {
-        name: os.environ[name]
-        for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")
-        if name in os.environ
-    }
-    return {"cpu": model, "cores": os.cpu_count(), **threads}
-
-
-def commit():
-    """The working tree's commit, with -dirty if files differ from it."""
-    command = "git describe --always --dirty --abbrev=12 --exclude *"
-    try:
-        result = subprocess.run(
-            command.split(), cwd=ROOT, capture_output=True, text=True
-        )
-    except FileNotFoundError:  # no git, in an image
-        return "unknown"
-    return result.stdout.strip() or "unknown"
 
 
 def data_source(experiment):
@@ -347,6 +323,17 @@ def train(experiment, folder=None, force=False):
     return json.loads(run.metrics_file.read_text())
 
 
+def chosen(options):
+    """(experiment, folder) of the command line's keys, folder None for the
+    usual one; ValueError if there is no such experiment."""
+    if not options.profile:
+        return [(experiments.find(key), None) for key in options.keys]
+    profile = PROFILES[options.profile]
+    seed = 1 if options.seed is None else options.seed
+    runs = [studies.find_training(profile, key, seed) for key in options.keys]
+    return [(run, studies.run_folder(profile, run)) for run in runs]
+
+
 def main(arguments=None):
     parser = argparse.ArgumentParser(
         description=__doc__,
@@ -369,6 +356,12 @@ def main(arguments=None):
     parser.add_argument(
         "--force", action="store_true", help="train finished runs anew"
     )
+    parser.add_argument(
+        "--profile",
+        choices=PROFILES,
+        help="train what the paper's tables need in these sizes, in its "
+        "folder; see profiles.py",
+    )
     options = parser.parse_args(arguments)
     changes = {
         field: value
@@ -376,9 +369,9 @@ def main(arguments=None):
         if (value := getattr(options, field)) is not None
     }
     try:
-        for experiment in [experiments.find(key) for key in options.keys]:
+        for experiment, folder in chosen(options):
             changed = dataclasses.replace(experiment, **changes)
-            train(changed, force=options.force)
+            train(changed, folder, force=options.force)
     except (TrainingError, ValueError) as error:
         print(f"train.py: {error}", file=sys.stderr)
         return 1

@@ -21,11 +21,15 @@ METHODS = ("none", "conventional", *APPROXIMATE)
 class Experiment:
     """One net, how it is trained and where its data lies.
 
+    size: what the net's size is called in keys, "" for the usual one.
+    variant: what the settings of the patterns are called in keys, "" for the
+        usual ones. Conventional dropout has no variants.
     rates: dropout_ratio of each place that is dropped, () for "none".
     hidden: units of each hidden layer.
     data: folder with the prepared data, relative to the repository root.
     lr_decay: factor on the learning rate after epoch flat_epochs and after
         each epoch that follows; 1 for a constant rate.
+    lambda3: of the search for K, None for its default.
     clip_gradients: largest L2 norm of all gradients together, 0 for any.
     iteration_limit: trains no longer than that, 0 for all epochs.
     display: iterations between two lines of the log; losses are their mean.
@@ -40,10 +44,13 @@ class Experiment:
     base_lr: float
     momentum: float
     epochs: int
+    size: str = ""
+    variant: str = ""
     lr_decay: float = 1
     flat_epochs: int = 0
     clip_gradients: float = 0
     max_period: int = 16
+    lambda3: float | None = None
     tile_size: int = 32
     groups: int = 1
     iteration_limit: int = 0
@@ -79,9 +86,11 @@ class Experiment:
 
     @property
     def name(self):
-        """The method and its rate, or rates where the places' differ."""
+        """Size, method, its rate, or rates where the places' differ, and
+        variant."""
         rates = self.rates[:1] if len(set(self.rates)) == 1 else self.rates
-        return "_".join([self.method, *(f"{rate:g}" for rate in rates)])
+        parts = [self.size, self.method, *(f"{rate:g}" for rate in rates)]
+        return "_".join(filter(None, [*parts, self.variant]))
 
     @property
     def key(self):
@@ -183,12 +192,10 @@ class LanguageModel(Experiment):
     """A word LSTM on Penn Treebank, dropped after the embedding and after
     each LSTM layer, between time steps nowhere.
 
-    size: what the layers' sizes are called in keys.
     init: parameters start uniform in -init ... init.
     tokens: words of train, valid and test, each a target once an epoch.
     """
 
-    size: str
     vocabulary: int
     sequence_length: int
     init: float
@@ -201,10 +208,6 @@ class LanguageModel(Experiment):
     @property
     def dropped_places(self):
         return 1 + len(self.hidden)
-
-    @property
-    def name(self):
-        return f"{self.size}_{super().name}"
 
     @property
     def loss_weight(self):

@@ -188,7 +188,7 @@ def test_a_net_that_computes_something_else_is_refused(bench, pool, tmp_path):
             case, experiment=dataclasses.replace(case.experiment, seed=2)
         )
         with pytest.raises(step_times.BenchError, match="row 0.5.*fc1/0"):
-            trained.check(pool)
+            trained.check(pool, case.build)
 
 
 def test_a_net_that_caffe_refuses_is_named(bench, tmp_path):

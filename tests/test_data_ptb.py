@@ -130,6 +130,14 @@ def test_vocabulary_size(tmp_path):
     assert vocabulary(output) == VOCABULARY
 
 
+def test_words_are_those_at_the_start(tmp_path):
+    paths = write_texts(tmp_path / "text", TEXTS)
+    prepare_ptb.prepare(tmp_path / "ptb", **paths, batch_size=2, words=3)
+    check_split(tmp_path / "ptb", "train", WORDS["train"].split()[:3], 35)
+    counts = record(tmp_path / "ptb")["counts"]
+    assert [count["tokens"] for count in counts.values()] == [3, 3, 3]
+
+
 def test_large_numbers_survive_float():
     ids = np.array([2 ** 24 - 1, 2 ** 24 - 2])
     target = prepare_ptb.batch_streams(ids, 1, 1)["target"]
@@ -157,6 +165,7 @@ def test_bad_text_is_refused(tmp_path, split, text, message):
     ({"batch_size": 0}, "batch size is 0"),
     ({"sequence_length": -1}, "sequence length is -1"),
     ({"vocab_size": 2}, "vocabulary size is 2; legal: 3"),
+    ({"words": 0}, "words is 0; legal: 1"),
     ({"test": None}, "--train, --valid and --test go together"),
     ({"test": "/nowhere/test.txt"}, "/nowhere/test.txt")])
 def test_bad_argument_is_refused(tmp_path, arguments, message):

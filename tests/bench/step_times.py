@@ -35,6 +35,7 @@ sys.path.insert(0, str(ROOT / "scripts"))
 
 import make_prototxt  # noqa: E402
 import networks  # noqa: E402
+import provenance  # noqa: E402
 import oracle  # noqa: E402
 import sweeps  # noqa: E402
 import train  # noqa: E402
@@ -98,9 +99,10 @@ class Worker:
         """Calls a function of worker.py there."""
         return call(self.pool, self.case.name, function, *arguments)
 
-    def check(self, pool):
+    def check(self, pool, build):
         """Takes the first steps and holds them against the oracle's, which
-        works in the pool's process; BenchError names what differs."""
+        works with that build in the pool's process; BenchError names what
+        differs."""
         before, after = self.folder / "before.npz", self.folder / "after.npz"
         self.call(worker.save, before)
         loss = self.call(worker.step, CHECK_STEPS)["loss"]
@@ -109,7 +111,7 @@ class Worker:
             pool,
             f"the oracle of {self.case.name}",
             oracle.compare,
-            sweeps.STOCK,
+            build,
             self.case.experiment,
             before,
             after,
@@ -136,7 +138,7 @@ def checked(group, folder, stack, bar):
             workers.append(Worker(case, folder / str(i)))
             stack.enter_context(workers[-1].pool)
             if case.experiment.pattern:
-                workers[-1].check(pool)
+                workers[-1].check(pool, group[0].build)
             workers[-1].call(worker.step, WARM_UP_STEPS)
             bar.update()
     return workers
@@ -246,8 +248,8 @@ def settings(options):
     """What a sweep's results depend on, beside the sweep."""
     policy = {"OMP_WAIT_POLICY": os.environ["OMP_WAIT_POLICY"]}
     return {
-        "machine": {**train.machine(), **policy},
-        "commit": train.commit(),
+        "machine": {**provenance.machine(), **policy},
+        "commit": provenance.commit(),
         "rounds": QUICK_ROUNDS if options.quick else options.rounds,
         "steps": QUICK_STEPS if options.quick else STEPS,
         "quick": options.quick,

@@ -1,0 +1,187 @@
+"""The numbers of the paper's tables from the metrics of runs and races.
+
+Accuracy is in percent, differences of accuracies are in points.
+"""
+
+import json
+
+import numpy as np
+from scipy import stats
+
+import studies
+
+CONFIDENCE = 0.95
+
+
+class Results:
+    """All that a profile's trainings and races have left so far.
+
+    metrics(experiment, seed), race(experiment): what metrics.json and a
+    race's file hold, None where there is none.
+    """
+
+    def __init__(self, profile):
+        self.profile = profile
+        self._read = {}
+
+    def _json(self, path):
+        if path not in self._read:
+            text = path.read_text() if path.exists() else "null"
+            self._read[path] = json.loads(text)
+        return self._read[path]
+
+    def metrics(self, experiment, seed):
+        run = studies.replace(experiment, seed=seed)
+        folder = studies.run_folder(self.profile, run)
+        return self._json(folder / "metrics.json")
+
+    def race(self, baseline):
+        return self._json(studies.race_file(self.profile, baseline.key))
+
+    def finished(self, experiment, seeds):
+        """{seed: metrics} of the finished trainings among 1 ... seeds."""
+        runs = {s: self.metrics(experiment, s) for s in range(1, seeds + 1)}
+        return {
+            seed: run
+            for seed, run in runs.items()
+            if run and run["status"] == "finished"
+        }
+
+
+def measured(tests, measure):
+    """What a run's last test gave; for language models on the test text.
+
+    tests: of its metrics. None if it is not a finite number.
+    """
+    last = [test for test in tests if test.get("split", "test") == "test"][-1]
+    value = last[measure]
+    return 100 * value if value and measure == "accuracy" else value
+
+
+def mean_and_error(values):
+    """Mean and its standard error, None for what too few values give."""
+    mean = float(np.mean(values)) if values else None
+    error = float(stats.sem(values)) if len(values) > 1 else None
+    return mean, error
+
+
+def interval(differences):
+    """The mean's two-sided 95 % interval by Student's t, as [low, high];
+    None for fewer than two differences."""
+    mean, error = mean_and_error(differences)
+    if error is None:
+        return None
+    quantile = stats.t.ppf((1 + CONFIDENCE) / 2, len(differences) - 1)
+    return [mean - quantile * error, mean + quantile * error]
+
+
+def compared(mine, other):
+    """Of values by seed, {seed: value}: mine minus other, seed by seed, as
+    mean and interval, and the same in percent of other."""
+    seeds = sorted(mine.keys() & other.keys())
+    differences = [mine[seed] - other[seed] for seed in seeds]
+    percent = [100 * (mine[seed] / other[seed] - 1) for seed in seeds]
+    return {
+        "pairs": len(seeds),
+        "difference": mean_and_error(differences)[0],
+        "interval": interval(differences),
+        "percent": mean_and_error(percent)[0],
+        "percent_interval": interval(percent),
+    }
+
+
+def speed(results, point, series):
+    """A net's place in its race, None for what is missing."""
+    race = point.timed and results.race(point.timed["conventional"])
+    rows = race["rows"] if race else []
+    for row in rows:
+        if series in point.timed and row["case"] == point.timed[series].key:
+            return {
+                "speed_up": row["speed_up"],
+                "speed_up_range": [row["speed_up_min"], row["speed_up_max"]],
+                "step_ms": row["wall_ms"],
+            }
+    return {"speed_up": None, "speed_up_range": None, "step_ms": None}
+
+
+def cell(results, study, point, series):
+    """One net of a point: how fast, how good, against the conventional one.
+
+    `seeds` is how many trainings were wanted, `finished` how many there are,
+    `diverged` in how many of them a loss was not finite.
+    """
+    runs = results.finished(point.trained[series], point.seeds)
+    others = results.finished(point.trained["conventional"], point.seeds)
+    values, other = (
+        {
+            seed: value
+            for seed, run in some.items()
+            if (value := measured(run["tests"], study.measure)) is not None
+        }
+        for some in (runs, others)
+    )
+    mean, error = mean_and_error(list(values.values()))
+    rates = [run["drop_rate"]["realised"] for run in runs.values()]
+    none = series == "conventional"
+    return {
+        "point": point.label,
+        "series": series,
+        "key": point.trained[series].key,
+        **speed(results, point, series),
+        "seeds": point.seeds,
+        "finished": len(runs),
+        "diverged": sum(run["diverged"] for run in runs.values()),
+        "mean": mean,
+        "standard_error": error,
+        "values": values,
+        **compared({} if none else values, other),
+        "drop_rate": mean_and_error(rates)[0],
+    }
+
+
+def cells(results, study):
+    """All cells of a study, point by point."""
+    return [
+        cell(results, study, point, series)
+        for point in study.points
+        for series in point.trained
+    ]
+
+
+def searches(results, chosen):
+    """Every K that was searched for, with what the trainings made of it:
+    family, N, lambda3, rate, K, its rate, the rate achieved (mean over
+    layers and trainings), their number, and of a layer of a training the
+    draws and the different sub-models among them, on average."""
+    found = {}
+    for (_, seed), experiment in studies.trainings(chosen).items():
+        run = results.finished(experiment, seed).get(seed)
+        if not run or not experiment.pattern:
+            continue
+        rates = dict(zip(sorted(run["drop_rate"]["layers"]), experiment.rates))
+        for name, layer in run["drop_rate"]["layers"].items():
+            key = (
+                experiment.family,
+                experiment.max_period,
+                experiment.lambda3,
+                rates[name],
+            )
+            found.setdefault(key, []).append(layer)
+    return [
+        {
+            "family": family,
+            "max_period": max_period,
+            "lambda3": lambda3,
+            "rate": rate,
+            "probability": layers[0]["probability"],
+            "layers": len(layers),
+            **{
+                what: float(np.mean([layer[what] for layer in layers]))
+                for what in ("expected", "realised", "draws", "sub_models")
+            },
+        }
+        for (family, max_period, lambda3, rate), layers in sorted(
+            found.items(),
+            key=lambda item: (*item[0][:2], item[0][2] or 0, item[0][3]),
+        )
+    ]

@@ -1,0 +1,110 @@
+"""How large the studies of the paper's tables and figures are.
+
+paper  the paper's sizes and at most its epochs; for machines with many cores
+cpu    the same tables on 2 cores, the MLPs in half a night and the LSTMs in
+       one: the MLPs as they are, LSTMs of 200 units trained and those of the
+       paper timed
+quick  every cell in minutes, on tiny nets: shows that it all runs, no more
+"""
+
+import dataclasses
+
+USUAL_PERIOD = 16  # N
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Profile:
+    """How large the studies are.
+
+    shrink: divides the units of the MLPs' hidden layers.
+    training: {workload: fields of its trained experiments}.
+    trained, timed: {what: size} of the language models, by experiments.SIZES.
+    batches: of Fig. 6(b). periods: (N, lambda3) of the PERIOD study.
+    groups: of the groups study.
+    seeds: trainings of each net, seeds 1, 2, ...; more_seeds: of Fig. 4's MLP
+        at rates 0.5, 0.5.
+    timing: {workload: (rounds, steps a round)} of a race.
+    stock: races are against a build of stock Caffe, else against Caffe's own
+        layers in ours.
+    threads: of one training; several share the machine.
+    """
+
+    name: str
+    shrink: int = 1
+    training: dict
+    trained: dict
+    timed: dict
+    batches: tuple
+    periods: tuple
+    groups: tuple
+    seeds: int
+    more_seeds: int
+    timing: dict
+    stock: bool = True
+    threads: int
+
+
+PAPER_SIZES = {"table2": "large8800", "fig6": "large3", "groups": "large"}
+PERIODS = (
+    *((N, None) for N in (4, 6, 8, 10, 12, 14, USUAL_PERIOD)),
+    *((N, 1e-5) for N in (8, USUAL_PERIOD)),
+)
+PROFILES = {
+    profile.name: profile
+    for profile in (
+        Profile(
+            name="paper",
+            training={"mnist": {"epochs": 50}, "ptb": {"epochs": 50}},
+            trained=PAPER_SIZES,
+            timed=PAPER_SIZES,
+            batches=(20, 25, 30, 35, 40),
+            periods=PERIODS,
+            groups=(1, 2, 4, 5, 10),
+            seeds=5,
+            more_seeds=8,
+            timing={"mnist": (10, 100), "ptb": (5, 20)},
+            threads=4,
+        ),
+        Profile(
+            name="cpu",
+            training={"mnist": {"epochs": 5}, "ptb": {"epochs": 3}},
+            trained={
+                "table2": "small8800",
+                "fig6": "small3",
+                "groups": "small",
+            },
+            timed={**PAPER_SIZES, "groups": "medium"},
+            batches=(20, 40),
+            periods=PERIODS,
+            groups=(1, 2, 5, 10),
+            seeds=3,
+            more_seeds=8,
+            timing={"mnist": (5, 50), "ptb": (3, 5)},
+            threads=1,
+        ),
+        Profile(
+            name="quick",
+            shrink=4,
+            training={
+                "mnist": {
+                    "epochs": 1,
+                    "iteration_limit": 50,
+                    "batch_size": 32,
+                    "display": 10,
+                    "tile_size": 8,
+                },
+                "ptb": {"display": 5},
+            },
+            trained={"table2": "tiny", "fig6": "tiny3", "groups": "tiny"},
+            timed={"table2": "tiny", "fig6": "tiny3", "groups": "tiny"},
+            batches=(20, 40),
+            periods=((4, None), (USUAL_PERIOD, None), (USUAL_PERIOD, 1e-5)),
+            groups=(1, 5),
+            seeds=2,
+            more_seeds=2,
+            timing={"mnist": (2, 5), "ptb": (2, 5)},
+            stock=False,
+            threads=1,
+        ),
+    )
+}

@@ -1,0 +1,212 @@
+"""The pictures of the paper's report, as PNG files."""
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+import numpy as np
+
+import paper_numbers
+from collect import measured
+from drop_rates import unit_rates
+from report import STYLES
+
+TITLES = {
+    "conventional": "conventional",
+    "row": "ROW, RESIDUE (ours)",
+    "tile": "TILE, RESIDUE (ours)",
+    "row_period": "ROW, PERIOD (the paper's)",
+    "tile_period": "TILE, PERIOD (the paper's)",
+}
+MEASURES = {
+    "accuracy": "test accuracy, %",
+    "perplexity": "test perplexity",
+}
+EMPTY = "nothing measured yet"
+DPI = 110
+
+
+def _save(figure, path):
+    figure.savefig(path, dpi=DPI)
+    plt.close(figure)
+
+
+def _finish(axes, title, legend=True):
+    axes.set_title(title, loc="left", fontsize=10)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(alpha=0.25, lw=0.6)
+    if not axes.has_data():
+        axes.text(0.5, 0.5, EMPTY, transform=axes.transAxes, ha="center")
+    elif legend and axes.get_legend_handles_labels()[0]:
+        axes.legend(fontsize=8, frameon=False)
+
+
+def _series(axes, labels, cells, value, spread):
+    """One line a series over the points that have a value; spread: None or
+    [lower, upper], lengths of the error bar."""
+    for series in dict.fromkeys(cell["series"] for cell in cells):
+        mine = [
+            cell
+            for cell in cells
+            if cell["series"] == series and value(cell) is not None
+        ]
+        if not mine:
+            continue
+        colour, line = STYLES[series]
+        axes.errorbar(
+            [labels.index(cell["point"]) for cell in mine],
+            [value(cell) for cell in mine],
+            np.transpose([spread(cell) or (0, 0) for cell in mine]),
+            color=colour,
+            ls=line,
+            lw=1.4,
+            marker="o",
+            ms=4,
+            capsize=2,
+            label=TITLES[series],
+        )
+
+
+def _paper(axes, study, labels, what):
+    """The paper's own numbers, as hollow diamonds."""
+    label = "the paper"
+    numbers = paper_numbers.NUMBERS.get(study.name, {})
+    for (point, series), cell in numbers.items():
+        value = cell.get(what)
+        if point in labels and isinstance(value, (int, float)):
+            axes.plot(
+                labels.index(point),
+                value,
+                "D",
+                mfc="none",
+                color=STYLES[series][0],
+                label=label,
+            )
+            label = None
+
+
+def _range(cell):
+    low, high = cell["speed_up_range"]
+    return cell["speed_up"] - low, high - cell["speed_up"]
+
+
+def _error(cell):
+    return cell["standard_error"] and [cell["standard_error"]] * 2
+
+
+def draw_study(study, cells, path):
+    """Speed-up, where it was timed, and the measure by point."""
+    labels = [point.label for point in study.points]
+    timed = any(point.timed for point in study.points)
+    figure, grid = plt.subplots(
+        1, 1 + timed, figsize=(6 + 6 * timed, 4), squeeze=False,
+        layout="constrained",
+    )  # fmt: skip
+    right = grid[0, -1]
+    _series(right, labels, cells, lambda cell: cell["mean"], _error)
+    _paper(right, study, labels, "value")
+    title = MEASURES[study.measure].capitalize()
+    _finish(right, f"{title}, mean and standard error", legend=not timed)
+    if timed:
+        left = grid[0, 0]
+        _series(left, labels, cells, lambda cell: cell["speed_up"], _range)
+        _paper(left, study, labels, "speed_up")
+        _finish(left, "Speed-up of a training step, lowest to highest round")
+    for axes in grid[0]:
+        axes.set_xticks(range(len(labels)), labels, fontsize=8)
+        axes.set_xlim(-0.5, len(labels) - 0.5)
+        axes.set_xlabel(study.varies)
+    _save(figure, path)
+
+
+def draw_curves(study, results, path):
+    """The measure in the course of training, mean and range of the seeds."""
+    figure, axes = plt.subplots(figsize=(8, 4), layout="constrained")
+    (point,) = study.points
+    for series, experiment in point.trained.items():
+        runs = results.finished(experiment, point.seeds).values()
+        curves = [_curve(run, study.measure) for run in runs]
+        if not curves:
+            continue
+        epochs = curves[0][0]
+        values = np.array([values for _, values in curves])
+        colour, line = STYLES[series]
+        axes.plot(
+            epochs,
+            values.mean(0),
+            line,
+            color=colour,
+            marker="o",
+            ms=3,
+            label=TITLES[series],
+        )
+        axes.fill_between(
+            epochs, values.min(0), values.max(0), color=colour, alpha=0.15
+        )
+    title = MEASURES[study.measure].capitalize()
+    _finish(axes, f"{title}, mean and range of the seeds")
+    axes.set_xlabel("epoch")
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    _save(figure, path)
+
+
+def _curve(run, measure):
+    """Epochs and the measure at their ends, lists."""
+    epochs = sorted({test["epoch"] for test in run["tests"]})
+    values = [
+        measured([t for t in run["tests"] if t["epoch"] == epoch], measure)
+        for epoch in epochs
+    ]
+    return epochs, [np.nan if value is None else value for value in values]
+
+
+def draw_searches(searches, path):
+    """K of each search, one picture a family and rate."""
+    panels = {}
+    for search in searches:
+        key = search["family"], search["rate"]
+        panels.setdefault(key, []).append(search)
+    columns = 3
+    rows = max(1, -(-len(panels) // columns))
+    figure, grid = plt.subplots(
+        rows, columns, figsize=(12, 2.8 * rows), squeeze=False,
+        layout="constrained",
+    )  # fmt: skip
+    for axes, ((family, rate), some) in zip(grid.flat, sorted(panels.items())):
+        for search in some:
+            label = f"N = {search['max_period']}"
+            if search["lambda3"] is not None:
+                label += f", λ3 = {search['lambda3']:g}"
+            K = search["probability"]
+            axes.plot(range(1, len(K) + 1), K, "o-", ms=3, lw=1, label=label)
+        _finish(axes, f"{family}, p = {rate:g}")
+        kept = "period" if family == "PERIOD" else "residues kept of N"
+        axes.set_xlabel(kept, fontsize=8)
+        axes.set_ylabel("K", fontsize=8)
+        axes.xaxis.get_major_locator().set_params(integer=True)
+    for axes in list(grid.flat)[len(panels) :]:
+        axes.set_axis_off()
+    _save(figure, path)
+
+
+def draw_units(shown, path):
+    """How often each unit was dropped, one panel for each of shown, (title,
+    experiment, layer of its metrics, units, rate)."""
+    columns = 2
+    rows = max(1, -(-len(shown) // columns))
+    figure, grid = plt.subplots(
+        rows, columns, figsize=(12, 2.6 * rows), squeeze=False,
+        layout="constrained",
+    )  # fmt: skip
+    for axes, (title, experiment, layer, units, rate) in zip(grid.flat, shown):
+        rates = unit_rates(layer, experiment.groups, units)
+        axes.plot(rates, ".", ms=2, color=STYLES[experiment.method][0])
+        axes.axhline(rate, color="black", lw=0.8)
+        margin = max(0.02, 1.3 * np.abs(rates - rate).max())
+        axes.set_ylim(rate - margin, rate + margin)
+        _finish(axes, title)
+        axes.set_xlabel("unit" if experiment.pattern == "ROW" else "diagonal")
+        axes.set_ylabel("share dropped")
+    for axes in list(grid.flat)[len(shown) :]:
+        axes.set_axis_off()
+    _save(figure, path)

@@ -1,0 +1,60 @@
+#!/usr/bin/env bash
+# What reproduce_mnist.sh and reproduce_ptb.sh share; see there.
+set -euo pipefail
+{  # read as a whole, so that a new version may come while it runs
+workload=$1
+shift
+cd "$(dirname "$0")/.."
+profile=cpu
+where=(--cores all)
+passed=()
+
+usage() {
+  sed -n '2,/^set/s/^# \{0,1\}//p' "scripts/reproduce_$workload.sh"
+}
+
+fail() {
+  echo "reproduce_$workload.sh: $1" >&2
+  exit 1
+}
+
+while [ $# -gt 0 ]; do
+  case $1 in
+    -h | --help) usage; exit ;;
+    --profile)
+      case ${2:-} in
+        quick | cpu | paper) profile=$2 ;;
+        *)
+          [ -f "${2:-}/config.yaml" ] || fail "--profile ${2:-} is no\
+ profile; legal: quick, cpu, paper, or a folder with a config.yaml of Snakemake"
+          where=()
+          passed+=(--profile "$2") ;;
+      esac
+      shift ;;
+    # Where the jobs run is then the user's.
+    --cores* | -c* | --jobs* | -j* | --slurm | --cluster*)
+      where=()
+      passed+=("$1") ;;
+    *) passed+=("$1") ;;
+  esac
+  shift
+done
+
+mkdir -p runs
+exec 9>runs/reproduce.lock
+flock -n 9 || fail "another reproduction is under way in this folder; timed\
+ runs must not share the machine"
+
+scripts/install_dependencies.sh
+scripts/install_dependencies.sh snakemake
+scripts/build_caffe.sh
+[ "$profile" = quick ] || scripts/build_caffe.sh --stock
+
+status=0
+snakemake --snakefile scripts/Snakefile --config profile="$profile" \
+  workload="$workload" --scheduler greedy --rerun-triggers mtime \
+  --rerun-incomplete --keep-going --show-failed-logs --nolock \
+  "${where[@]}" "${passed[@]}" || status=$?
+/usr/bin/python3 scripts/report_paper.py --profile "$profile"
+exit $status
+}

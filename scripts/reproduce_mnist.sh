@@ -1,0 +1,19 @@
+#!/usr/bin/env bash
+# Reproduces the paper's figures and tables on MNIST, Fig. 4 and Table I, and a
+# study of PERIOD's largest period: trains and times every cell, then writes
+# the report, runs/PROFILE/report/report.html and report.md.
+#
+#   scripts/reproduce_mnist.sh [--profile cpu] [anything of Snakemake's]
+#
+# --profile  cpu (default): MNIST in about half a night on 2 cores
+#            paper: the paper's sizes, for larger machines
+#            quick: minutes; tiny nets that show that it works, no more
+#            a folder with Snakemake's config.yaml, besides: runs the jobs on a
+#            cluster; scripts/slurm is one for Slurm
+# Whatever else is given goes to Snakemake: -n lists what would be run, `table1`
+# runs that part only (fig4, table1, periods), --cores 8 uses no more cores.
+#
+# Type the same command again after an interruption: finished runs stay, the
+# others go on from their last snapshot.
+set -euo pipefail
+exec "$(dirname "$0")/reproduce.sh" mnist "$@"

@@ -1,0 +1,21 @@
+#!/usr/bin/env bash
+# Reproduces the paper's figures and tables with LSTMs, Table II, Fig. 5 and
+# Fig. 6, and a study of RESIDUE's groups: trains and times every cell, then
+# writes the report, runs/PROFILE/report/report.html and report.md.
+#
+#   scripts/reproduce_ptb.sh [--profile cpu] [anything of Snakemake's]
+#
+# --profile  cpu (default): LSTMs of 200 units in a night on 2 cores; times are
+#            those of the paper's sizes
+#            paper: the paper's sizes, for larger machines
+#            quick: minutes; tiny nets that show that it works, no more
+#            a folder with Snakemake's config.yaml, besides: runs the jobs on a
+#            cluster; scripts/slurm is one for Slurm
+# Whatever else is given goes to Snakemake: -n lists what would be run, `table2`
+# runs that part only (table2, fig5, fig6a, fig6b, groups), --cores 8 uses no
+# more cores.
+#
+# Type the same command again after an interruption: finished runs stay, the
+# others go on from the end of their last epoch.
+set -euo pipefail
+exec "$(dirname "$0")/reproduce.sh" ptb "$@"

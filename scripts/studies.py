@@ -1,0 +1,311 @@
+"""The paper's tables and figures, and two studies of ours, as nets to run.
+
+A study is a list of points, a rate or a size each, that are compared for
+several methods. Accuracy comes from training every net of a point with several
+seeds, speed from a race: all nets that are held against the same conventional
+one take training steps in turn (time_steps.py). A profile of profiles.py says
+how large the nets are, how long they train and with how many seeds.
+"""
+
+import dataclasses
+from dataclasses import replace
+
+import experiments
+from experiments import RATES, ROOT
+from profiles import USUAL_PERIOD
+from workloads import METHODS
+
+SERIES = METHODS[1:]
+ROW_SERIES = ("conventional", "row_period", "row")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Point:
+    """Nets that are compared with each other, the conventional one first.
+
+    trained, timed: {series: Experiment}; timed is {} if speed is no question.
+    seeds: each trained net is trained with seeds 1 ... seeds.
+    """
+
+    label: str
+    trained: dict
+    timed: dict
+    seeds: int
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Study:
+    """A table or figure. varies: what the points' labels are.
+
+    measure: what of a trained net is compared, "accuracy" or "perplexity".
+    curves: it is about accuracy in the course of training.
+    """
+
+    name: str
+    title: str
+    workload: str
+    varies: str
+    points: tuple
+    measure: str
+    curves: bool = False
+
+
+def _mlp(profile, method, rates, hidden=experiments.USUAL_HIDDEN):
+    return replace(
+        experiments.mnist(method, rates, hidden),
+        hidden=tuple(units // profile.shrink for units in hidden),
+        **profile.training["mnist"],
+    )
+
+
+def _lstms(profile, what, rate, series, **settings):
+    """Nets to train and to time, {series: Experiment} each."""
+    trained = {
+        method: replace(
+            experiments.ptb(profile.trained[what], method, rate, **settings),
+            **profile.training["ptb"],
+        )
+        for method in series
+    }
+    timed = {
+        method: experiments.ptb(profile.timed[what], method, rate, **settings)
+        for method in series
+    }
+    return {"trained": trained, "timed": timed}
+
+
+def fig4(profile):
+    points = []
+    for rates in experiments.RATE_PAIRS:
+        nets = {method: _mlp(profile, method, rates) for method in SERIES}
+        more = rates == (0.5, 0.5)
+        points.append(
+            Point(
+                label="{:g}, {:g}".format(*rates),
+                trained=nets,
+                timed=nets,
+                seeds=profile.more_seeds if more else profile.seeds,
+            )
+        )
+    return Study(
+        name="fig4",
+        title="Fig. 4: MLP 784-2048-2048-10 on MNIST, by the two dropout rates",
+        workload="mnist",
+        varies="rates",
+        points=tuple(points),
+        measure="accuracy",
+    )
+
+
+def table1(profile):
+    points = []
+    for hidden in experiments.TABLE1_HIDDEN:
+        nets = {
+            method: _mlp(profile, method, (0.7, 0.7), hidden)
+            for method in SERIES
+        }
+        label = "×".join(map(str, hidden))
+        points.append(
+            Point(label=label, trained=nets, timed=nets, seeds=profile.seeds)
+        )
+    return Study(
+        name="table1",
+        title="Table I: MLPs of four sizes on MNIST, rates (0.7, 0.7)",
+        workload="mnist",
+        varies="hidden layers",
+        points=tuple(points),
+        measure="accuracy",
+    )
+
+
+def periods(profile):
+    """PERIOD by its largest period N and by lambda3 of its search."""
+    points = []
+    for N, lambda3 in profile.periods:
+        nets = {
+            method: _mlp(profile, method, (0.5, 0.5))
+            for method in ("conventional", "row_period", "tile_period")
+        }
+        variant = f"N{N}" if lambda3 is None else f"N{N}_lambda{lambda3:g}"
+        if (N, lambda3) != (USUAL_PERIOD, None):
+            for method in ("row_period", "tile_period"):
+                nets[method] = replace(
+                    nets[method],
+                    max_period=N,
+                    lambda3=lambda3,
+                    variant=variant,
+                )
+        points.append(
+            Point(
+                label=f"{N}" + (f", λ3 {lambda3:g}" if lambda3 else ""),
+                trained=nets,
+                timed={},
+                seeds=profile.seeds,
+            )
+        )
+    return Study(
+        name="periods",
+        title="Not in the paper: PERIOD by its largest period N, MLP of "
+        "Fig. 4 at rates (0.5, 0.5)",
+        workload="mnist",
+        varies="N",
+        points=tuple(points),
+        measure="accuracy",
+    )
+
+
+def table2(profile):
+    return Study(
+        name="table2",
+        title="Table II: LSTM of 2 layers, dictionary of 8,800 words",
+        workload="ptb",
+        varies="rate",
+        points=tuple(
+            Point(
+                label=f"{rate:g}",
+                seeds=profile.seeds,
+                **_lstms(profile, "table2", rate, SERIES),
+            )
+            for rate in RATES
+        ),
+        measure="accuracy",
+    )
+
+
+def fig5(profile):
+    """Curves of trainings and a race that Table II has too."""
+    nets = _lstms(profile, "table2", 0.5, ROW_SERIES)
+    return Study(
+        name="fig5",
+        title="Fig. 5: accuracy in the course of training, rate 0.5",
+        workload="ptb",
+        varies="rate",
+        points=(Point(label="0.5", seeds=profile.seeds, **nets),),
+        measure="accuracy",
+        curves=True,
+    )
+
+
+def fig6a(profile):
+    return Study(
+        name="fig6a",
+        title="Fig. 6(a): LSTM of 3 layers on Penn Treebank, by dropout rate",
+        workload="ptb",
+        varies="rate",
+        points=tuple(
+            Point(
+                label=f"{rate:g}",
+                seeds=profile.seeds,
+                **_lstms(profile, "fig6", rate, ROW_SERIES),
+            )
+            for rate in RATES
+        ),
+        measure="perplexity",
+    )
+
+
+def fig6b(profile):
+    return Study(
+        name="fig6b",
+        title="Fig. 6(b): the same by batch size, rate 0.5",
+        workload="ptb",
+        varies="batch size",
+        points=tuple(
+            Point(
+                label=f"{batch_size}",
+                seeds=profile.seeds,
+                **_lstms(
+                    profile, "fig6", 0.5, ROW_SERIES, batch_size=batch_size
+                ),
+            )
+            for batch_size in profile.batches
+        ),
+        measure="perplexity",
+    )
+
+
+def groups(profile):
+    """How many groups of samples RESIDUE needs, and what they cost."""
+    return Study(
+        name="groups",
+        title="Not in the paper: RESIDUE by groups of samples, LSTM of 2 "
+        "layers, rate 0.5",
+        workload="ptb",
+        varies="batch size, groups",
+        points=tuple(
+            Point(
+                label=f"{batch_size}, {number}",
+                seeds=profile.seeds,
+                **_lstms(
+                    profile,
+                    "groups",
+                    0.5,
+                    ("conventional", "row"),
+                    batch_size=batch_size,
+                    groups=number,
+                ),
+            )
+            for batch_size in (20, 40)
+            for number in profile.groups
+        ),
+        measure="perplexity",
+    )
+
+
+STUDIES = (fig4, table1, periods, table2, fig5, fig6a, fig6b, groups)
+
+
+def studies(profile):
+    """All studies in a profile's sizes, in the report's order."""
+    return [study(profile) for study in STUDIES]
+
+
+def trainings(chosen):
+    """{(key, seed): Experiment} of all trainings that the studies need."""
+    found = {}
+    for study in chosen:
+        for point in study.points:
+            for experiment in point.trained.values():
+                for seed in range(1, point.seeds + 1):
+                    run = replace(experiment, seed=seed)
+                    if found.setdefault((run.key, seed), run) != run:
+                        raise ValueError(f"{run.key} names different nets")
+    return found
+
+
+def races(chosen):
+    """{key of the conventional net: {key: Experiment}, itself included} of
+    what is timed side by side."""
+    found = {}
+    for study in chosen:
+        for point in study.points:
+            for experiment in point.timed.values():
+                race = found.setdefault(point.timed["conventional"].key, {})
+                if race.setdefault(experiment.key, experiment) != experiment:
+                    raise ValueError(f"{experiment.key} names different nets")
+    return found
+
+
+def run_folder(profile, experiment):
+    """Where a profile's training is kept; its seed is the experiment's."""
+    name = f"{experiment.key}_seed{experiment.seed}"
+    return ROOT / "runs" / profile.name / name
+
+
+def race_file(profile, key):
+    """The result of the race against the conventional net of that key."""
+    return ROOT / "runs" / profile.name / "times" / f"{key}.json"
+
+
+def find_training(profile, key, seed):
+    """The experiment of a profile; ValueError if there is none."""
+    runs = trainings(studies(profile))
+    if (key, seed) not in runs:
+        seeds = sorted(number for name, number in runs if name == key)
+        known = dict.fromkeys(name for name, _ in runs)
+        legal = f"seeds {seeds}" if seeds else " ".join(known)
+        raise ValueError(
+            f"profile {profile.name} has no experiment {key!r} with seed "
+            f"{seed}; legal: {legal}"
+        )
+    return runs[key, seed]

@@ -1,0 +1,88 @@
+#!/usr/bin/env python3
+"""Times training steps for the paper's tables: one race of a profile.
+
+All nets that are held against one conventional net take steps in turn, each
+in a process of its own (tests/bench/step_times.py). Writes the race's JSON
+file: each net's milliseconds a step and its speed-up over the conventional
+net, as the median of the rounds, with the rounds' lowest and highest.
+"""
+
+import argparse
+import dataclasses
+import datetime
+import json
+import sys
+
+import provenance
+import studies
+import train
+from experiments import ROOT
+from profiles import PROFILES
+from tqdm import tqdm
+
+sys.path.append(str(ROOT / "tests/bench"))
+
+import step_times  # noqa: E402
+import sweeps  # noqa: E402
+
+
+def race(profile, key):
+    """Runs the race; ValueError if the profile has none of that key."""
+    races = studies.races(studies.studies(profile))
+    if key not in races:
+        raise ValueError(
+            f"profile {profile.name} has no race against {key!r}; there are "
+            f"races against: {' '.join(sorted(races))}"
+        )
+    nets = races[key]
+    baseline_build = "caffe-stock" if profile.stock else "caffe"
+    cases = [
+        sweeps.Case(baseline_build if name == key else "caffe", experiment)
+        for name, experiment in nets.items()
+    ]
+    (workload,) = {experiment.workload for experiment in nets.values()}
+    rounds, steps = profile.timing[workload]
+    with tqdm(desc=key, total=len(cases) * (rounds + 2)) as bar:
+        workers = step_times.measure(cases, rounds, steps, bar)
+    rows = [
+        {**step_times.row(worker, workers[0]), "case": name}
+        for name, worker in zip(nets, workers)
+    ]
+    return {
+        "baseline": key,
+        "baseline_build": baseline_build,
+        "command": " ".join(sys.argv),
+        "machine": provenance.machine(),
+        "commit": provenance.commit(),
+        "date": datetime.datetime.now(datetime.UTC).isoformat(
+            timespec="seconds"
+        ),
+        "rounds": rounds,
+        "steps": steps,
+        "experiments": {
+            name: dataclasses.asdict(experiment)
+            for name, experiment in nets.items()
+        },
+        "rows": rows,
+    }
+
+
+def main(arguments=None):
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("key", help="mnist/conventional_0.5, say")
+    parser.add_argument("--profile", choices=PROFILES, required=True)
+    options = parser.parse_args(arguments)
+    profile = PROFILES[options.profile]
+    try:
+        result = race(profile, options.key)
+    except (step_times.BenchError, ValueError) as error:
+        print(f"time_steps.py: {error}", file=sys.stderr)
+        return 1
+    path = studies.race_file(profile, options.key)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    train.write_whole(path, json.dumps(result, indent=1) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,124 @@
+"""scripts/reproduce_mnist.sh and reproduce_ptb.sh, to their report.
+
+Whatever is in runs/quick is removed: its nets are tiny, its numbers worthless.
+"""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "scripts"))
+
+import studies  # noqa: E402
+from profiles import PROFILES  # noqa: E402
+
+PROFILE = PROFILES["quick"]
+RUNS = ROOT / "runs/quick"
+
+
+def reproduce(workload, *options):
+    """Runs the script; returns (exit status, all that it said)."""
+    script = ROOT / f"scripts/reproduce_{workload}.sh"
+    done = subprocess.run(
+        [script, *options],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    return done.returncode, done.stdout
+
+
+@pytest.fixture(scope="module")
+def reproduced():
+    """What both scripts said, {workload: text}, after runs of everything."""
+    shutil.rmtree(RUNS, ignore_errors=True)
+    said = {}
+    for workload in "mnist", "ptb":
+        status, text = reproduce(workload, "--profile", "quick")
+        assert status == 0, text[-5000:]
+        said[workload] = text
+    return said
+
+
+def test_every_cell_is_trained_and_timed(reproduced):
+    numbers = json.loads((RUNS / "report/report.json").read_text())
+    for study in studies.studies(PROFILE):
+        cells = numbers["studies"][study.name]
+        assert len(cells) == sum(len(p.trained) for p in study.points)
+        for cell in cells:
+            assert cell["finished"] == len(cell["values"]) == cell["seeds"]
+            assert (cell["speed_up"] is None) == (study.name == "periods")
+            if cell["series"] != "conventional":
+                low, high = cell["interval"]
+                assert low <= cell["difference"] <= high
+    for search in numbers["searches"]:
+        assert search["expected"] == pytest.approx(search["rate"], abs=2e-3)
+
+
+def test_report_has_no_gap(reproduced):
+    text = (RUNS / "report/report.md").read_text()
+    assert not re.search(r"\| X +\|", text)
+    assert "not legible" in text
+    page = (RUNS / "report/report.html").read_text()
+    assert page.count('src="data:image/png;base64,') == text.count("](")
+
+
+def test_a_run_has_its_folder_and_no_snapshots(reproduced):
+    runs = studies.trainings(studies.studies(PROFILE))
+    for run in runs.values():
+        found = {
+            path.name for path in studies.run_folder(PROFILE, run).iterdir()
+        }
+        assert found == {
+            "net.prototxt", "solver.prototxt", "log.txt", "metrics.json",
+            "done",
+        }  # fmt: skip
+
+
+def test_what_is_done_is_not_done_again(reproduced):
+    done = studies.run_folder(
+        PROFILE, studies.find_training(PROFILE, "ptb/tiny_row_0.5", 2)
+    )
+    shutil.rmtree(done)
+    before = (done.parent / "tiny_row_0.5_seed1/metrics.json").read_bytes()
+    status, text = reproduce("ptb", "--profile", "quick", "fig5")
+    assert status == 0, text[-5000:]
+    assert re.findall(r"Train (.*)", text) == ["ptb/tiny_row_0.5, seed 2"]
+    assert "Time " not in text
+    after = (done.parent / "tiny_row_0.5_seed1/metrics.json").read_bytes()
+    assert after == before and (done / "done").exists()
+
+
+def test_dry_run_on_a_cluster(reproduced):
+    """Through Slurm, with a race's machine for itself; nothing is run."""
+    before = sorted(RUNS.rglob("done"))
+    status, text = reproduce(
+        *("ptb", "--profile", "quick", "--profile", "scripts/slurm"),
+        *("--dry-run", "--forceall", "fig5"),
+    )
+    assert status == 0, text[-5000:]
+    assert re.search(r"^train +6 +1 +1$", text, re.M)
+    assert re.search(r"^race +1 +16 +16$", text, re.M)
+    assert "This was a dry-run" in text
+    assert sorted(RUNS.rglob("done")) == before
+
+
+@pytest.mark.parametrize("profile", ["fast", "", "tests"])
+def test_unknown_profiles_are_refused(profile):
+    status, text = reproduce("mnist", "--profile", profile)
+    assert status == 1
+    assert f"--profile {profile} is no profile; legal: quick, cpu" in text
+
+
+def test_help_says_how():
+    status, text = reproduce("ptb", "--help")
+    assert status == 0
+    assert text.startswith("Reproduces the paper's figures and tables")
+    assert "#" not in text

@@ -1,0 +1,194 @@
+"""The registry of the paper's tables and figures, in every profile."""
+
+import dataclasses
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "scripts"))
+
+import experiments  # noqa: E402
+import paper_numbers  # noqa: E402
+import studies  # noqa: E402
+import train  # noqa: E402
+from profiles import PROFILES  # noqa: E402
+
+every_profile = pytest.mark.parametrize("profile", PROFILES.values())
+
+
+def all_nets(profile):
+    """Every net of a profile that is trained or timed."""
+    chosen = studies.studies(profile)
+    nets = list(studies.trainings(chosen).values())
+    for race in studies.races(chosen).values():
+        nets += race.values()
+    return nets
+
+
+@every_profile
+def test_every_cell_of_the_paper_is_there(profile):
+    methods = {"conventional", "row", "tile", "row_period", "tile_period"}
+    found = {study.name: study for study in studies.studies(profile)}
+    rates = [point.label for point in found["fig4"].points]
+    assert len(rates) == 9 and {"0.3, 0.3", "0.3, 0.7", "0.7, 0.7"} < {*rates}
+    sizes = [point.label for point in found["table1"].points]
+    assert sizes == ["1024×64", "1024×1024", "2048×2048", "4096×4096"]
+    for name in "fig4", "table1", "table2":
+        for point in found[name].points:
+            assert set(point.trained) == set(point.timed) == methods
+    for name in "table2", "fig6a":
+        labels = [point.label for point in found[name].points]
+        assert labels == ["0.3", "0.5", "0.7"]
+    batches = [int(point.label) for point in found["fig6b"].points]
+    assert batches[0] == 20 and batches[-1] == 40
+    for name in "fig5", "fig6a", "fig6b":
+        for point in found[name].points:
+            assert set(point.trained) == {"conventional", "row", "row_period"}
+
+
+@every_profile
+def test_the_papers_numbers_stand_at_points_that_there_are(profile):
+    places = {
+        study.name: {
+            (point.label, series)
+            for point in study.points
+            for series in point.trained
+        }
+        for study in studies.studies(profile)
+    }
+    for study, numbers in paper_numbers.NUMBERS.items():
+        assert numbers.keys() <= places[study]
+
+
+@every_profile
+def test_the_conventional_net_is_the_first_of_its_race(profile):
+    races = studies.races(studies.studies(profile))
+    for key, nets in races.items():
+        assert next(iter(nets)) == key
+        assert nets[key].method == "conventional"
+        for experiment in nets.values():
+            assert experiments.baseline(experiment) == key
+            assert experiment.batch_size == nets[key].batch_size
+            assert experiment.hidden == nets[key].hidden
+
+
+@every_profile
+def test_layers_take_every_net_s_patterns(profile):
+    """The rules of design: enough units or tiles for N, and groups that
+    divide the batch while N divides the units."""
+    for net in all_nets(profile):
+        N = net.max_period
+        for units in net.hidden:
+            if net.pattern == "ROW":
+                assert units >= N, net.key
+                assert net.groups == 1 or units % N == 0, net.key
+        if net.pattern == "TILE":
+            inputs = 784 if net.workload == "mnist" else net.hidden[0]
+            outputs = net.hidden[0] * (1 if net.workload == "mnist" else 4)
+            tiles = -(-inputs // net.tile_size) + -(-outputs // net.tile_size)
+            assert tiles - 1 >= N, net.key
+        assert net.batch_size % net.groups == 0, net.key
+        assert net.groups == 1 or net.family == "RESIDUE", net.key
+
+
+@every_profile
+def test_a_run_has_one_folder_and_one_place_in_the_registry(profile):
+    runs = studies.trainings(studies.studies(profile))
+    folders = {studies.run_folder(profile, run) for run in runs.values()}
+    assert len(folders) == len(runs)
+    for (key, seed), run in runs.items():
+        assert studies.find_training(profile, key, seed) == run
+
+
+def test_seeds():
+    profile = PROFILES["cpu"]
+    runs = studies.trainings(studies.studies(profile))
+    seeds = {s for key, s in runs if key == "mnist/row_0.5"}
+    assert seeds == set(range(1, 9))
+    with pytest.raises(ValueError, match=r"seed 9; legal: seeds \[1, .*8\]"):
+        studies.find_training(profile, "mnist/row_0.5", 9)
+    with pytest.raises(ValueError, match="'mnist/row_0.4'.*mnist/row_0.5"):
+        studies.find_training(profile, "mnist/row_0.4", 1)
+
+
+def test_two_nets_of_one_name_are_refused():
+    profile = PROFILES["quick"]
+    study = studies.periods(profile)
+    point = study.points[0]
+    nets = {
+        series: dataclasses.replace(net, max_period=9)
+        for series, net in point.trained.items()
+    }
+    other = dataclasses.replace(point, trained=nets)
+    wrong = dataclasses.replace(study, points=(point, other))
+    with pytest.raises(ValueError, match="names different nets"):
+        studies.trainings([wrong])
+
+
+def test_the_paper_s_mlps_are_committed():
+    """Their nets are those of prototxt/; only the solvers' epochs differ."""
+    profile = PROFILES["paper"]
+    chosen = [studies.fig4(profile), studies.table1(profile)]
+    for (key, _), run in studies.trainings(chosen).items():
+        known = experiments.find(key)
+        assert run == dataclasses.replace(
+            known, epochs=run.epochs, seed=run.seed
+        )
+        assert (ROOT / known.net_file).exists()
+
+
+def test_periods_reach_the_search():
+    points = studies.periods(PROFILES["cpu"]).points
+    nets = [point.trained["row_period"] for point in points]
+    assert [net.max_period for net in nets][:7] == [4, 6, 8, 10, 12, 14, 16]
+    assert nets[0].key == "mnist/row_period_0.5_N4"
+    assert nets[6].key == "mnist/row_period_0.5"  # the usual one
+    text = train.make_prototxt.net_text(nets[-1])
+    assert '"max_period": 16, "lambda3": 1e-05}' in text
+
+
+def test_groups_reach_the_net():
+    points = studies.groups(PROFILES["cpu"]).points
+    nets = {point.label: point.trained["row"] for point in points}
+    assert nets["20, 1"].groups == 1 and nets["40, 10"].groups == 10
+    assert nets["20, 1"].key == "ptb/small_row_0.5_groups1"
+    assert nets["20, 5"].key == "ptb/small_row_0.5"  # the usual number
+    assert nets["40, 2"].data == "build/data/ptb_batch40"
+
+
+@pytest.mark.parametrize(
+    "net, arguments",
+    [
+        (experiments.find("mnist/row_0.5"), ["scripts/prepare_mnist.py"]),
+        (
+            experiments.find("ptb/large8800_row_0.5"),
+            [
+                "scripts/prepare_ptb.py",
+                "--output=build/data/ptb8800",
+                "--vocab-size=8800",
+            ],
+        ),
+        (
+            experiments.ptb("small3", "row", 0.5, batch_size=40),
+            [
+                "scripts/prepare_ptb.py",
+                "--output=build/data/ptb_batch40",
+                "--batch-size=40",
+            ],
+        ),
+    ],
+)
+def test_data_are_prepared_for_the_net(net, arguments):
+    assert experiments.preparation(net) == arguments
+
+
+def test_what_the_paper_reports():
+    reported = paper_numbers.reported
+    assert reported("table2", "0.5", "row_period", "value") == 46.0
+    assert reported("table2", "0.5", "row_period", "difference") == -1.3
+    assert reported("table2", "0.5", "row", "value") == "–"
+    assert reported("table2", "0.5", "conventional", "speed_up") == 1
+    assert reported("table1", "1024×64", "row_period", "value") == "not legible"
+    assert reported("periods", "8", "row_period", "value") == "–"
