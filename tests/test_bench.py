@@ -22,7 +22,7 @@ import prepare_mnist  # noqa: E402
 import prepare_ptb  # noqa: E402
 import step_times  # noqa: E402
 import sweeps  # noqa: E402
-import train  # noqa: E402
+import provenance  # noqa: E402
 import worker  # noqa: E402
 from bound import bound  # noqa: E402
 
@@ -127,7 +127,7 @@ def bench(data, monkeypatch):
         monkeypatch.setattr(sweeps, net.__name__, on_data(net))
     if not (ROOT / "build" / sweeps.STOCK).exists():
         monkeypatch.setattr(sweeps, "STOCK", sweeps.OURS)
-    monkeypatch.setattr(train, "commit", lambda: "0123456789ab")
+    monkeypatch.setattr(provenance, "commit", lambda: "0123456789ab")
     # Products this small only lose by being shared among threads.
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.setenv("OMP_WAIT_POLICY", "passive")
