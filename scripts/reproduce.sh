@@ -6,6 +6,7 @@ workload=$1
 shift
 cd "$(dirname "$0")/.."
 profile=cpu
+report=yes
 where=(--cores all)
 passed=()
 
@@ -35,6 +36,9 @@ while [ $# -gt 0 ]; do
     --cores* | -c* | --jobs* | -j* | --slurm | --cluster*)
       where=()
       passed+=("$1") ;;
+    -n | --dry-run | --dryrun)
+      report=no
+      passed+=("$1") ;;
     *) passed+=("$1") ;;
   esac
   shift
@@ -55,6 +59,8 @@ snakemake --snakefile scripts/Snakefile --config profile="$profile" \
   workload="$workload" --scheduler greedy --rerun-triggers mtime \
   --rerun-incomplete --keep-going --show-failed-logs --nolock \
   "${where[@]}" "${passed[@]}" || status=$?
-/usr/bin/python3 scripts/report_paper.py --profile "$profile"
+if [ $report = yes ]; then
+  /usr/bin/python3 scripts/report_paper.py --profile "$profile"
+fi
 exit $status
 }

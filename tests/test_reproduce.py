@@ -101,7 +101,7 @@ def test_dry_run_on_a_cluster(reproduced):
     before = sorted(RUNS.rglob("done"))
     status, text = reproduce(
         *("ptb", "--profile", "quick", "--profile", "scripts/slurm"),
-        *("--dry-run", "--forceall", "fig5"),
+        *("--cores", "64", "--dry-run", "--forceall", "fig5"),
     )
     assert status == 0, text[-5000:]
     assert re.search(r"^train +6 +1 +1$", text, re.M)
