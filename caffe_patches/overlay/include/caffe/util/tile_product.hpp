@@ -4,28 +4,10 @@
 #include <vector>
 
 #include "caffe/common.hpp"
-#include "caffe/util/dropout_pattern.hpp"
 #include "caffe/util/lazy_update.hpp"
+#include "caffe/util/panels.hpp"
 
 namespace caffe {
-
-/// @brief The tiles of W (num_output x num_input) that one group of samples
-///        keeps: tile (r, c), counted from 0, if kept.has(r + c). Those at the
-///        right and lower edge are smaller.
-struct TileGrid {
-  KeptCells kept;
-  int tile_size;
-  int num_output, num_input;
-
-  int tile_rows() const { return (num_output + tile_size - 1) / tile_size; }
-  int tile_columns() const { return (num_input + tile_size - 1) / tile_size; }
-  /// @brief Elements of the most tiles that a tile column can keep.
-  size_t column_size() const;
-  /// @brief The numbers of a tile row's kept tiles, or of all, ascending; tiles
-  ///        are numbered row by row.
-  vector<int> kept_tiles(int tile_row) const;
-  vector<int> kept_tiles() const;
-};
 
 /**
  * @brief The matrix products of TILE on the CPU, which skip dropped tiles:

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "caffe/util/packed_gemm.hpp"
+#include "caffe/util/panels.hpp"
 #include "caffe/util/vector_math.hpp"
 
 #if defined(__GNUC__) && defined(__x86_64__)
@@ -15,16 +16,11 @@ namespace caffe {
 
 namespace {
 
-const int kPanelBytes = 64;  // a cache line; panels begin with one
 const int kDepth = 256;      // rows of a panel that stay in the first cache
 // Below this many multiplications a product is not worth waking threads for.
 const int64_t kParallelProducts = 1 << 16;
 
-template <typename Dtype>
-struct Panel {
-  static const int kWidth = kPanelBytes / sizeof(Dtype);
-};
-
+// Panels begin with a cache line.
 template <typename Dtype>
 const Dtype* Align(const Dtype* buffer) {
   const uintptr_t at = reinterpret_cast<uintptr_t>(buffer) + kPanelBytes - 1;

@@ -1,9 +1,9 @@
 #include <stddef.h>
 
 #include <algorithm>
-#include <cstring>
 #include <vector>
 
+#include "caffe/util/panels.hpp"
 #include "caffe/util/tile_product.hpp"
 #include "caffe/util/vector_math.hpp"
 
@@ -16,15 +16,8 @@ namespace caffe {
 
 namespace {
 
-const int kPanelBytes = 64;
-// Samples whose panels of x and dy stay in the first cache.
+// Rows of panels, and of W, that stay in the first cache.
 const int kDepth = 128;
-
-template <typename Dtype>
-struct Panel {
-  static const int kWidth = kPanelBytes / sizeof(Dtype);
-  static int count(int columns) { return (columns + kWidth - 1) / kWidth; }
-};
 
 // Places begin, ..., end - 1.
 struct Span {
@@ -325,134 +318,7 @@ void ForEachTile(const Operands<Dtype>& x, int tiles) {
   }
 }
 
-template <typename Dtype>
-void Grow(size_t size, vector<Dtype>* buffer) {
-  if (buffer->size() < size) { buffer->resize(size); }
-}
-
-// So few elements that calling memmove would take longer.
-template <typename Dtype>
-CAFFE_INLINE void CopyShort(const Dtype* from, int count, Dtype* to) {
-  const int kWidth = Panel<Dtype>::kWidth;
-  int i = 0;
-  for (; i + kWidth <= count; i += kWidth) {
-    std::memcpy(to + i, from + i, kPanelBytes);
-  }
-  for (; i < count; ++i) { to[i] = from[i]; }
-}
-
-// The kept tiles of W, tile column by tile column: in each of them, column_size
-// elements apart, the rows of its tiles one after the other, tile_size apart.
-// By rows of W, since its columns are spread over too many pages of memory.
-template <typename Dtype>
-void PackColumns(const TileGrid& grid, const Dtype* weight,
-    vector<Dtype>* columns) {
-  const size_t size = grid.column_size();
-  const int across = grid.tile_columns();
-  Grow(across * size, columns);
-  Dtype* all = columns->data();
-#pragma omp parallel for
-  for (int r = 0; r < grid.tile_rows(); ++r) {
-    const int last = std::min((r + 1) * grid.tile_size, grid.num_output);
-    for (int o = r * grid.tile_size; o < last; ++o) {
-      const Dtype* row = weight + static_cast<size_t>(o) * grid.num_input;
-      for (int c = 0; c < across; ++c) {
-        if (!grid.kept.has(r + c)) { continue; }
-        const int begin = c * grid.tile_size;
-        const int end = std::min(begin + grid.tile_size, grid.num_input);
-        // Kept tiles above this one.
-        const int above = grid.kept.count(r + c) - grid.kept.count(c);
-        CopyShort(row + begin, end - begin, all + c * size
-            + static_cast<size_t>(above * grid.tile_size
-                + o % grid.tile_size) * grid.tile_size);
-      }
-    }
-  }
-}
-
-// Panels of samples: row k of panel j holds column k of the matrix for the
-// samples of the panel; zeros fill up the last.
-template <typename Dtype>
-void PackSamples(const vector<int>& samples, int columns, const Dtype* from,
-    vector<Dtype>* panels) {
-  const int kWidth = Panel<Dtype>::kWidth;
-  const int num_samples = samples.size();
-  const int count = Panel<Dtype>::count(num_samples);
-  const size_t size = static_cast<size_t>(columns) * kWidth;
-  Grow(count * size, panels);
-  Dtype* all = panels->data();
-  const int kColumns = 256;  // that a thread copies at a time
-#pragma omp parallel for collapse(2)
-  for (int j = 0; j < count; ++j) {
-    for (int begin = 0; begin < columns; begin += kColumns) {
-      Dtype* panel = all + j * size;
-      const int end = std::min(begin + kColumns, columns);
-      const int width = std::min(kWidth, num_samples - j * kWidth);
-      for (int n = 0; n < kWidth; ++n) {
-        const Dtype* row = n < width ? from
-            + static_cast<size_t>(samples[j * kWidth + n]) * columns : NULL;
-        for (int k = begin; k < end; ++k) {
-          panel[k * kWidth + n] = row ? row[k] : Dtype(0);
-        }
-      }
-    }
-  }
-}
-
-// Panels of each tile's columns: row k holds sample k; zeros fill up the last
-// of a tile.
-template <typename Dtype>
-void PackTiles(const vector<int>& samples, int tile_size, int columns,
-    const Dtype* from, vector<Dtype>* panels) {
-  const int kWidth = Panel<Dtype>::kWidth;
-  const int num_samples = samples.size();
-  const int per_tile = Panel<Dtype>::count(tile_size);
-  const int tiles = (columns + tile_size - 1) / tile_size;
-  const size_t size = static_cast<size_t>(num_samples) * kWidth;
-  Grow(tiles * per_tile * size, panels);
-  Dtype* all = panels->data();
-#pragma omp parallel for
-  for (int p = 0; p < tiles * per_tile; ++p) {
-    const int tile = p / per_tile;
-    const int begin = tile * tile_size + p % per_tile * kWidth;
-    const int end = std::min(columns, (tile + 1) * tile_size);
-    const int width = std::max(0, std::min(kWidth, end - begin));
-    Dtype* to = all + p * size;
-    for (int k = 0; k < num_samples; ++k, to += kWidth) {
-      const Dtype* row = from + static_cast<size_t>(samples[k]) * columns
-          + begin;
-      CopyShort(row, width, to);
-      for (int j = width; j < kWidth; ++j) { to[j] = 0; }
-    }
-  }
-}
-
 }  // namespace
-
-size_t TileGrid::column_size() const {
-  const int whole = tile_rows() / kept.period * kept.kept;
-  const int tiles = whole + std::min(kept.kept, tile_rows() % kept.period);
-  return static_cast<size_t>(tiles) * tile_size * tile_size;
-}
-
-vector<int> TileGrid::kept_tiles(int tile_row) const {
-  vector<int> tiles;
-  for (int c = 0; c < tile_columns(); ++c) {
-    if (kept.has(tile_row + c)) {
-      tiles.push_back(tile_row * tile_columns() + c);
-    }
-  }
-  return tiles;
-}
-
-vector<int> TileGrid::kept_tiles() const {
-  vector<int> tiles;
-  for (int r = 0; r < tile_rows(); ++r) {
-    const vector<int> row = kept_tiles(r);
-    tiles.insert(tiles.end(), row.begin(), row.end());
-  }
-  return tiles;
-}
 
 template <typename Dtype>
 void TileProduct<Dtype>::Forward(const TileGrid& grid, Dtype alpha,
