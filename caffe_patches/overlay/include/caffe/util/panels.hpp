@@ -13,7 +13,7 @@ namespace caffe {
 /**
  * Copies of matrices for products on the CPU: cut into panels of 64 bytes of
  * columns, a cache line, panel after panel, in each of them row after row.
- * Buffers grow as needed and never shrink; OpenMP's threads share the work.
+ * Buffers given as vectors grow as needed, and OpenMP's threads share the work.
  */
 const int kPanelBytes = 64;
 
@@ -57,11 +57,12 @@ void PackTiles(const vector<int>& samples, int tile_size, int columns,
 
 /// @brief The kept tiles of W, tile column by tile column, grid.column_size()
 ///        elements apart; in each, the rows of its tiles one after the other,
-///        tile_size apart. Reads W by rows, since a column is spread over too
-///        many pages of memory.
+///        tile_size apart. Copies those of one tile row, by the calling
+///        thread: a column of W is spread over too many pages of memory to be
+///        copied alone.
 template <typename Dtype>
-void PackColumns(const TileGrid& grid, const Dtype* weight,
-    vector<Dtype>* columns);
+void PackColumns(const TileGrid& grid, const Dtype* weight, int tile_row,
+    Dtype* columns);
 
 }  // namespace caffe
 

@@ -22,11 +22,15 @@ namespace caffe {
 template <typename Dtype>
 class TileProduct {
  public:
+  TileProduct() : has_columns_(false), has_input_gradient_(false) {}
+
   /// @brief y = alpha x (W o tiles)', or y += it. If `lazy` is not NULL, brings
-  ///        each tile row's kept tiles up to date before it is used.
+  ///        each tile row's kept tiles up to date before it is used. With
+  ///        `again`, may copy W for the next call of InputGradient, which
+  ///        must then have the same grid and weights.
   void Forward(const TileGrid& grid, Dtype alpha, const Dtype* weight,
       const vector<int>& samples, const Dtype* x, bool accumulate, Dtype* y,
-      LazyParameter<Dtype>* lazy = NULL);
+      LazyParameter<Dtype>* lazy = NULL, bool again = false);
   /// @brief dx = alpha dy (W o tiles).
   void InputGradient(const TileGrid& grid, Dtype alpha, const Dtype* weight,
       const vector<int>& samples, const Dtype* dy, Dtype* dx);
@@ -36,7 +40,12 @@ class TileProduct {
       bool accumulate, Dtype* dweight);
 
  private:
+  /// @brief Memory of columns_ for the grid's kept tiles.
+  Dtype* GrowColumns(const TileGrid& grid);
+
   vector<Dtype> x_panels_, y_panels_, columns_;
+  bool has_columns_;         // columns_ are of the last Forward's W
+  bool has_input_gradient_;  // InputGradient has been called before
 };
 
 }  // namespace caffe

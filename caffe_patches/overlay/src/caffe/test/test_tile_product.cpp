@@ -116,8 +116,15 @@ TYPED_TEST(TileProductTest, TestForward) {
 }
 
 TYPED_TEST(TileProductTest, TestInputGradient) {
-  for (const auto& c : this->Cases()) {
+  // After a forward pass that may copy the weights, and without one.
+  for (int i = 0; i < 2 * this->Cases().size(); ++i) {
+    const auto c = this->Cases()[i / 2];
     this->Use(c);
+    if (i % 2) {
+      this->product_.Forward(this->grid_, TypeParam(1),
+          this->weight_.cpu_data(), this->samples_, this->x_.cpu_data(),
+          false, this->y_.mutable_cpu_data(), NULL, true);
+    }
     TypeParam* dx = this->x_.mutable_cpu_diff();
     const vector<TypeParam> before(dx, dx + this->x_.count());
     for (int row : this->samples_) {

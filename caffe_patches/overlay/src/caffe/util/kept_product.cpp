@@ -139,8 +139,9 @@ void KeptProduct<Dtype>::ForwardTiles(int outer, const Dtype* x,
   }
   const vector<GroupTiles> groups = Groups(outer);
   for (size_t g = 0; g < groups.size(); ++g) {
+    // While it learns, a gradient follows.
     tile_product_.Forward(groups[g].grid, scale_, weight_, groups[g].samples,
-        x, accumulate || bias, y, lazy_);
+        x, accumulate || bias, y, lazy_, lazy_ && groups.size() == 1);
   }
 }
 

@@ -6,11 +6,7 @@
 #include "caffe/util/packed_gemm.hpp"
 #include "caffe/util/panels.hpp"
 #include "caffe/util/vector_math.hpp"
-
-#if defined(__GNUC__) && defined(__x86_64__)
-#define CAFFE_X86_VECTORS
-#endif
-#define CAFFE_INLINE inline __attribute__((always_inline))
+#include "caffe/util/vector_target.hpp"
 
 namespace caffe {
 

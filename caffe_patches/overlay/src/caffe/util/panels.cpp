@@ -27,27 +27,21 @@ inline void CopyShort(const Dtype* from, int count, Dtype* to) {
 }  // namespace
 
 template <typename Dtype>
-void PackColumns(const TileGrid& grid, const Dtype* weight,
-    vector<Dtype>* columns) {
-  const size_t size = grid.column_size();
-  const int across = grid.tile_columns();
-  Grow(across * size, columns);
-  Dtype* all = columns->data();
-#pragma omp parallel for
-  for (int r = 0; r < grid.tile_rows(); ++r) {
-    const int last = std::min((r + 1) * grid.tile_size, grid.num_output);
-    for (int o = r * grid.tile_size; o < last; ++o) {
-      const Dtype* row = weight + static_cast<size_t>(o) * grid.num_input;
-      for (int c = 0; c < across; ++c) {
-        if (!grid.kept.has(r + c)) { continue; }
-        const int begin = c * grid.tile_size;
-        const int end = std::min(begin + grid.tile_size, grid.num_input);
-        // Kept tiles above this one.
-        const int above = grid.kept.count(r + c) - grid.kept.count(c);
-        CopyShort(row + begin, end - begin, all + c * size
-            + static_cast<size_t>(above * grid.tile_size
-                + o % grid.tile_size) * grid.tile_size);
-      }
+void PackColumns(const TileGrid& grid, const Dtype* weight, int tile_row,
+    Dtype* columns) {
+  const int first = tile_row * grid.tile_size;
+  const int last = std::min(first + grid.tile_size, grid.num_output);
+  for (int o = first; o < last; ++o) {
+    const Dtype* row = weight + static_cast<size_t>(o) * grid.num_input;
+    for (int c = 0; c < grid.tile_columns(); ++c) {
+      if (!grid.kept.has(tile_row + c)) { continue; }
+      const int begin = c * grid.tile_size;
+      const int end = std::min(begin + grid.tile_size, grid.num_input);
+      // Kept tiles above this one.
+      const int above = grid.kept.count(tile_row + c) - grid.kept.count(c);
+      CopyShort(row + begin, end - begin, columns + c * grid.column_size()
+          + static_cast<size_t>(above * grid.tile_size + o - first)
+              * grid.tile_size);
     }
   }
 }
@@ -135,8 +129,7 @@ vector<int> TileGrid::kept_tiles() const {
       vector<Dtype>*); \
   template void PackTiles<Dtype>(const vector<int>&, int, int, const Dtype*, \
       vector<Dtype>*); \
-  template void PackColumns<Dtype>(const TileGrid&, const Dtype*, \
-      vector<Dtype>*)
+  template void PackColumns<Dtype>(const TileGrid&, const Dtype*, int, Dtype*)
 
 INSTANTIATE_PANELS(float);
 INSTANTIATE_PANELS(double);

@@ -2,16 +2,15 @@
 
 #include "caffe/util/replay_steps.hpp"
 #include "caffe/util/vector_math.hpp"
+#include "caffe/util/vector_target.hpp"
 
-#if defined(__GNUC__) && defined(__x86_64__)
-#define CAFFE_X86_VECTORS
+#ifdef CAFFE_X86_VECTORS
 // The compiler may fuse a product with what it is added to; this keeps it from
 // choosing this one.
 #define CAFFE_KEEP_PRODUCT(vector) asm("" : "+x"(vector))
 #else
 #define CAFFE_KEEP_PRODUCT(vector)
 #endif
-#define CAFFE_INLINE inline __attribute__((always_inline))
 
 namespace caffe {
 

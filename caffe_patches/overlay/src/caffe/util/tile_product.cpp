@@ -6,11 +6,7 @@
 #include "caffe/util/panels.hpp"
 #include "caffe/util/tile_product.hpp"
 #include "caffe/util/vector_math.hpp"
-
-#if defined(__GNUC__) && defined(__x86_64__)
-#define CAFFE_X86_VECTORS
-#endif
-#define CAFFE_INLINE inline __attribute__((always_inline))
+#include "caffe/util/vector_target.hpp"
 
 namespace caffe {
 
@@ -37,6 +33,7 @@ struct Operands {
   bool accumulate;
   Dtype* out;
   LazyParameter<Dtype>* lazy;
+  Dtype* packed;  // where ForwardRow copies W to, or NULL
 
   Span rows(int tile) const { return Of(tile, grid->num_output); }
   Span columns(int tile) const { return Of(tile, grid->num_input); }
@@ -198,6 +195,7 @@ struct ForwardRow {
     const Span rows = x.rows(tile);
     // The weights are then still in a cache.
     if (x.lazy) { x.lazy->CatchUpHere(grid.kept_tiles(tile)); }
+    if (x.packed) { PackColumns(grid, x.weight, tile, x.packed); }
     SampleColumns<Dtype, kVectorBytes, kRows>(x, rows,
         x.Kept(tile, grid.tile_columns(), grid.num_input),
         x.weight + static_cast<size_t>(rows.begin) * grid.num_input,
@@ -321,12 +319,21 @@ void ForEachTile(const Operands<Dtype>& x, int tiles) {
 }  // namespace
 
 template <typename Dtype>
+Dtype* TileProduct<Dtype>::GrowColumns(const TileGrid& grid) {
+  const size_t size = grid.tile_columns() * grid.column_size();
+  if (columns_.size() < size) { columns_.resize(size); }
+  return columns_.data();
+}
+
+template <typename Dtype>
 void TileProduct<Dtype>::Forward(const TileGrid& grid, Dtype alpha,
     const Dtype* weight, const vector<int>& samples, const Dtype* x,
-    bool accumulate, Dtype* y, LazyParameter<Dtype>* lazy) {
+    bool accumulate, Dtype* y, LazyParameter<Dtype>* lazy, bool again) {
   PackSamples(samples, grid.num_input, x, &x_panels_);
+  has_columns_ = again && has_input_gradient_;
   const Operands<Dtype> operands = { &grid, alpha, weight, &samples,
-      x_panels_.data(), NULL, accumulate, y, lazy };
+      x_panels_.data(), NULL, accumulate, y, lazy,
+      has_columns_ ? GrowColumns(grid) : NULL };
   ForEachTile<ForwardRow>(operands, grid.tile_rows());
 }
 
@@ -335,9 +342,17 @@ void TileProduct<Dtype>::InputGradient(const TileGrid& grid, Dtype alpha,
     const Dtype* weight, const vector<int>& samples, const Dtype* dy,
     Dtype* dx) {
   PackSamples(samples, grid.num_output, dy, &y_panels_);
-  PackColumns(grid, weight, &columns_);
-  const Operands<Dtype> operands = { &grid, alpha, columns_.data(), &samples, NULL,
-      y_panels_.data(), false, dx, NULL };
+  if (!has_columns_) {
+    Dtype* columns = GrowColumns(grid);
+#pragma omp parallel for
+    for (int r = 0; r < grid.tile_rows(); ++r) {
+      PackColumns(grid, weight, r, columns);
+    }
+  }
+  has_columns_ = false;
+  has_input_gradient_ = true;
+  const Operands<Dtype> operands = { &grid, alpha, columns_.data(), &samples,
+      NULL, y_panels_.data(), false, dx, NULL, NULL };
   ForEachTile<InputColumn>(operands, grid.tile_columns());
 }
 
@@ -348,8 +363,7 @@ void TileProduct<Dtype>::WeightGradient(const TileGrid& grid, Dtype alpha,
   PackTiles(samples, grid.tile_size, grid.num_input, x, &x_panels_);
   PackTiles(samples, grid.tile_size, grid.num_output, dy, &y_panels_);
   const Operands<Dtype> operands = { &grid, alpha, NULL, &samples,
-      x_panels_.data(), y_panels_.data(), accumulate, dweight,
-      NULL };
+      x_panels_.data(), y_panels_.data(), accumulate, dweight, NULL, NULL };
   ForEachTile<WeightRow>(operands, grid.tile_rows());
 }
 

@@ -3,15 +3,7 @@
 #include <cstring>
 
 #include "caffe/util/vector_math.hpp"
-
-// Every function below is compiled once for each instruction set and chosen
-// when it is called, so that a binary for any x86-64 uses what it finds.
-#if defined(__GNUC__) && defined(__x86_64__)
-#define CAFFE_X86_VECTORS
-#define CAFFE_INLINE inline __attribute__((always_inline))
-#else
-#define CAFFE_INLINE inline
-#endif
+#include "caffe/util/vector_target.hpp"
 
 // A comparison that may trap keeps GCC from turning a choice into a blend, and
 // so from using vectors at all.
