@@ -26,7 +26,8 @@ namespace caffe {
 template <typename Dtype>
 class LazyParameter {
  public:
-  /// @brief `history` is the solver's, with the shape of `param`.
+  /// @brief `history` is the solver's, with the shape of `param`. While this
+  ///        lives, both blobs must keep their memory, on the host.
   LazyParameter(Blob<Dtype>* param, Blob<Dtype>* history,
       const UpdateRule<Dtype>& rule);
 
@@ -95,16 +96,14 @@ class LazyParameter {
     int num_steps;
   };
   Pending PendingOf(int cell, Purpose purpose) const;
-  void CatchUpCells(const Arrays& arrays, const int* cells, int num_cells,
-      Purpose purpose);
-  void CatchUpRow(const Arrays& arrays, int cell, int row, Purpose purpose);
-  void CatchUpCompact(const Arrays& arrays, int row, Purpose purpose);
+  void CatchUpCells(const int* cells, int num_cells, Purpose purpose);
+  void CatchUpRow(int cell, int row, Purpose purpose);
+  void CatchUpCompact(int row, Purpose purpose);
   void GrowScratch();
   void Expand(int row, Dtype* gradient);
   double SumSquares(int cell) const;
 
-  Blob<Dtype>* param_;
-  Blob<Dtype>* history_;
+  Arrays arrays_;
   UpdateRule<Dtype> rule_;
   int rows_, columns_;
   int cell_rows_, cell_columns_, cells_across_;

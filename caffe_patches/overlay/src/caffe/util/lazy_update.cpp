@@ -37,9 +37,14 @@ int MaxThreads() {
 template <typename Dtype>
 LazyParameter<Dtype>::LazyParameter(Blob<Dtype>* param, Blob<Dtype>* history,
     const UpdateRule<Dtype>& rule)
-    : param_(param), history_(history), rule_(rule) {
+    : rule_(rule) {
   rows_ = param->num_axes() > 1 ? param->shape(0) : 1;
   columns_ = param->count() / rows_;
+  // Now, since memory is allocated when it is first asked for, and threads
+  // must not be the ones who ask.
+  const Arrays arrays = { param->mutable_cpu_diff(),
+      param->mutable_cpu_data(), history->mutable_cpu_data() };
+  arrays_ = arrays;
   SetCells(1, columns_);
 }
 
@@ -84,8 +89,7 @@ typename LazyParameter<Dtype>::Pending LazyParameter<Dtype>::PendingOf(
 }
 
 template <typename Dtype>
-void LazyParameter<Dtype>::CatchUpRow(const Arrays& arrays, int cell, int row,
-    Purpose purpose) {
+void LazyParameter<Dtype>::CatchUpRow(int cell, int row, Purpose purpose) {
   const Pending pending = PendingOf(cell, purpose);
   const bool has_gradient = gradient_[cell] != NONE;
   // Without momentum h is not read; what everyone else sees comes last.
@@ -97,29 +101,28 @@ void LazyParameter<Dtype>::CatchUpRow(const Arrays& arrays, int cell, int row,
   const int kLine = 64 / sizeof(Dtype);
   for (int j = 0; cell_rows_ > 1 && j < num_columns; j += kLine) {
     const size_t below = at + columns_ + j;
-    __builtin_prefetch(arrays.data + below, 1);
-    __builtin_prefetch(arrays.gradient + below);
-    if (writes_history) { __builtin_prefetch(arrays.history + below, 1); }
+    __builtin_prefetch(arrays_.data + below, 1);
+    __builtin_prefetch(arrays_.gradient + below);
+    if (writes_history) { __builtin_prefetch(arrays_.history + below, 1); }
   }
   if (pending.num_steps > 0) {
     ReplaySteps(rule_, pending.steps, pending.num_steps, num_columns,
-        has_gradient ? arrays.gradient + at : NULL, arrays.data + at,
-        writes_history ? arrays.history + at : NULL);
+        has_gradient ? arrays_.gradient + at : NULL, arrays_.data + at,
+        writes_history ? arrays_.history + at : NULL);
   }
   if (purpose == FOR_CLEARING) {
-    std::fill_n(arrays.gradient + at, num_columns, Dtype(0));
+    std::fill_n(arrays_.gradient + at, num_columns, Dtype(0));
   }
 }
 
 template <typename Dtype>
-void LazyParameter<Dtype>::CatchUpCompact(const Arrays& arrays, int row,
-    Purpose purpose) {
+void LazyParameter<Dtype>::CatchUpCompact(int row, Purpose purpose) {
   const Pending pending = PendingOf(row, purpose);
   if (pending.num_steps == 0) { return; }
   const vector<int>& columns = column_lists_[compact_[row]];
   const int size = columns.size();
-  const Dtype* gradient = arrays.gradient + offset(row);
-  Dtype* data = arrays.data + offset(row);
+  const Dtype* gradient = arrays_.gradient + offset(row);
+  Dtype* data = arrays_.data + offset(row);
   Dtype* scratch = scratch_[Thread()].data();
   if (rule_.momentum == 0 && rule_.decay == 0 && purpose == FOR_USE) {
     // Other columns do not change.
@@ -132,22 +135,22 @@ void LazyParameter<Dtype>::CatchUpCompact(const Arrays& arrays, int row,
   }
   for (int j = 0; j < size; ++j) { scratch[columns[j]] = gradient[j]; }
   ReplaySteps(rule_, pending.steps, pending.num_steps, columns_, scratch, data,
-      arrays.history + offset(row));
+      arrays_.history + offset(row));
   for (int j = 0; j < size; ++j) { scratch[columns[j]] = 0; }
 }
 
 // Cells side by side: row by row, so that memory is passed through in order.
 template <typename Dtype>
-void LazyParameter<Dtype>::CatchUpCells(const Arrays& arrays,
-    const int* cells, int num_cells, Purpose purpose) {
+void LazyParameter<Dtype>::CatchUpCells(const int* cells,
+    int num_cells, Purpose purpose) {
   const Range first = range(cells[0]);
   for (int row = first.first_row; row < first.last_row; ++row) {
     for (int i = 0; i < num_cells; ++i) {
       if (done_[cells[i]] == steps_.size()) { continue; }
       if (compact_[cells[i]] >= 0) {
-        CatchUpCompact(arrays, row, purpose);
+        CatchUpCompact(row, purpose);
       } else {
-        CatchUpRow(arrays, cells[i], row, purpose);
+        CatchUpRow(cells[i], row, purpose);
       }
     }
   }
@@ -170,8 +173,6 @@ template <typename Dtype>
 void LazyParameter<Dtype>::CatchUp(const vector<int>& cells, Purpose purpose,
     const vector<int>* columns, Dtype* part) {
   if ((steps_.empty() && !part) || cells.empty()) { return; }
-  const Arrays arrays = { param_->mutable_cpu_diff(),
-      param_->mutable_cpu_data(), history_->mutable_cpu_data() };
   GrowScratch();
   // Where cells side by side begin in the list.
   vector<int> begins;
@@ -187,10 +188,10 @@ void LazyParameter<Dtype>::CatchUp(const vector<int>& cells, Purpose purpose,
 #pragma omp parallel for schedule(dynamic, cell_rows_ == 1 ? 8 : 1) \
     if (cells.size() * cell_size > kParallelElements)
   for (int i = 0; i < num_begins; ++i) {
-    CatchUpCells(arrays, cells.data() + begins[i], begins[i + 1] - begins[i],
+    CatchUpCells(cells.data() + begins[i], begins[i + 1] - begins[i],
         purpose);
     if (!part) { continue; }
-    const Dtype* from = arrays.data + offset(cells[i]);
+    const Dtype* from = arrays_.data + offset(cells[i]);
     Dtype* to = part + static_cast<size_t>(i) * num_columns;
     if (num_columns == columns_) {
       std::copy(from, from + num_columns, to);
@@ -204,9 +205,7 @@ void LazyParameter<Dtype>::CatchUp(const vector<int>& cells, Purpose purpose,
 template <typename Dtype>
 void LazyParameter<Dtype>::CatchUpHere(const vector<int>& cells) {
   if (steps_.empty() || cells.empty()) { return; }
-  const Arrays arrays = { param_->mutable_cpu_diff(),
-      param_->mutable_cpu_data(), history_->mutable_cpu_data() };
-  CatchUpCells(arrays, cells.data(), cells.size(), FOR_USE);
+  CatchUpCells(cells.data(), cells.size(), FOR_USE);
 }
 
 template <typename Dtype>
@@ -228,7 +227,7 @@ void LazyParameter<Dtype>::CatchUpAll() {
 
 template <typename Dtype>
 void LazyParameter<Dtype>::ClearGradient(const vector<int>& cells) {
-  Dtype* gradient = param_->mutable_cpu_diff();
+  Dtype* gradient = arrays_.gradient;
   for (size_t i = 0; i < cells.size(); ++i) {
     const Range cell = range(cells[i]);
     for (int row = cell.first_row; row < cell.last_row; ++row) {
@@ -249,7 +248,7 @@ bool LazyParameter<Dtype>::TakeGradient(const vector<int>& cells) {
       without.push_back(cells[i]);
       gradient_[cells[i]] = NEW;
     } else if (compact_[cells[i]] >= 0) {
-      Expand(cells[i], param_->mutable_cpu_diff() + offset(cells[i]));
+      Expand(cells[i], arrays_.gradient + offset(cells[i]));
     }
   }
   if (without.size() == cells.size()) { return true; }
@@ -260,7 +259,7 @@ bool LazyParameter<Dtype>::TakeGradient(const vector<int>& cells) {
 template <typename Dtype>
 void LazyParameter<Dtype>::AddGradient(const vector<int>& rows,
     const vector<int>& columns, const Dtype* part) {
-  Dtype* gradient = param_->mutable_cpu_diff();
+  Dtype* gradient = arrays_.gradient;
   const int num_rows = rows.size();
   const int num_columns = columns.size();
   const bool whole = num_columns == columns_;
@@ -305,7 +304,7 @@ double LazyParameter<Dtype>::SumSquares(int cell) const {
       column_lists_[compact_[cell]].size();
   double sum = 0;
   for (int row = cells.first_row; row < cells.last_row; ++row) {
-    const Dtype* g = param_->cpu_diff() + offset(row) + cells.first_column;
+    const Dtype* g = arrays_.gradient + offset(row) + cells.first_column;
     double row_sum = 0;
 #pragma omp simd reduction(+ : row_sum)
     for (int j = 0; j < size; ++j) {
@@ -320,7 +319,6 @@ template <typename Dtype>
 double LazyParameter<Dtype>::SumSquares() const {
   const int num_cells = gradient_.size();
   vector<double> sums(num_cells);
-  param_->cpu_diff();
 #pragma omp parallel for schedule(dynamic, 16)
   for (int i = 0; i < num_cells; ++i) {
     if (gradient_[i] == NEW) { sums[i] = SumSquares(i); }
