@@ -134,7 +134,19 @@ TYPED_TEST(LazyUpdateTest, TestLazyIsDense) {
         for (int i = s % 3; i < lazy.num_cells(); i += 1 + s % 4) {
           used.push_back(i);
         }
-        lazy.CatchUp(used);
+        if (s % 2) {
+          lazy.CatchUp(used);
+        } else {
+          const int down = lazy.num_cells() / across;
+#pragma omp parallel for
+          for (int row = 0; row < down; ++row) {
+            vector<int> cells;
+            for (int cell : used) {
+              if (cell / across == row) { cells.push_back(cell); }
+            }
+            lazy.CatchUpHere(cells);
+          }
+        }
         FillGaussian(&g);
         EXPECT_TRUE(lazy.TakeGradient(used));
         caffe_set(g.count(), TypeParam(0), dense_w.mutable_cpu_diff());
@@ -163,6 +175,15 @@ TYPED_TEST(LazyUpdateTest, TestLazyIsDense) {
       }
     }
   }
+}
+
+// Threads that share it must not be those who allocate the memory.
+TYPED_TEST(LazyUpdateTest, TestMemoryIsThereBeforeThreads) {
+  Blob<TypeParam> w(3, 4, 1, 1), h(w.shape());
+  LazyParameter<TypeParam> lazy(&w, &h, this->Rule(0, false, 0.9));
+  EXPECT_NE(SyncedMemory::UNINITIALIZED, h.data()->head());
+  EXPECT_NE(SyncedMemory::UNINITIALIZED, w.data()->head());
+  EXPECT_NE(SyncedMemory::UNINITIALIZED, w.diff()->head());
 }
 
 // Several layers' passes in one iteration, iter_size above 1 say.
