@@ -17,7 +17,7 @@ python=ON
 options=(-DCPU_ONLY=ON)
 
 use_cuda() {
-  local nvcc known arch
+  local nvcc known arch toolkit
   nvcc=$(command -v nvcc || echo "${CUDA_HOME:-/usr/local/cuda}/bin/nvcc")
   if [ ! -x "$nvcc" ]; then
     echo "build_caffe: a CUDA build needs the CUDA toolkit; no nvcc on PATH" \
@@ -27,13 +27,16 @@ use_cuda() {
   known=$("$nvcc" --list-gpu-arch | tr -dc '0-9\n' | sort -n)
   arch=${CUDA_ARCH:-$(for a in 80 86 89 90 100; do
     echo "$known" | grep -x $a || :; done | xargs)}
-  # FindCUDA knows no compiler launcher.
+  toolkit=$(dirname "$(dirname "$nvcc")")
+  # FindCUDA knows no compiler launcher. It would look for nvcc itself where
+  # the toolkit's folder is not the one that it saw last.
   mkdir -p build/bin
   printf '#!/bin/sh\nexec ccache %s "$@"\n' "$nvcc" >build/bin/nvcc
   chmod +x build/bin/nvcc
   options=(-DCPU_ONLY=OFF -DUSE_CUDNN=OFF -DCUDA_ARCH_NAME=Manual
     "-DCUDA_ARCH_BIN=$arch" "-DCUDA_ARCH_PTX=${arch##* }"
-    "-DCUDA_TOOLKIT_ROOT_DIR=$(dirname "$(dirname "$nvcc")")"
+    "-DCUDA_TOOLKIT_ROOT_DIR=$toolkit"
+    "-DCUDA_TOOLKIT_ROOT_DIR_INTERNAL=$toolkit"
     "-DCUDA_NVCC_EXECUTABLE=$root/build/bin/nvcc")
 }
 
