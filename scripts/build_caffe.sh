@@ -95,10 +95,15 @@ root=$root
 # The interpreter inside Caffe finds its library by way of PATH.
 PATH=/usr/bin:\$PATH
 PYTHONPATH=\$root/python_layers:\$root/$tree/python\${PYTHONPATH:+:\$PYTHONPATH}
-# Threads that wait must not take the cores of those that work: where other
-# programs run too, spinning makes a step several times slower.
-OMP_WAIT_POLICY=\${OMP_WAIT_POLICY:-passive}
-export PATH PYTHONPATH OMP_WAIT_POLICY
+# Threads that wait spin about as long as waking them takes. Longer, they would
+# take the cores of those that work: where other programs run too, a step is
+# then several times slower.
+if [ -z "\$OMP_WAIT_POLICY" ]; then
+  OMP_WAIT_POLICY=passive
+  GOMP_SPINCOUNT=\${GOMP_SPINCOUNT:-2000}
+  export OMP_WAIT_POLICY GOMP_SPINCOUNT
+fi
+export PATH PYTHONPATH
 exec "\$root/$tree/build/tools/caffe" "\$@"
 EOF
 chmod +x "$wrapper.part"

@@ -10,9 +10,11 @@ OURS = (
     "ApproxDropout",
     "DrawPattern",
     "DropoutPattern",
+    "GroupedProduct",
     "LazyUpdate",
     "PackedGemm",
-    "SGDUpdater", "TileProduct",
+    "SGDUpdater",
+    "TileProduct",
     "VectorMath",
 )
 # Suites over types and devices have the two types on the CPU, then on the GPU.

@@ -16,7 +16,12 @@ def machine():
         model = names[0].split(":", 1)[1].strip() if names else model
     threads = {
         name: os.environ[name]
-        for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")
+        for name in (
+            "OPENBLAS_NUM_THREADS",
+            "OMP_NUM_THREADS",
+            "OMP_WAIT_POLICY",
+            "GOMP_SPINCOUNT",
+        )
         if name in os.environ
     }
     return {"cpu": model, "cores": os.cpu_count(), **threads}

@@ -57,6 +57,8 @@ while read -r library; do
   esac
 done <"$root/lib/cuda_libraries"
 
-# Threads that wait must not take the cores of those that work.
-export OMP_WAIT_POLICY="${OMP_WAIT_POLICY:-passive}"
+# Threads that wait must not take the cores of those that work for long.
+if [ -z "${OMP_WAIT_POLICY:-}" ]; then
+  export OMP_WAIT_POLICY=passive GOMP_SPINCOUNT="${GOMP_SPINCOUNT:-2000}"
+fi
 exec "$program" "$@"

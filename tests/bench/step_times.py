@@ -246,9 +246,8 @@ def run(sweep, rounds, steps):
 
 def settings(options):
     """What a sweep's results depend on, beside the sweep."""
-    policy = {"OMP_WAIT_POLICY": os.environ["OMP_WAIT_POLICY"]}
     return {
-        "machine": {**provenance.machine(), **policy},
+        "machine": provenance.machine(),
         "commit": provenance.commit(),
         "rounds": QUICK_ROUNDS if options.quick else options.rounds,
         "steps": QUICK_STEPS if options.quick else STEPS,
@@ -306,7 +305,9 @@ def main(arguments=None):
     """Runs the command line."""
     # Caffe's wrappers set it too: threads that wait for the next product must
     # not take the cores of the process whose turn it is.
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ["OMP_WAIT_POLICY"] = "passive"
+        os.environ.setdefault("GOMP_SPINCOUNT", "2000")
     os.environ["GLOG_minloglevel"] = "2"
     import bench_report  # here, since each net's process imports this file
 

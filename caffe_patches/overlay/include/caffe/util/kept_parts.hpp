@@ -1,7 +1,8 @@
 #ifndef CAFFE_UTIL_KEPT_PARTS_HPP_
 #define CAFFE_UTIL_KEPT_PARTS_HPP_
 
-#include "caffe/util/kept_product.hpp"
+#include "caffe/blob.hpp"
+#include "caffe/util/index_list.hpp"
 #include "caffe/util/math_functions.hpp"
 
 namespace caffe {
@@ -72,6 +73,24 @@ struct GpuParts {
       int ldb, Dtype beta, Dtype* C, int ldc);
 };
 #endif  // __CUDACC__
+
+/// @brief The part in place, if it is a strided view of the whole, else
+///        gathered into the buffer.
+template <typename Parts, typename Dtype>
+PartView<const Dtype> ViewPart(const Dtype* whole, int stride,
+    const IndexList& rows, const IndexList& columns,
+    shared_ptr<Blob<Dtype> >* buffer) {
+  if (rows.stride > 0 && columns.contiguous()) {
+    const PartView<const Dtype> view = { whole + columns.first()
+        + static_cast<size_t>(rows.first()) * stride, rows.stride * stride };
+    return view;
+  }
+  Dtype* part = Parts::Grow(buffer,
+      static_cast<size_t>(rows.size()) * columns.size());
+  Parts::Gather(whole, stride, rows, columns, part);
+  const PartView<const Dtype> view = { part, columns.size() };
+  return view;
+}
 
 }  // namespace caffe
 

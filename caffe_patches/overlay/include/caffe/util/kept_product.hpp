@@ -5,44 +5,12 @@
 
 #include "caffe/blob.hpp"
 #include "caffe/util/approx_dropout.hpp"
+#include "caffe/util/grouped_product.hpp"
+#include "caffe/util/index_list.hpp"
 #include "caffe/util/lazy_update.hpp"
 #include "caffe/util/tile_product.hpp"
 
 namespace caffe {
-
-/// @brief Ascending positions along one side of a matrix.
-struct IndexList {
-  IndexList() : stride(1), run(1), run_stride(1), device(NULL) {}
-
-  vector<int> index;
-  int stride;  // between neighbours, or 0 if it is not the same everywhere
-  // On the device: the positions if not NULL, else they are, for i = 0, 1, ...,
-  // first() + i / run * run_stride + i % run.
-  int run, run_stride;
-  const int* device;
-
-  // Neighbours that can be copied together, if they are mostly longer than a
-  // few: places in the list where a run begins, and its end.
-  vector<int> runs;
-
-  int size() const { return index.size(); }
-  int first() const { return index.empty() ? 0 : index[0]; }
-  bool contiguous() const { return stride == 1; }
-  /// @brief Sets stride and runs; to be called when `index` is complete.
-  void FindStride();
-};
-
-/// @brief Appends to `weight` the units that take part and to `stored` their
-///        places in storage, compact or whole.
-void ListUnits(const KeptUnits& kept, bool compact, IndexList* weight,
-    IndexList* stored);
-
-/// @brief A matrix in memory whose rows are `stride` elements apart.
-template <typename Dtype>
-struct PartView {
-  Dtype* data;
-  int stride;
-};
 
 /**
  * @brief The product of an inner-product layer, and its gradients, computed
@@ -62,15 +30,15 @@ struct PartView {
  * view of its matrix is used in place, others are gathered. The CPU's threads
  * share a block if there is one for each group, else they share out blocks.
  * On the CPU a TileProduct takes the place of TILE's blocks, unless the input
- * is compact.
+ * is compact, and a GroupedProduct that of several groups' blocks.
  */
 template <typename Dtype>
 class KeptProduct {
  public:
   KeptProduct()
       : num_output_(0), num_input_(0), num_samples_(0),
-        tiled_(false), for_steps_(false), tile_size_(0), blocks_a_group_(1),
-        weight_(NULL), lazy_(NULL) {}
+        tiled_(false), for_steps_(false), tile_size_(0), grouped_outer_(0),
+        blocks_a_group_(1), weight_(NULL), lazy_(NULL) {}
 
   /// @brief Says what is kept, for one pass. `patterns` must hold what
   ///        ApproxDropoutPatterns::Read read for num_samples samples.
@@ -146,7 +114,12 @@ class KeptProduct {
   };
 
   bool in_tiles() const { return tiled_ && !compact_input_ && !for_steps_; }
+  // On the CPU.
+  bool in_groups() const {
+    return !tiled_ && !for_steps_ && blocks_.size() > 1;
+  }
   vector<GroupTiles> Groups(int outer) const;
+  void SetGroups(int outer);
   void ForwardTiles(int outer, const Dtype* x, const Dtype* bias,
       bool accumulate, Dtype* y);
   void BackwardTiles(int outer, const Dtype* x, const Dtype* dy, Dtype* dx,
@@ -200,6 +173,8 @@ class KeptProduct {
   int tile_size_;
   DropoutPattern<Dtype> output_pattern_, input_pattern_;
   TileProduct<Dtype> tile_product_;
+  GroupedProduct<Dtype> grouped_product_;
+  int grouped_outer_;   // that grouped_product_ is set for, or 0
   bool covers_output_;  // every stored output belongs to a block
   Dtype scale_;         // of the product
   Dtype bias_scale_;

@@ -1,6 +1,7 @@
 #ifndef CAFFE_UTIL_KEPT_PRODUCT_STEPS_HPP_
 #define CAFFE_UTIL_KEPT_PRODUCT_STEPS_HPP_
 
+#include "caffe/util/kept_parts.hpp"
 #include "caffe/util/kept_product.hpp"
 #include "caffe/util/packed_gemm.hpp"
 
@@ -8,24 +9,6 @@ namespace caffe {
 
 // The steps of KeptProduct, for kept_product.cpp and kept_product.cu, which
 // differ in Parts only: CpuParts or GpuParts.
-
-/// @brief The part in place, if it is a strided view of the whole, else
-///        gathered into the buffer.
-template <typename Parts, typename Dtype>
-PartView<const Dtype> ViewPart(const Dtype* whole, int stride,
-    const IndexList& rows, const IndexList& columns,
-    shared_ptr<Blob<Dtype> >* buffer) {
-  if (rows.stride > 0 && columns.contiguous()) {
-    const PartView<const Dtype> view = { whole + columns.first()
-        + static_cast<size_t>(rows.first()) * stride, rows.stride * stride };
-    return view;
-  }
-  Dtype* part = Parts::Grow(buffer,
-      static_cast<size_t>(rows.size()) * columns.size());
-  Parts::Gather(whole, stride, rows, columns, part);
-  const PartView<const Dtype> view = { part, columns.size() };
-  return view;
-}
 
 /// @brief f(first) ... f(last - 1), at the same time if `shared_out`. Not by an
 ///        if clause: regions inside a region of one thread, BLAS's, would

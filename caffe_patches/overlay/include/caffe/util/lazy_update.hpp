@@ -47,8 +47,8 @@ class LazyParameter {
       Dtype* part) {
     CatchUp(rows, FOR_USE, &columns, part);
   }
-  /// @brief The same for cells side by side, by one of several threads: none
-  ///        of the cells may be another's.
+  /// @brief The same by one of several threads: none of the cells may be
+  ///        another's.
   void CatchUpHere(const vector<int>& cells);
   void CatchUpAll();
 
@@ -63,6 +63,9 @@ class LazyParameter {
   ///        being rows; part is (rows x columns). In other columns the
   ///        gradient is not changed. Calls TakeGradient itself.
   void AddGradient(const vector<int>& rows, const vector<int>& columns,
+      const Dtype* part);
+  /// @brief The same by one of several threads: no row may be another's.
+  void AddGradientHere(const vector<int>& rows, const vector<int>& columns,
       const Dtype* part);
 
   /// @brief Sum of squares of this iteration's gradient.

@@ -34,12 +34,25 @@ struct TileGrid {
 
   int tile_rows() const { return (num_output + tile_size - 1) / tile_size; }
   int tile_columns() const { return (num_input + tile_size - 1) / tile_size; }
+  /// @brief The tile columns that a tile row keeps, ascending, and the tile
+  ///        rows that a tile column keeps.
+  vector<int> kept_columns(int tile_row) const {
+    return Kept(tile_row, tile_columns());
+  }
+  vector<int> kept_rows(int tile_column) const {
+    return Kept(tile_column, tile_rows());
+  }
   /// @brief Elements of the most tiles that a tile column can keep.
   size_t column_size() const;
+  /// @brief Where PackColumns puts a kept tile.
+  size_t place_in_columns(int tile_row, int tile_column) const;
   /// @brief The numbers of a tile row's kept tiles, or of all, ascending; tiles
   ///        are numbered row by row.
   vector<int> kept_tiles(int tile_row) const;
   vector<int> kept_tiles() const;
+
+ private:
+  vector<int> Kept(int shift, int cells) const;
 };
 
 /// @brief Panels of samples: row k of panel j holds column k of `from`, whose

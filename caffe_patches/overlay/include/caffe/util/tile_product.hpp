@@ -22,12 +22,12 @@ namespace caffe {
 template <typename Dtype>
 class TileProduct {
  public:
-  TileProduct() : has_columns_(false), has_input_gradient_(false) {}
+  TileProduct() : has_columns_(false) {}
 
   /// @brief y = alpha x (W o tiles)', or y += it. If `lazy` is not NULL, brings
   ///        each tile row's kept tiles up to date before it is used. With
-  ///        `again`, may copy W for the next call of InputGradient, which
-  ///        must then have the same grid and weights.
+  ///        `again`, the next call of InputGradient must have the same grid
+  ///        and weights.
   void Forward(const TileGrid& grid, Dtype alpha, const Dtype* weight,
       const vector<int>& samples, const Dtype* x, bool accumulate, Dtype* y,
       LazyParameter<Dtype>* lazy = NULL, bool again = false);
@@ -44,8 +44,7 @@ class TileProduct {
   Dtype* GrowColumns(const TileGrid& grid);
 
   vector<Dtype> x_panels_, y_panels_, columns_;
-  bool has_columns_;         // columns_ are of the last Forward's W
-  bool has_input_gradient_;  // InputGradient has been called before
+  bool has_columns_;  // columns_ are of the last Forward's W
 };
 
 }  // namespace caffe

@@ -240,6 +240,7 @@ TYPED_TEST(LazyUpdateTest, TestGradientsOfSomeColumns) {
           columns.push_back(j);
         }
         Blob<TypeParam> part(rows.size(), columns.size(), 1, 1);
+        if (s % 4 == 1) { lazy.CatchUpHere(rows); }
         lazy.CatchUp(rows, columns, part.mutable_cpu_data());
         for (int i = 0; i < rows.size(); ++i) {
           for (int j = 0; j < columns.size(); ++j) {
@@ -248,7 +249,11 @@ TYPED_TEST(LazyUpdateTest, TestGradientsOfSomeColumns) {
           }
         }
         FillGaussian(&part);
-        lazy.AddGradient(rows, columns, part.cpu_data());
+        if ((s + pass) % 4 < 2) {
+          lazy.AddGradient(rows, columns, part.cpu_data());
+        } else {
+          lazy.AddGradientHere(rows, columns, part.cpu_data());
+        }
         for (int i = 0; i < part.count(); ++i) {
           dense_w.mutable_cpu_diff()[rows[i / columns.size()] * kColumns
               + columns[i % columns.size()]] += part.cpu_data()[i];

@@ -10,42 +10,6 @@
 
 namespace caffe {
 
-void IndexList::FindStride() {
-  stride = index.size() > 1 ? index[1] - index[0] : 1;
-  runs.clear();
-  for (size_t i = 0; i < index.size(); ++i) {
-    if (i == 0 || index[i] != index[i - 1] + 1) { runs.push_back(i); }
-    if (i > 0 && index[i] - index[i - 1] != stride) { stride = 0; }
-  }
-  const size_t kShortestMean = 8;
-  if (runs.size() * kShortestMean > index.size()) {
-    runs.clear();
-  } else {
-    runs.push_back(index.size());
-  }
-}
-
-void ListUnits(const KeptUnits& kept, bool compact, IndexList* weight,
-    IndexList* stored) {
-  const KeptCells& rows = kept.rows;
-  const int num_tiles = (kept.units + kept.tile_size - 1) / kept.tile_size;
-  const bool all_tiles = kept.tiles.kept == kept.tiles.period;
-  for (int tile = 0; tile < (all_tiles ? 1 : num_tiles); ++tile) {
-    if (!all_tiles && !kept.tiles.has(tile + kept.tile_shift)) { continue; }
-    const int begin = all_tiles ? 0 : tile * kept.tile_size;
-    const int end = all_tiles ? kept.units :
-        std::min(kept.units, begin + kept.tile_size);
-    const int last = rows.count(end);
-    for (int j = rows.count(begin); j < last; ++j) {
-      const int unit = rows.cell(j);
-      weight->index.push_back(unit);
-      stored->index.push_back(compact ? j : unit);
-    }
-  }
-  weight->FindStride();
-  stored->FindStride();
-}
-
 template <typename Dtype>
 void KeptProduct<Dtype>::Keep(const ApproxDropoutPatterns<Dtype>& patterns,
     const ApproxDropoutParameter& param, int num_output, int num_input,
@@ -76,6 +40,7 @@ void KeptProduct<Dtype>::Keep(const DropoutPattern<Dtype>& output,
   for_steps_ = false;
   scratch_.resize(std::max<size_t>(1, scratch_.size()));
   blocks_.clear();
+  grouped_outer_ = 0;
   if (!in_tiles() || Caffe::mode() == Caffe::GPU) { MakeBlocks(); }
 }
 
@@ -171,6 +136,23 @@ void KeptProduct<Dtype>::BackwardTiles(int outer, const Dtype* x,
 }
 
 template <typename Dtype>
+void KeptProduct<Dtype>::SetGroups(int outer) {
+  if (outer == grouped_outer_) { return; }
+  grouped_outer_ = outer;
+  vector<typename GroupedProduct<Dtype>::Group> groups(blocks_.size());
+  for (size_t g = 0; g < groups.size(); ++g) {
+    groups[g].samples = Rows(outer, blocks_[g]);
+    groups[g].outputs = blocks_[g].output_weight;
+    groups[g].stored_outputs = blocks_[g].output_stored;
+    groups[g].inputs = blocks_[g].input_weight;
+    groups[g].stored_inputs = blocks_[g].input_stored;
+  }
+  const typename GroupedProduct<Dtype>::Shape shape = { num_output_,
+      num_input_, stored_output_, stored_input_ };
+  grouped_product_.SetGroups(shape, groups);
+}
+
+template <typename Dtype>
 void KeptProduct<Dtype>::AddTiles(int first_sample, int num_samples,
     const KeptCells& output, const KeptCells& input) {
   // All tile rows with the same r mod n keep the same tile columns, and all
@@ -228,7 +210,7 @@ IndexList KeptProduct<Dtype>::Rows(int outer, const Block& block) const {
 template <typename Dtype>
 void KeptProduct<Dtype>::PackWeights_cpu(const Dtype* weight) {
   for_steps_ = false;
-  if (in_tiles()) {
+  if (in_tiles() || in_groups()) {
     weight_ = weight;
     return;
   }
@@ -270,6 +252,16 @@ template <typename Dtype>
 void KeptProduct<Dtype>::Forward_cpu(int outer, const Dtype* x,
     const Dtype* bias, bool accumulate, Dtype* y) {
   if (in_tiles()) { return ForwardTiles(outer, x, bias, accumulate, y); }
+  if (in_groups()) {
+    SetGroups(outer);
+    if (!covers_output_ && !accumulate) {
+      CpuParts<Dtype>::SetZero(
+          static_cast<size_t>(outer) * num_samples_ * stored_output_, y);
+    }
+    grouped_product_.Forward(scale_, weight_, x, bias, bias_scale_,
+        accumulate, y, lazy_);
+    return;
+  }
   Forward<CpuParts<Dtype> >(outer, x, bias, accumulate, y);
 }
 
@@ -277,6 +269,12 @@ template <typename Dtype>
 void KeptProduct<Dtype>::Backward_cpu(int outer, const Dtype* x,
     const Dtype* dy, Dtype* dx, Dtype* dweight, Dtype* dbias) {
   if (in_tiles()) { return BackwardTiles(outer, x, dy, dx, dweight, dbias); }
+  if (in_groups()) {
+    SetGroups(outer);
+    grouped_product_.Backward(scale_, weight_, x, dy, bias_scale_, dx,
+        dweight, dbias, lazy_);
+    return;
+  }
   Backward<CpuParts<Dtype> >(outer, x, dy, dx, dweight, dbias);
 }
 

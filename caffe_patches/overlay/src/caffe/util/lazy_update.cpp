@@ -204,8 +204,16 @@ void LazyParameter<Dtype>::CatchUp(const vector<int>& cells, Purpose purpose,
 
 template <typename Dtype>
 void LazyParameter<Dtype>::CatchUpHere(const vector<int>& cells) {
-  if (steps_.empty() || cells.empty()) { return; }
-  CatchUpCells(cells.data(), cells.size(), FOR_USE);
+  if (steps_.empty()) { return; }
+  size_t begin = 0;
+  for (size_t i = 1; i <= cells.size(); ++i) {
+    if (i < cells.size()
+        && cells[i] / cells_across_ == cells[begin] / cells_across_) {
+      continue;
+    }
+    CatchUpCells(cells.data() + begin, i - begin, FOR_USE);
+    begin = i;
+  }
 }
 
 template <typename Dtype>
@@ -285,6 +293,27 @@ void LazyParameter<Dtype>::AddGradient(const vector<int>& rows,
 }
 
 template <typename Dtype>
+void LazyParameter<Dtype>::AddGradientHere(const vector<int>& rows,
+    const vector<int>& columns, const Dtype* part) {
+  const int num_columns = columns.size();
+  const int* column = columns.data();
+  for (size_t i = 0; i < rows.size(); ++i) {
+    const int row = rows[i];
+    const Dtype* from = part + i * num_columns;
+    Dtype* to = arrays_.gradient + offset(row);
+    CHECK_EQ(done_[row], steps_.size()) << "A gradient for weights that are "
+        << "not up to date";
+    if (gradient_[row] == NONE) {
+      std::fill_n(to, columns_, Dtype(0));
+      gradient_[row] = NEW;
+    } else if (compact_[row] >= 0) {
+      Expand(row, to);
+    }
+    for (int j = 0; j < num_columns; ++j) { to[column[j]] += from[j]; }
+  }
+}
+
+template <typename Dtype>
 void LazyParameter<Dtype>::Expand(int row, Dtype* gradient) {
   const vector<int>& columns = column_lists_[compact_[row]];
   Dtype* scratch = scratch_[Thread()].data();
@@ -331,6 +360,7 @@ double LazyParameter<Dtype>::SumSquares() const {
 template <typename Dtype>
 void LazyParameter<Dtype>::EndStep(const UpdateStep<Dtype>& step) {
   steps_.push_back(step);
+  GrowScratch();
   for (size_t i = 0; i < gradient_.size(); ++i) {
     if (gradient_[i] == NEW) { gradient_[i] = OLD; }
   }

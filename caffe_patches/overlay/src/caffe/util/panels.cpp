@@ -31,17 +31,18 @@ void PackColumns(const TileGrid& grid, const Dtype* weight, int tile_row,
     Dtype* columns) {
   const int first = tile_row * grid.tile_size;
   const int last = std::min(first + grid.tile_size, grid.num_output);
+  const vector<int> kept = grid.kept_columns(tile_row);
+  vector<Dtype*> to(kept.size());
+  for (size_t i = 0; i < kept.size(); ++i) {
+    to[i] = columns + grid.place_in_columns(tile_row, kept[i]);
+  }
   for (int o = first; o < last; ++o) {
     const Dtype* row = weight + static_cast<size_t>(o) * grid.num_input;
-    for (int c = 0; c < grid.tile_columns(); ++c) {
-      if (!grid.kept.has(tile_row + c)) { continue; }
-      const int begin = c * grid.tile_size;
+    for (size_t i = 0; i < kept.size(); ++i) {
+      const int begin = kept[i] * grid.tile_size;
       const int end = std::min(begin + grid.tile_size, grid.num_input);
-      // Kept tiles above this one.
-      const int above = grid.kept.count(tile_row + c) - grid.kept.count(c);
-      CopyShort(row + begin, end - begin, columns + c * grid.column_size()
-          + static_cast<size_t>(above * grid.tile_size + o - first)
-              * grid.tile_size);
+      CopyShort(row + begin, end - begin, to[i]);
+      to[i] += grid.tile_size;
     }
   }
 }
@@ -105,12 +106,26 @@ size_t TileGrid::column_size() const {
   return static_cast<size_t>(tiles) * tile_size * tile_size;
 }
 
+size_t TileGrid::place_in_columns(int tile_row, int tile_column) const {
+  const int above = kept.count(tile_row + tile_column)
+      - kept.count(tile_column);
+  return tile_column * column_size()
+      + static_cast<size_t>(above) * tile_size * tile_size;
+}
+
+vector<int> TileGrid::Kept(int shift, int cells) const {
+  vector<int> list;
+  for (int j = kept.count(shift); ; ++j) {
+    const int cell = kept.cell(j) - shift;
+    if (cell >= cells) { return list; }
+    list.push_back(cell);
+  }
+}
+
 vector<int> TileGrid::kept_tiles(int tile_row) const {
-  vector<int> tiles;
-  for (int c = 0; c < tile_columns(); ++c) {
-    if (kept.has(tile_row + c)) {
-      tiles.push_back(tile_row * tile_columns() + c);
-    }
+  vector<int> tiles = kept_columns(tile_row);
+  for (size_t i = 0; i < tiles.size(); ++i) {
+    tiles[i] += tile_row * tile_columns();
   }
   return tiles;
 }

@@ -33,7 +33,7 @@ struct Operands {
   bool accumulate;
   Dtype* out;
   LazyParameter<Dtype>* lazy;
-  Dtype* packed;  // where ForwardRow copies W to, or NULL
+  Dtype* packed;  // W's kept tiles, see PackColumns
 
   Span rows(int tile) const { return Of(tile, grid->num_output); }
   Span columns(int tile) const { return Of(tile, grid->num_input); }
@@ -42,48 +42,41 @@ struct Operands {
         std::min((tile + 1) * grid->tile_size, units) };
     return span;
   }
-  // The places that the kept tiles of a tile row or column cover, neighbours
-  // put together.
-  vector<Span> Kept(int tile, int other_tiles, int units) const {
-    vector<Span> spans;
-    for (int other = 0; other < other_tiles; ++other) {
-      if (!grid->kept.has(tile + other)) { continue; }
-      const Span span = Of(other, units);
-      if (!spans.empty() && spans.back().end == span.begin) {
-        spans.back().end = span.end;
-      } else {
-        spans.push_back(span);
-      }
-    }
-    return spans;
-  }
 };
 
-// For r < kRows, adds to row r of sums, or sets it to, the sum over k in spans
-// of factors[r * row_step + k * step] times row k of the panel. If `dense`,
-// factors are only those of the k in spans.
+// Rows begin, ..., end - 1 of a panel and what they are multiplied by: the r-th
+// sum takes row begin + k times factors[r * row_step + k * step].
+template <typename Dtype>
+struct Run {
+  int begin, end;
+  const Dtype* factors;
+};
+
+struct Steps {
+  size_t row, next;
+};
+
+// For r < kRows, adds to row r of sums, or sets it to, the sum over runs.
 template <typename Dtype, int kVectorBytes, int kRows>
-CAFFE_INLINE void SumOf(const vector<Span>& spans, const Dtype* factors,
-    size_t row_step, size_t step, bool dense, const Dtype* panel, bool add,
-    Dtype* sums) {
+CAFFE_INLINE void SumOf(const vector<Run<Dtype> >& runs, int first,
+    const Steps& steps, const Dtype* panel, bool add, Dtype* sums) {
   typedef Dtype Vector __attribute__((vector_size(kVectorBytes), may_alias,
       aligned(sizeof(Dtype))));
   const int kVectors = kPanelBytes / kVectorBytes;
   Vector* total = reinterpret_cast<Vector*>(sums);
   Vector sum[kRows][kVectors] = {};
-  const Dtype* a = factors;
-  for (size_t i = 0; i < spans.size(); ++i) {
-    if (!dense) { a = factors + spans[i].begin * step; }
+  for (size_t i = 0; i < runs.size(); ++i) {
+    const Dtype* a = runs[i].factors + first * steps.row;
     const Vector* b = reinterpret_cast<const Vector*>(panel)
-        + spans[i].begin * kVectors;
-    for (int k = spans[i].begin; k < spans[i].end; ++k) {
+        + runs[i].begin * kVectors;
+    for (int k = runs[i].begin; k < runs[i].end; ++k) {
 #pragma GCC unroll 12
       for (int r = 0; r < kRows; ++r) {
-        const Dtype factor = a[r * row_step];
+        const Dtype factor = a[r * steps.row];
 #pragma GCC unroll 4
         for (int v = 0; v < kVectors; ++v) { sum[r][v] += factor * b[v]; }
       }
-      a += step;
+      a += steps.next;
       b += kVectors;
     }
   }
@@ -100,87 +93,94 @@ CAFFE_INLINE void SumOf(const vector<Span>& spans, const Dtype* factors,
 template <typename Dtype, int kVectorBytes, int kRows>
 struct Sum {
   // The same for any number of rows, about equally many at a time.
-  static CAFFE_INLINE void AllRows(int rows, const vector<Span>& spans,
-      const Dtype* factors, size_t row_step, size_t step, bool dense,
-      const Dtype* panel, bool add, Dtype* sums) {
+  static CAFFE_INLINE void AllRows(int rows, const vector<Run<Dtype> >& runs,
+      const Steps& steps, const Dtype* panel, bool add, Dtype* sums) {
     const int parts = (rows + kRows - 1) / kRows;
     for (int part = 0; part < parts; ++part) {
       const int first = part * rows / parts;
-      Rows((part + 1) * rows / parts - first, spans,
-          factors + first * row_step, row_step, step, dense, panel, add,
+      Rows((part + 1) * rows / parts - first, runs, first, steps, panel, add,
           sums + first * Panel<Dtype>::kWidth);
     }
   }
 
-  // For rows <= kRows of them.
-  static CAFFE_INLINE void Rows(int rows, const vector<Span>& spans,
-      const Dtype* factors, size_t row_step, size_t step, bool dense,
-      const Dtype* panel, bool add, Dtype* sums) {
+  // For rows <= kRows of them, from the first.
+  static CAFFE_INLINE void Rows(int rows, const vector<Run<Dtype> >& runs,
+      int first, const Steps& steps, const Dtype* panel, bool add,
+      Dtype* sums) {
     if (rows == kRows) {
-      SumOf<Dtype, kVectorBytes, kRows>(spans, factors, row_step, step, dense,
-          panel, add, sums);
+      SumOf<Dtype, kVectorBytes, kRows>(runs, first, steps, panel, add, sums);
     } else {
-      Sum<Dtype, kVectorBytes, kRows - 1>::Rows(rows, spans, factors,
-          row_step, step, dense, panel, add, sums);
+      Sum<Dtype, kVectorBytes, kRows - 1>::Rows(rows, runs, first, steps,
+          panel, add, sums);
     }
   }
 };
 
 template <typename Dtype, int kVectorBytes>
 struct Sum<Dtype, kVectorBytes, 0> {
-  static CAFFE_INLINE void Rows(int, const vector<Span>&, const Dtype*,
-      size_t, size_t, bool, const Dtype*, bool, Dtype*) {}
+  static CAFFE_INLINE void Rows(int, const vector<Run<Dtype> >&, int,
+      const Steps&, const Dtype*, bool, Dtype*) {}
 };
 
-// Spans as parts of about kDepth places.
-vector<vector<Span> > CutToDepth(const vector<Span>& spans) {
-  vector<vector<Span> > parts;
+// Runs as parts of about kDepth rows.
+template <typename Dtype>
+vector<vector<Run<Dtype> > > CutToDepth(const vector<Run<Dtype> >& runs,
+    const Steps& steps) {
+  vector<vector<Run<Dtype> > > parts;
   int depth = kDepth;
-  for (size_t i = 0; i < spans.size(); ++i) {
-    for (int begin = spans[i].begin; begin < spans[i].end; begin += kDepth) {
-      const Span span = { begin, std::min(begin + kDepth, spans[i].end) };
+  for (size_t i = 0; i < runs.size(); ++i) {
+    for (int begin = runs[i].begin; begin < runs[i].end; begin += kDepth) {
+      const Run<Dtype> run = { begin, std::min(begin + kDepth, runs[i].end),
+          runs[i].factors + (begin - runs[i].begin) * steps.next };
       if (depth >= kDepth) {
-        parts.push_back(vector<Span>());
+        parts.push_back(vector<Run<Dtype> >());
         depth = 0;
       }
-      parts.back().push_back(span);
-      depth += span.end - span.begin;
+      parts.back().push_back(run);
+      depth += run.end - run.begin;
     }
   }
   return parts;
 }
 
-// Columns `units` of all samples' rows in `out`, which are `stride` apart.
-// The factors, see SumOf, are those of the first unit; the panels are of
-// samples; `sums` holds units x panel width.
+// out = alpha sums, or out += it.
+template <typename Dtype>
+CAFFE_INLINE void AddTo(Dtype alpha, const Dtype* __restrict sums, int size,
+    bool accumulate, Dtype* __restrict out) {
+  if (accumulate) {
+    for (int j = 0; j < size; ++j) { out[j] += alpha * sums[j]; }
+  } else {
+    for (int j = 0; j < size; ++j) { out[j] = alpha * sums[j]; }
+  }
+}
+
+// Columns `units` of all samples' rows in `out`, which are `stride` apart. The
+// panels are of samples; `sums` holds units x panel width.
 template <typename Dtype, int kVectorBytes, int kRows>
 CAFFE_INLINE void SampleColumns(const Operands<Dtype>& x, const Span& units,
-    const vector<Span>& spans, const Dtype* factors, size_t row_step,
-    size_t step, bool dense, const Dtype* panels, size_t panel_size,
-    int stride, Dtype* sums) {
+    const vector<Run<Dtype> >& runs, const Steps& steps,
+    const Dtype* panels, size_t panel_size, int stride, Dtype* sums) {
   const int kWidth = Panel<Dtype>::kWidth;
   const int size = units.end - units.begin;
   const int num_samples = x.samples->size();
   const int* sample = x.samples->data();
-  const vector<vector<Span> > parts = CutToDepth(spans);
+  const Dtype alpha = x.alpha;
+  const vector<vector<Run<Dtype> > > parts = CutToDepth(runs, steps);
   for (int begin = 0; begin < num_samples; begin += kWidth) {
     const Dtype* panel = panels + begin / kWidth * panel_size;
-    const Dtype* a = factors;
     if (parts.empty()) { std::fill_n(sums, size * kWidth, Dtype(0)); }
     for (size_t p = 0; p < parts.size(); ++p) {
-      Sum<Dtype, kVectorBytes, kRows>::AllRows(size, parts[p], a, row_step,
-          step, dense, panel, p > 0, sums);
-      for (size_t i = 0; dense && i < parts[p].size(); ++i) {
-        a += (parts[p][i].end - parts[p][i].begin) * step;
-      }
+      Sum<Dtype, kVectorBytes, kRows>::AllRows(size, parts[p], steps, panel,
+          p > 0, sums);
     }
     const int width = std::min(kWidth, num_samples - begin);
     for (int n = 0; n < width; ++n) {
       Dtype* out = x.out + static_cast<size_t>(sample[begin + n]) * stride
           + units.begin;
-      for (int r = 0; r < size; ++r) {
-        const Dtype value = x.alpha * sums[r * kWidth + n];
-        out[r] = x.accumulate ? out[r] + value : value;
+      if (x.accumulate) {
+        for (int r = 0; r < size; ++r) { out[r] += alpha * sums[r * kWidth + n]; }
+      } else {
+        for (int r = 0; r < size; ++r) { out[r] = alpha * sums[r * kWidth + n]; }
       }
     }
   }
@@ -192,29 +192,46 @@ struct ForwardRow {
   static CAFFE_INLINE void Run(const Operands<Dtype>& x, int tile,
       Dtype* sums) {
     const TileGrid& grid = *x.grid;
-    const Span rows = x.rows(tile);
     // The weights are then still in a cache.
     if (x.lazy) { x.lazy->CatchUpHere(grid.kept_tiles(tile)); }
-    if (x.packed) { PackColumns(grid, x.weight, tile, x.packed); }
-    SampleColumns<Dtype, kVectorBytes, kRows>(x, rows,
-        x.Kept(tile, grid.tile_columns(), grid.num_input),
-        x.weight + static_cast<size_t>(rows.begin) * grid.num_input,
-        grid.num_input, 1, false, x.x_panels,
-        static_cast<size_t>(grid.num_input) * Panel<Dtype>::kWidth,
+    PackColumns(grid, x.weight, tile, x.packed);
+    const vector<int> kept = grid.kept_columns(tile);
+    vector<caffe::Run<Dtype> > runs(kept.size());
+    for (size_t i = 0; i < kept.size(); ++i) {
+      const Span inputs = x.columns(kept[i]);
+      runs[i].begin = inputs.begin;
+      runs[i].end = inputs.end;
+      runs[i].factors = x.packed + grid.place_in_columns(tile, kept[i]);
+    }
+    const Steps steps = { static_cast<size_t>(grid.tile_size), 1 };
+    SampleColumns<Dtype, kVectorBytes, kRows>(x, x.rows(tile), runs, steps,
+        x.x_panels, static_cast<size_t>(grid.num_input) * Panel<Dtype>::kWidth,
         grid.num_output, sums);
   }
 };
 
 // The gradients of a tile column's inputs. Panels: of samples, row k is
-// output k. weight: see PackColumns.
+// output k.
 struct InputColumn {
   template <int kVectorBytes, int kRows, typename Dtype>
   static CAFFE_INLINE void Run(const Operands<Dtype>& x, int tile,
       Dtype* sums) {
     const TileGrid& grid = *x.grid;
-    SampleColumns<Dtype, kVectorBytes, kRows>(x, x.columns(tile),
-        x.Kept(tile, grid.tile_rows(), grid.num_output),
-        x.weight + tile * grid.column_size(), 1, grid.tile_size, true,
+    const vector<int> kept = grid.kept_rows(tile);
+    vector<caffe::Run<Dtype> > runs;
+    const Dtype* factors = x.packed + tile * grid.column_size();
+    for (size_t i = 0; i < kept.size(); ++i) {
+      const Span outputs = x.rows(kept[i]);
+      if (!runs.empty() && runs.back().end == outputs.begin) {
+        runs.back().end = outputs.end;
+      } else {
+        const caffe::Run<Dtype> run = { outputs.begin, outputs.end, factors };
+        runs.push_back(run);
+      }
+      factors += static_cast<size_t>(grid.tile_size) * grid.tile_size;
+    }
+    const Steps steps = { 1, static_cast<size_t>(grid.tile_size) };
+    SampleColumns<Dtype, kVectorBytes, kRows>(x, x.columns(tile), runs, steps,
         x.y_panels,
         static_cast<size_t>(grid.num_output) * Panel<Dtype>::kWidth,
         grid.num_input, sums);
@@ -227,26 +244,26 @@ struct WeightRow {
   template <int kVectorBytes, int kRows, typename Dtype>
   static CAFFE_INLINE void Run(const Operands<Dtype>& x, int tile,
       Dtype* sums) {
-    const TileGrid& grid = *x.grid;
     const int num_samples = x.samples->size();
-    vector<Span> depth(1);
+    const vector<int> kept = x.grid->kept_columns(tile);
+    vector<caffe::Run<Dtype> > depth(1);
     for (int k = 0; k < num_samples; k += kDepth) {
       depth[0].begin = k;
       depth[0].end = std::min(k + kDepth, num_samples);
-      for (int c = 0; c < grid.tile_columns(); ++c) {
-        if (grid.kept.has(tile + c)) {
-          Tile<kVectorBytes, kRows>(x, tile, c, depth, x.accumulate || k > 0,
-              sums);
-        }
+      for (size_t i = 0; i < kept.size(); ++i) {
+        Tile<kVectorBytes, kRows>(x, tile, kept[i], &depth,
+            x.accumulate || k > 0, sums);
       }
     }
   }
 
   template <int kVectorBytes, int kRows, typename Dtype>
   static CAFFE_INLINE void Tile(const Operands<Dtype>& x, int tile_row,
-      int tile_column, const vector<Span>& depth, bool accumulate,
+      int tile_column, vector<caffe::Run<Dtype> >* depth, bool accumulate,
       Dtype* sums) {
     const int kWidth = Panel<Dtype>::kWidth;
+    const Steps steps = { 1, static_cast<size_t>(kWidth) };
+    const Dtype alpha = x.alpha;
     const int num_input = x.grid->num_input;
     const Span rows = x.rows(tile_row);
     const Span columns = x.columns(tile_column);
@@ -263,17 +280,15 @@ struct WeightRow {
     for (int o = rows.begin; o < rows.end; o += kWidth, y_panel += panel_size) {
       const int height = std::min(kWidth, rows.end - o);
       const Dtype* x_panel = x.x_panels + tile_column * tile_size;
+      (*depth)[0].factors = y_panel + (*depth)[0].begin * kWidth;
       for (int i = columns.begin; i < columns.end;
           i += kWidth, x_panel += panel_size) {
-        Sum<Dtype, kVectorBytes, kRows>::AllRows(height, depth, y_panel, 1,
-            kWidth, false, x_panel, false, sums);
+        Sum<Dtype, kVectorBytes, kRows>::AllRows(height, *depth, steps,
+            x_panel, false, sums);
         const int width = std::min(kWidth, columns.end - i);
         for (int r = 0; r < height; ++r) {
-          Dtype* out = x.out + static_cast<size_t>(o + r) * num_input + i;
-          for (int j = 0; j < width; ++j) {
-            const Dtype value = x.alpha * sums[r * kWidth + j];
-            out[j] = accumulate ? out[j] + value : value;
-          }
+          AddTo(alpha, sums + r * kWidth, width, accumulate,
+              x.out + static_cast<size_t>(o + r) * num_input + i);
         }
       }
     }
@@ -330,10 +345,9 @@ void TileProduct<Dtype>::Forward(const TileGrid& grid, Dtype alpha,
     const Dtype* weight, const vector<int>& samples, const Dtype* x,
     bool accumulate, Dtype* y, LazyParameter<Dtype>* lazy, bool again) {
   PackSamples(samples, grid.num_input, x, &x_panels_);
-  has_columns_ = again && has_input_gradient_;
+  has_columns_ = again;
   const Operands<Dtype> operands = { &grid, alpha, weight, &samples,
-      x_panels_.data(), NULL, accumulate, y, lazy,
-      has_columns_ ? GrowColumns(grid) : NULL };
+      x_panels_.data(), NULL, accumulate, y, lazy, GrowColumns(grid) };
   ForEachTile<ForwardRow>(operands, grid.tile_rows());
 }
 
@@ -342,17 +356,14 @@ void TileProduct<Dtype>::InputGradient(const TileGrid& grid, Dtype alpha,
     const Dtype* weight, const vector<int>& samples, const Dtype* dy,
     Dtype* dx) {
   PackSamples(samples, grid.num_output, dy, &y_panels_);
-  if (!has_columns_) {
-    Dtype* columns = GrowColumns(grid);
-#pragma omp parallel for
-    for (int r = 0; r < grid.tile_rows(); ++r) {
-      PackColumns(grid, weight, r, columns);
-    }
+  Dtype* columns = GrowColumns(grid);
+#pragma omp parallel for if (!has_columns_)
+  for (int r = 0; r < (has_columns_ ? 0 : grid.tile_rows()); ++r) {
+    PackColumns(grid, weight, r, columns);
   }
   has_columns_ = false;
-  has_input_gradient_ = true;
-  const Operands<Dtype> operands = { &grid, alpha, columns_.data(), &samples,
-      NULL, y_panels_.data(), false, dx, NULL, NULL };
+  const Operands<Dtype> operands = { &grid, alpha, NULL, &samples, NULL,
+      y_panels_.data(), false, dx, NULL, columns };
   ForEachTile<InputColumn>(operands, grid.tile_columns());
 }
 
