@@ -89,6 +89,16 @@ class LazyParameter {
   struct Range {
     int first_row, last_row, first_column, num_columns;
   };
+  // A row, zero but for the columns of a list, an index of column_lists_ or -1.
+  struct Scratch {
+    vector<Dtype> row;
+    int list;
+
+    void Clear() {
+      if (list >= 0) { row.assign(row.size(), Dtype(0)); }
+      list = -1;
+    }
+  };
   Range range(int cell) const;
   size_t offset(int row) const { return static_cast<size_t>(row) * columns_; }
   void CatchUp(const vector<int>& cells, Purpose purpose,
@@ -117,7 +127,7 @@ class LazyParameter {
   // columns column_lists_[compact_[row]], the others are zero. Else -1.
   vector<int> compact_;
   vector<vector<int> > column_lists_;
-  vector<vector<Dtype> > scratch_;  // of each thread, a row, zero between uses
+  vector<Scratch> scratch_;  // of each thread
   vector<int> all_cells_;
 };
 

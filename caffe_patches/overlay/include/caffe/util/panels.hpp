@@ -62,11 +62,11 @@ template <typename Dtype>
 void PackSamples(const vector<int>& samples, int columns, const Dtype* from,
     vector<Dtype>* panels);
 
-/// @brief Panels of each tile's columns: row k holds those of row samples[k].
-///        Each tile has as many panels; zeros fill them up.
+/// @brief Panels of each tile's columns, of the given width: row k holds those
+///        of row samples[k]. Each tile has as many panels; zeros fill them up.
 template <typename Dtype>
-void PackTiles(const vector<int>& samples, int tile_size, int columns,
-    const Dtype* from, vector<Dtype>* panels);
+void PackTiles(const vector<int>& samples, int tile_size, int width,
+    int columns, const Dtype* from, vector<Dtype>* panels);
 
 /// @brief The kept tiles of W, tile column by tile column, grid.column_size()
 ///        elements apart; in each, the rows of its tiles one after the other,

@@ -123,7 +123,8 @@ void LazyParameter<Dtype>::CatchUpCompact(int row, Purpose purpose) {
   const int size = columns.size();
   const Dtype* gradient = arrays_.gradient + offset(row);
   Dtype* data = arrays_.data + offset(row);
-  Dtype* scratch = scratch_[Thread()].data();
+  Scratch& buffer = scratch_[Thread()];
+  Dtype* scratch = buffer.row.data();
   if (rule_.momentum == 0 && rule_.decay == 0 && purpose == FOR_USE) {
     // Other columns do not change.
     for (int j = 0; j < size; ++j) { scratch[j] = data[columns[j]]; }
@@ -133,10 +134,11 @@ void LazyParameter<Dtype>::CatchUpCompact(int row, Purpose purpose) {
     std::fill_n(scratch, size, Dtype(0));
     return;
   }
+  if (buffer.list != compact_[row]) { buffer.Clear(); }
+  buffer.list = compact_[row];
   for (int j = 0; j < size; ++j) { scratch[columns[j]] = gradient[j]; }
   ReplaySteps(rule_, pending.steps, pending.num_steps, columns_, scratch, data,
       arrays_.history + offset(row));
-  for (int j = 0; j < size; ++j) { scratch[columns[j]] = 0; }
 }
 
 // Cells side by side: row by row, so that memory is passed through in order.
@@ -165,7 +167,10 @@ void LazyParameter<Dtype>::CatchUpCells(const int* cells,
 template <typename Dtype>
 void LazyParameter<Dtype>::GrowScratch() {
   if (scratch_.size() < MaxThreads()) {
-    scratch_.resize(MaxThreads(), vector<Dtype>(columns_));
+    Scratch empty;
+    empty.row.resize(columns_);
+    empty.list = -1;
+    scratch_.resize(MaxThreads(), empty);
   }
 }
 
@@ -230,6 +235,7 @@ void LazyParameter<Dtype>::CatchUpAll() {
   CatchUp(all_cells_, FOR_ALL, NULL, NULL);
   steps_.clear();
   column_lists_.clear();
+  for (size_t i = 0; i < scratch_.size(); ++i) { scratch_[i].Clear(); }
   std::fill(done_.begin(), done_.end(), 0);
 }
 
@@ -316,7 +322,7 @@ void LazyParameter<Dtype>::AddGradientHere(const vector<int>& rows,
 template <typename Dtype>
 void LazyParameter<Dtype>::Expand(int row, Dtype* gradient) {
   const vector<int>& columns = column_lists_[compact_[row]];
-  Dtype* scratch = scratch_[Thread()].data();
+  Dtype* scratch = scratch_[Thread()].row.data();
   std::copy(gradient, gradient + columns.size(), scratch);
   std::fill_n(gradient, columns_, Dtype(0));
   for (size_t j = 0; j < columns.size(); ++j) {

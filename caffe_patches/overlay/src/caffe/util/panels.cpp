@@ -75,27 +75,26 @@ void PackSamples(const vector<int>& samples, int columns, const Dtype* from,
 }
 
 template <typename Dtype>
-void PackTiles(const vector<int>& samples, int tile_size, int columns,
-    const Dtype* from, vector<Dtype>* panels) {
-  const int kWidth = Panel<Dtype>::kWidth;
+void PackTiles(const vector<int>& samples, int tile_size, int width,
+    int columns, const Dtype* from, vector<Dtype>* panels) {
   const int num_samples = samples.size();
-  const int per_tile = Panel<Dtype>::count(tile_size);
+  const int per_tile = (tile_size + width - 1) / width;
   const int tiles = (columns + tile_size - 1) / tile_size;
-  const size_t size = static_cast<size_t>(num_samples) * kWidth;
+  const size_t size = static_cast<size_t>(num_samples) * width;
   Grow(tiles * per_tile * size, panels);
   Dtype* all = panels->data();
 #pragma omp parallel for
   for (int p = 0; p < tiles * per_tile; ++p) {
     const int tile = p / per_tile;
-    const int begin = tile * tile_size + p % per_tile * kWidth;
+    const int begin = tile * tile_size + p % per_tile * width;
     const int end = std::min(columns, (tile + 1) * tile_size);
-    const int width = std::max(0, std::min(kWidth, end - begin));
+    const int used = std::max(0, std::min(width, end - begin));
     Dtype* to = all + p * size;
-    for (int k = 0; k < num_samples; ++k, to += kWidth) {
+    for (int k = 0; k < num_samples; ++k, to += width) {
       const Dtype* row = from + static_cast<size_t>(samples[k]) * columns
           + begin;
-      CopyShort(row, width, to);
-      for (int j = width; j < kWidth; ++j) { to[j] = 0; }
+      CopyShort(row, used, to);
+      for (int j = used; j < width; ++j) { to[j] = 0; }
     }
   }
 }
@@ -142,8 +141,8 @@ vector<int> TileGrid::kept_tiles() const {
 #define INSTANTIATE_PANELS(Dtype) \
   template void PackSamples<Dtype>(const vector<int>&, int, const Dtype*, \
       vector<Dtype>*); \
-  template void PackTiles<Dtype>(const vector<int>&, int, int, const Dtype*, \
-      vector<Dtype>*); \
+  template void PackTiles<Dtype>(const vector<int>&, int, int, int, \
+      const Dtype*, vector<Dtype>*); \
   template void PackColumns<Dtype>(const TileGrid&, const Dtype*, int, Dtype*)
 
 INSTANTIATE_PANELS(float);

@@ -13,7 +13,7 @@ namespace caffe {
 namespace {
 
 // Rows of panels, and of W, that stay in the first cache.
-const int kDepth = 128;
+const int kDepth = 160;
 
 // Places begin, ..., end - 1.
 struct Span {
@@ -56,14 +56,23 @@ struct Steps {
   size_t row, next;
 };
 
-// For r < kRows, adds to row r of sums, or sets it to, the sum over runs.
+// Where sums go: row r to out + r * stride, times alpha, added to what is there
+// or in its place.
+template <typename Dtype>
+struct Target {
+  Dtype alpha;
+  bool add;
+  Dtype* out;
+  size_t stride;
+};
+
+// The sums of rows first ... first + kRows - 1 over all runs.
 template <typename Dtype, int kVectorBytes, int kRows>
 CAFFE_INLINE void SumOf(const vector<Run<Dtype> >& runs, int first,
-    const Steps& steps, const Dtype* panel, bool add, Dtype* sums) {
+    const Steps& steps, const Dtype* panel, const Target<Dtype>& target) {
   typedef Dtype Vector __attribute__((vector_size(kVectorBytes), may_alias,
       aligned(sizeof(Dtype))));
   const int kVectors = kPanelBytes / kVectorBytes;
-  Vector* total = reinterpret_cast<Vector*>(sums);
   Vector sum[kRows][kVectors] = {};
   for (size_t i = 0; i < runs.size(); ++i) {
     const Dtype* a = runs[i].factors + first * steps.row;
@@ -80,12 +89,17 @@ CAFFE_INLINE void SumOf(const vector<Run<Dtype> >& runs, int first,
       b += kVectors;
     }
   }
+  const Dtype alpha = target.alpha;
+  const bool add = target.add;
 #pragma GCC unroll 12
   for (int r = 0; r < kRows; ++r) {
+    Vector* out = reinterpret_cast<Vector*>(target.out
+        + (first + r) * target.stride);
 #pragma GCC unroll 4
     for (int v = 0; v < kVectors; ++v) {
-      if (add) { sum[r][v] += total[r * kVectors + v]; }
-      total[r * kVectors + v] = sum[r][v];
+      Vector value = sum[r][v] * alpha;
+      if (add) { value += out[v]; }
+      out[v] = value;
     }
   }
 }
@@ -94,24 +108,24 @@ template <typename Dtype, int kVectorBytes, int kRows>
 struct Sum {
   // The same for any number of rows, about equally many at a time.
   static CAFFE_INLINE void AllRows(int rows, const vector<Run<Dtype> >& runs,
-      const Steps& steps, const Dtype* panel, bool add, Dtype* sums) {
+      const Steps& steps, const Dtype* panel, const Target<Dtype>& target) {
     const int parts = (rows + kRows - 1) / kRows;
     for (int part = 0; part < parts; ++part) {
       const int first = part * rows / parts;
-      Rows((part + 1) * rows / parts - first, runs, first, steps, panel, add,
-          sums + first * Panel<Dtype>::kWidth);
+      Rows((part + 1) * rows / parts - first, runs, first, steps, panel,
+          target);
     }
   }
 
   // For rows <= kRows of them, from the first.
   static CAFFE_INLINE void Rows(int rows, const vector<Run<Dtype> >& runs,
-      int first, const Steps& steps, const Dtype* panel, bool add,
-      Dtype* sums) {
+      int first, const Steps& steps, const Dtype* panel,
+      const Target<Dtype>& target) {
     if (rows == kRows) {
-      SumOf<Dtype, kVectorBytes, kRows>(runs, first, steps, panel, add, sums);
+      SumOf<Dtype, kVectorBytes, kRows>(runs, first, steps, panel, target);
     } else {
       Sum<Dtype, kVectorBytes, kRows - 1>::Rows(rows, runs, first, steps,
-          panel, add, sums);
+          panel, target);
     }
   }
 };
@@ -119,7 +133,7 @@ struct Sum {
 template <typename Dtype, int kVectorBytes>
 struct Sum<Dtype, kVectorBytes, 0> {
   static CAFFE_INLINE void Rows(int, const vector<Run<Dtype> >&, int,
-      const Steps&, const Dtype*, bool, Dtype*) {}
+      const Steps&, const Dtype*, const Target<Dtype>&) {}
 };
 
 // Runs as parts of about kDepth rows.
@@ -143,17 +157,6 @@ vector<vector<Run<Dtype> > > CutToDepth(const vector<Run<Dtype> >& runs,
   return parts;
 }
 
-// out = alpha sums, or out += it.
-template <typename Dtype>
-CAFFE_INLINE void AddTo(Dtype alpha, const Dtype* __restrict sums, int size,
-    bool accumulate, Dtype* __restrict out) {
-  if (accumulate) {
-    for (int j = 0; j < size; ++j) { out[j] += alpha * sums[j]; }
-  } else {
-    for (int j = 0; j < size; ++j) { out[j] = alpha * sums[j]; }
-  }
-}
-
 // Columns `units` of all samples' rows in `out`, which are `stride` apart. The
 // panels are of samples; `sums` holds units x panel width.
 template <typename Dtype, int kVectorBytes, int kRows>
@@ -164,23 +167,30 @@ CAFFE_INLINE void SampleColumns(const Operands<Dtype>& x, const Span& units,
   const int size = units.end - units.begin;
   const int num_samples = x.samples->size();
   const int* sample = x.samples->data();
-  const Dtype alpha = x.alpha;
+  const int kLine = kPanelBytes / sizeof(Dtype);
   const vector<vector<Run<Dtype> > > parts = CutToDepth(runs, steps);
   for (int begin = 0; begin < num_samples; begin += kWidth) {
     const Dtype* panel = panels + begin / kWidth * panel_size;
+    const int width = std::min(kWidth, num_samples - begin);
+    for (int n = 0; n < width; ++n) {
+      const Dtype* out = x.out + static_cast<size_t>(sample[begin + n])
+          * stride + units.begin;
+      for (int r = 0; r < size; r += kLine) { __builtin_prefetch(out + r, 1); }
+    }
     if (parts.empty()) { std::fill_n(sums, size * kWidth, Dtype(0)); }
     for (size_t p = 0; p < parts.size(); ++p) {
+      const Target<Dtype> target = { x.alpha, p > 0, sums,
+          static_cast<size_t>(kWidth) };
       Sum<Dtype, kVectorBytes, kRows>::AllRows(size, parts[p], steps, panel,
-          p > 0, sums);
+          target);
     }
-    const int width = std::min(kWidth, num_samples - begin);
     for (int n = 0; n < width; ++n) {
       Dtype* out = x.out + static_cast<size_t>(sample[begin + n]) * stride
           + units.begin;
       if (x.accumulate) {
-        for (int r = 0; r < size; ++r) { out[r] += alpha * sums[r * kWidth + n]; }
+        for (int r = 0; r < size; ++r) { out[r] += sums[r * kWidth + n]; }
       } else {
-        for (int r = 0; r < size; ++r) { out[r] = alpha * sums[r * kWidth + n]; }
+        for (int r = 0; r < size; ++r) { out[r] = sums[r * kWidth + n]; }
       }
     }
   }
@@ -239,7 +249,7 @@ struct InputColumn {
 };
 
 // The gradients of a tile row's kept weights. Panels: of each tile's units,
-// row k is sample k.
+// row k is sample k; those of y are as wide as a tile.
 struct WeightRow {
   template <int kVectorBytes, int kRows, typename Dtype>
   static CAFFE_INLINE void Run(const Operands<Dtype>& x, int tile,
@@ -262,33 +272,36 @@ struct WeightRow {
       int tile_column, vector<caffe::Run<Dtype> >* depth, bool accumulate,
       Dtype* sums) {
     const int kWidth = Panel<Dtype>::kWidth;
-    const Steps steps = { 1, static_cast<size_t>(kWidth) };
-    const Dtype alpha = x.alpha;
-    const int num_input = x.grid->num_input;
+    const size_t num_input = x.grid->num_input;
+    const size_t tile_size = x.grid->tile_size;
+    const size_t num_samples = x.samples->size();
     const Span rows = x.rows(tile_row);
     const Span columns = x.columns(tile_column);
-    const size_t panel_size = x.samples->size() * kWidth;
-    const size_t tile_size = panel_size * Panel<Dtype>::count(
-        x.grid->tile_size);
-    const Dtype* y_panel = x.y_panels + tile_row * tile_size;
-    for (int o = rows.begin; o < rows.end; ++o) {
-      Dtype* out = x.out + static_cast<size_t>(o) * num_input;
+    const int height = rows.end - rows.begin;
+    const Steps steps = { 1, tile_size };
+    (*depth)[0].factors = x.y_panels
+        + (tile_row * num_samples + (*depth)[0].begin) * tile_size;
+    const Dtype* x_panel = x.x_panels + tile_column * num_samples
+        * Panel<Dtype>::count(tile_size) * kWidth;
+    Dtype* tile = x.out + rows.begin * num_input;
+    for (int r = 0; r < height; ++r) {
       for (int i = columns.begin; i < columns.end; i += kWidth) {
-        __builtin_prefetch(out + i, 1);
+        __builtin_prefetch(tile + r * num_input + i, 1);
       }
     }
-    for (int o = rows.begin; o < rows.end; o += kWidth, y_panel += panel_size) {
-      const int height = std::min(kWidth, rows.end - o);
-      const Dtype* x_panel = x.x_panels + tile_column * tile_size;
-      (*depth)[0].factors = y_panel + (*depth)[0].begin * kWidth;
-      for (int i = columns.begin; i < columns.end;
-          i += kWidth, x_panel += panel_size) {
-        Sum<Dtype, kVectorBytes, kRows>::AllRows(height, *depth, steps,
-            x_panel, false, sums);
-        const int width = std::min(kWidth, columns.end - i);
-        for (int r = 0; r < height; ++r) {
-          AddTo(alpha, sums + r * kWidth, width, accumulate,
-              x.out + static_cast<size_t>(o + r) * num_input + i);
+    for (int i = columns.begin; i < columns.end;
+        i += kWidth, x_panel += num_samples * kWidth) {
+      const int width = std::min(kWidth, columns.end - i);
+      const bool whole = width == kWidth;
+      const Target<Dtype> target = { x.alpha, whole && accumulate,
+          whole ? tile + i : sums, whole ? num_input : kWidth };
+      Sum<Dtype, kVectorBytes, kRows>::AllRows(height, *depth, steps, x_panel,
+          target);
+      for (int r = 0; !whole && r < height; ++r) {
+        const Dtype* sum = sums + r * kWidth;
+        Dtype* out = tile + i + r * num_input;
+        for (int j = 0; j < width; ++j) {
+          out[j] = accumulate ? out[j] + sum[j] : sum[j];
         }
       }
     }
@@ -325,7 +338,7 @@ void ForEachTile(const Operands<Dtype>& x, int tiles) {
   const int kWidth = Panel<Dtype>::kWidth;
 #pragma omp parallel
   {
-    vector<Dtype> sums(std::max(x.grid->tile_size, kWidth) * kWidth);
+    vector<Dtype> sums(x.grid->tile_size * kWidth);
 #pragma omp for schedule(dynamic)
     for (int tile = 0; tile < tiles; ++tile) { run(x, tile, sums.data()); }
   }
@@ -371,8 +384,10 @@ template <typename Dtype>
 void TileProduct<Dtype>::WeightGradient(const TileGrid& grid, Dtype alpha,
     const vector<int>& samples, const Dtype* x, const Dtype* dy,
     bool accumulate, Dtype* dweight) {
-  PackTiles(samples, grid.tile_size, grid.num_input, x, &x_panels_);
-  PackTiles(samples, grid.tile_size, grid.num_output, dy, &y_panels_);
+  PackTiles(samples, grid.tile_size, Panel<Dtype>::kWidth, grid.num_input, x,
+      &x_panels_);
+  PackTiles(samples, grid.tile_size, grid.tile_size, grid.num_output, dy,
+      &y_panels_);
   const Operands<Dtype> operands = { &grid, alpha, NULL, &samples,
       x_panels_.data(), y_panels_.data(), accumulate, dweight, NULL, NULL };
   ForEachTile<WeightRow>(operands, grid.tile_rows());
