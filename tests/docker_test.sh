@@ -89,6 +89,10 @@ check_image() {
       -o -name "*.cu*" -o -name CMake\* -o -name "*.ipynb" -o -name .git \
       -o -name packages -o -name "*.deb"')
   [ -z "$leftovers" ] || fail "holds leftovers of the build: $leftovers"
+  # Another flavour's threads compete with those of Caffe's loops.
+  run $image sh -c 'ldd build/caffe/build/tools/caffe |
+    grep -o "/.*openblas[^ ]*" | xargs readlink -f' | grep openblas-openmp ||
+    fail "runs with another OpenBLAS than the build"
   ! run $image grep -rqs "^URIs\|^deb" /etc/apt || fail "names a mirror"
 }
 
@@ -129,8 +133,9 @@ check_gpu_asked() {
 
 check_tests() {
   run -v "$PWD/tests:/opt/approx-dropout/tests:ro" $image python3 -m pytest \
-    -q -p no:cacheprovider tests/test_search.py tests/test_layers.py \
-    tests/test_draws_agree.py tests/test_cli.py || fail "tests in the image"
+    -q -p no:cacheprovider tests/test_{search,layers,draw,draws_agree}.py \
+    tests/test_{cli,state,convert,training,resume}.py ||
+    fail "tests in the image"
 }
 
 buildah "${storage[@]}" inspect $base >/dev/null 2>&1 || make_base

@@ -36,5 +36,7 @@ for library in $libraries; do
   dpkg-query -S "$library" "$(readlink -f "$library")" \
     "/usr$library" 2>/dev/null || :
 done | cut -d: -f1 | grep -v ' ' | sort -u >build/packages
-scripts/install_dependencies.sh --list | grep '^python3-' |
-  grep -v -e -dev >>build/packages
+# SciPy brings a BLAS to compile with; named here, that is not another flavour
+# of OpenBLAS, which Caffe would then run with.
+scripts/install_dependencies.sh --list | grep '^python3-\|^libopenblas' |
+  grep -v python3-dev >>build/packages
