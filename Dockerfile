@@ -1,8 +1,8 @@
 # Caffe with approximate random dropout. The default bases give the CUDA
 # build; with a plain Debian or Ubuntu for both, it is the CPU build. They must
-# be of the same release, Debian 12 or Ubuntu 24.04 or newer. CUDA_ARCH as for
+# be of the same release, Debian 12 or Ubuntu 24.04 say. CUDA_ARCH as for
 # scripts/build_caffe.sh; CAFFE_SRC names Caffe's sources, if they were put
-# into this folder.
+# into this folder; CCACHE_DIR a compiler cache, if one is mounted.
 ARG BASE_IMAGE=nvidia/cuda:13.0.1-devel-ubuntu24.04
 ARG RUNTIME_IMAGE=nvidia/cuda:13.0.1-runtime-ubuntu24.04
 
@@ -14,14 +14,16 @@ COPY . .
 ENV LANG=C.UTF-8
 ARG CUDA_ARCH=
 ARG CAFFE_SRC=
+ARG CCACHE_DIR
 RUN scripts/image/build.sh
 
 FROM ${RUNTIME_IMAGE}
 WORKDIR /opt/approx-dropout
 RUN useradd --create-home --uid 10001 caffe
-COPY --from=build /opt/approx-dropout/build/image/packages \
+COPY --from=build /opt/approx-dropout/build/packages \
   /opt/approx-dropout/scripts/install_dependencies.sh /tmp/
 RUN xargs -a /tmp/packages /tmp/install_dependencies.sh \
+  && apt-get clean \
   && rm -rf /var/lib/apt/lists/* /tmp/*
 COPY --from=build --chown=10001:10001 /opt/approx-dropout/build/image ./
 ENV LANG=C.UTF-8 PATH=/opt/approx-dropout/build/bin:$PATH \

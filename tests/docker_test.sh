@@ -33,6 +33,13 @@ events_logger = "file"
 END
 export CONTAINERS_CONF=$folder/containers.conf
 
+# What an interrupted build has mounted would keep `make clean` from its work.
+clean_up() {
+  buildah "${storage[@]}" rm --all >/dev/null || :
+  umount "$folder/storage/overlay" 2>/dev/null || :
+}
+trap clean_up EXIT
+
 make_base() {
   local mirror container
   mirror=$(awk '/^URIs:/ {print $2; exit}' $sources)
@@ -49,13 +56,16 @@ make_base() {
   rm -rf "$folder/rootfs"
 }
 
+# The compiler cache lies in a folder that every image has, so that it leaves
+# no trace.
 build() {
   local cache
   cache=$(ccache --get-config cache_dir 2>/dev/null) || cache=$folder/ccache
   mkdir -p "$cache"
   buildah "${storage[@]}" build --isolation chroot --layers --format docker \
     --build-arg BASE_IMAGE=$base --build-arg RUNTIME_IMAGE=$base \
-    -v $sources:$sources:ro -v "$cache:/root/.cache/ccache" -t $image .
+    -v $sources:$sources:ro --build-arg CCACHE_DIR=/mnt \
+    -v "$cache:/mnt" -t $image .
 }
 
 # Runs the image without a network; arguments as for docker run.
@@ -64,29 +74,42 @@ run() {
 }
 
 check_image() {
-  local used
+  local used leftovers
   used=$(run $image)
   grep -q "docker run" <<<"$used" || fail "no usage without a command: $used"
   [ "$(run $image id -u)" = 10001 ] || fail "runs as $(run $image id -un)"
-  # Debian's matplotlib asks for SciPy and that for g++.
+  # No C++ compiler in this list: Debian's SciPy asks for g++.
   for program in cmake make nvcc git ccache; do
     ! run $image sh -c "command -v $program" || fail "holds $program"
   done
-  [ -z "$(run $image sh -c 'ls -A /tmp /var/lib/apt/lists |
-    grep -v :; find / -xdev -name "*.o" -o -xdev -name "*.a" \
-    2>/dev/null')" ] || fail "holds leftovers of the build"
+  # As root, who sees every folder.
+  leftovers=$(run --user 0 $image sh -c 'cd /
+    find tmp root/.cache var/lib/apt/lists -mindepth 1 2>/dev/null
+    find opt var/cache/apt -name "*.[oah]" -o -name "*.[ch]pp" \
+      -o -name "*.cu*" -o -name CMake\* -o -name "*.ipynb" -o -name .git \
+      -o -name packages -o -name "*.deb"')
+  [ -z "$leftovers" ] || fail "holds leftovers of the build: $leftovers"
+  # Another flavour's threads compete with those of Caffe's loops.
+  run $image sh -c 'ldd build/caffe/build/tools/caffe |
+    grep -o "/.*openblas[^ ]*" | xargs readlink -f' | grep openblas-openmp ||
+    fail "runs with another OpenBLAS than the build"
   ! run $image grep -rqs "^URIs\|^deb" /etc/apt || fail "names a mirror"
 }
 
 check_training() {
-  local runs="$folder/runs" solver=prototxt/mnist/solver_row_0.5.prototxt
-  rm -rf "$runs"
-  mkdir -p "$runs/mnist"
+  local inside=/opt/approx-dropout runs="$folder/runs" data="$folder/data"
+  local solver=prototxt/mnist/solver_row_0.5.prototxt
+  rm -rf "$runs" "$data"
+  mkdir -p "$runs" "$data"
+  chown -R 10001:10001 "$runs" "$data"
   sed 's/^\(max_iter\|test_interval\|snapshot\): .*/\1: 60/' $solver \
-    >"$runs/solver.prototxt"
-  chown -R 10001:10001 "$runs"
-  run -v "$runs:/opt/approx-dropout/runs" $image \
-    caffe train --solver=runs/solver.prototxt >"$folder/train.log" 2>&1 ||
+    >"$folder/solver.prototxt"
+  run -v "$data:$inside/build/data" \
+    ${DATA_DIR:+-v "$DATA_DIR:/data:ro" -e DATA_DIR=/data} \
+    $image python3 scripts/prepare_mnist.py || fail "scripts/prepare_mnist.py"
+  run -v "$folder/solver.prototxt:$inside/$solver:ro" \
+    -v "$data:$inside/build/data:ro" -v "$runs:$inside/runs" $image \
+    caffe train --solver=$solver >"$folder/train.log" 2>&1 ||
     fail "caffe train: $(tail -5 "$folder/train.log")"
   grep "Test net output #0: accuracy" "$folder/train.log" ||
     fail "no accuracy in $folder/train.log"
@@ -96,16 +119,33 @@ check_training() {
     fail "scripts/train.py"
 }
 
+# Where nvidia-smi finds a GPU, the image asks Caffe for it. The CPU build,
+# taken for a CUDA build here, refuses, which shows that it was asked.
+check_gpu_asked() {
+  local said
+  mkdir -p "$folder/empty"
+  said=$(run -v /bin/true:/usr/bin/nvidia-smi:ro \
+    -v "$folder/empty:/opt/approx-dropout/build/caffe-cuda:ro" $image \
+    caffe train --solver=prototxt/mnist/solver_row_0.5.prototxt 2>&1) || :
+  grep -q "Cannot use GPU" <<<"$said" ||
+    fail "caffe with a GPU at hand: $(tail -3 <<<"$said")"
+}
+
 check_tests() {
   run -v "$PWD/tests:/opt/approx-dropout/tests:ro" $image python3 -m pytest \
-    -q -p no:cacheprovider tests/test_search.py tests/test_layers.py \
-    tests/test_draws_agree.py tests/test_cli.py || fail "tests in the image"
+    -q -p no:cacheprovider tests/test_{search,layers,draw,draws_agree}.py \
+    tests/test_{cli,state,convert,training,resume}.py ||
+    fail "tests in the image"
 }
 
 buildah "${storage[@]}" inspect $base >/dev/null 2>&1 || make_base
+if command -v hadolint >/dev/null; then
+  hadolint Dockerfile || fail "hadolint"
+fi
 build
 check_image
 check_training
+check_gpu_asked
 check_tests
 podman "${storage[@]}" images --format '{{.Repository}} {{.Size}}'
 echo "docker_test: passed"

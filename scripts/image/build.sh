@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The image's build stage (Dockerfile): builds Caffe, with CUDA where nvcc is,
-# prepares the data, and puts what the image is to hold into build/image, with
-# the names of the packages that it needs in build/image/packages.
+# prepares the data, and puts what the image is to hold into build/image, and
+# the names of the packages that it needs into build/packages.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 image=build/image
@@ -22,8 +22,10 @@ strip --strip-unneeded "${programs[@]}"
 
 mkdir -p $image/runs
 cp -r --parents LICENSE README.md prototxt python_layers scripts build/bin \
-  build/data $tree/python "$tree"/build/lib/*.so* $tree/build/tools/caffe $image
-rm -f $image/build/bin/nvcc
+  build/data $tree/python/caffe "$tree"/build/lib/*.so* \
+  $tree/build/tools/caffe $image
+rm -rf $image/build/bin/nvcc \
+  $image/$tree/python/caffe/{_caffe.cpp,imagenet,test}
 [ -d $image/build/caffe ] || ln -s caffe-cuda $image/build/caffe
 
 # The packages of the shared libraries, CUDA's excepted: the base has those.
@@ -34,6 +36,7 @@ for library in $libraries; do
   dpkg-query -S "$library" "$(readlink -f "$library")" \
     "/usr$library" 2>/dev/null || :
 done | cut -d: -f1 | grep -v ' ' | sort -u >build/packages
-scripts/install_dependencies.sh --list | grep '^python3-' |
-  grep -v -e -dev >>build/packages
-mv build/packages $image/packages
+# SciPy brings a BLAS to compile with; named here, that is not another flavour
+# of OpenBLAS, which Caffe would then run with.
+scripts/install_dependencies.sh --list | grep '^python3-\|^libopenblas' |
+  grep -v python3-dev >>build/packages
