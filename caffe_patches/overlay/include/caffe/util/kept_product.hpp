@@ -12,7 +12,8 @@ namespace caffe {
 
 /// @brief Ascending positions along one side of a matrix.
 struct IndexList {
-  IndexList() : stride(1), run(1), run_stride(1), device(NULL) {}
+  IndexList()
+      : stride(1), run(1), run_stride(1), device(NULL), wide(false) {}
 
   vector<int> index;
   int stride;  // between neighbours, or 0 if it is not the same everywhere
@@ -20,6 +21,7 @@ struct IndexList {
   // first() + i / run * run_stride + i % run.
   int run, run_stride;
   const int* device;
+  bool wide;  // on the device: HasAlignedRuns of 16 bytes
 
   // Neighbours that can be copied together, if they are mostly longer than a
   // few: places in the list where a run begins, and its end.
@@ -70,7 +72,7 @@ class KeptProduct {
   KeptProduct()
       : num_output_(0), num_input_(0), num_samples_(0),
         tiled_(false), for_steps_(false), tile_size_(0), blocks_a_group_(1),
-        weight_(NULL), lazy_(NULL) {}
+        weight_(NULL), lazy_(NULL), overwrites_tiles_(false) {}
 
   /// @brief Says what is kept, for one pass. `patterns` must hold what
   ///        ApproxDropoutPatterns::Read read for num_samples samples.
@@ -85,8 +87,8 @@ class KeptProduct {
       int num_output, int num_input, int num_samples);
 
   /// @brief While W is updated lazily, in cells of rows or tiles,
-  ///        PackWeights_cpu and Backward_cpu tell *lazy what they use; NULL
-  ///        ends it. Not for TILE with a compact input or for steps.
+  ///        PackWeights and Backward tell *lazy what they use; NULL ends it.
+  ///        Not for TILE with a compact input or for steps.
   void SetLazy(LazyParameter<Dtype>* lazy);
 
   /// @brief Stored inputs and outputs of a sample, I and O.
@@ -211,6 +213,7 @@ class KeptProduct {
   vector<Scratch> scratch_;  // for each thread
   shared_ptr<Blob<int> > device_lists_;
   LazyParameter<Dtype>* lazy_;
+  bool overwrites_tiles_;  // gradients of tiles, on the GPU, while lazy_
 };
 
 }  // namespace caffe
