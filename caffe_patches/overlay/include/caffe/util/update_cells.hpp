@@ -118,8 +118,8 @@ template <typename Dtype>
 CAFFE_HOST_DEVICE inline void DoStep(const UpdateRule<Dtype>& rule, Dtype rate,
     Dtype gradient, Dtype* w, Dtype* h) {
   const Dtype decayed = rule.l1 ? Dtype((*w > 0) - (*w < 0)) : *w;
-  const Dtype d = fma(rule.decay, decayed, gradient);
-  *h = fma(rate, d, rule.momentum * *h);
+  const Dtype d = std::fma(rule.decay, decayed, gradient);
+  *h = std::fma(rate, d, rule.momentum * *h);
   *w -= *h;
 }
 
