@@ -131,7 +131,8 @@ class LazyParameter {
 /**
  * @brief A layer that says which parts of its parameters it reads and gives
  *        gradients to. Between SetLazy(i, p) and SetLazy(i, NULL) it calls
- *        CatchUp and TakeGradient of *p for its i-th parameter.
+ *        CatchUp and TakeGradient of *p, or on the GPU of *p->device(), for
+ *        its i-th parameter.
  */
 template <typename Dtype>
 class LazyLayer {
