@@ -8,13 +8,16 @@ import subprocess
 # Parts of the names of our test suites; the others are Caffe's own.
 OURS = (
     "ApproxDropout",
+    "DeviceUpdate",
     "DrawPattern",
     "DropoutPattern",
     "GroupedProduct",
     "LazyUpdate",
+    "MathMode",
     "PackedGemm",
     "SGDUpdater",
     "TileProduct",
+    "UpdateCells",
     "VectorMath",
 )
 # Suites over types and devices have the two types on the CPU, then on the GPU.
@@ -168,7 +171,7 @@ def sanitizer_part(check):
     all_tests = list_tests(program)
     tests = [
         test for test in all_tests
-        if is_ours(test[0]) and test[0].endswith("Test/2")
+        if is_ours(test[0]) and re.search(r"GPUTest/0$|Test/2$", test[0])
         and "DeathTest" not in test[0]
     ]
     found = run_tests(

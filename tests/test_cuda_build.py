@@ -9,7 +9,9 @@ from conftest import ROOT
 
 LIBRARY = ROOT / "build" / "caffe-bundle" / "build" / "lib" / "libcaffe.so"
 KERNELS = ("ListUnitsKernel", "GatherKernel", "ScatterKernel",
-           "AddColumnSumsKernel", "KeepKernel", "KeepGradientKernel")
+           "AddColumnSumsKernel", "KeepKernel", "KeepGradientKernel",
+           "CatchUpKernel", "AddGradientKernel", "UpdateKernel",
+           "AppendStepKernel")
 
 
 def test_cuda_build_compiles_and_links(bundle):

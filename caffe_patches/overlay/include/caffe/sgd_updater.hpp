@@ -8,11 +8,14 @@
 
 namespace caffe {
 
+template <typename Dtype> class DeviceSteps;
+
 /**
- * @brief Updates a net's parameters for SGDSolver on the CPU, from the
- *        beginning of Solver::Step to its end: one pass over each parameter
+ * @brief Updates a net's parameters for SGDSolver, from the beginning of
+ *        Solver::Step to its end: one pass (one kernel) over each parameter
  *        for clipping, normalization, regularization, momentum, update and
- *        clearing; those of LazyLayers only where something is in use.
+ *        clearing; those of LazyLayers only where something is in use. On the
+ *        GPU the host waits for nothing, so that clipping is not logged.
  *
  * At the beginning all gradients must be zero. While it lives, the weights
  * that LazyLayers hold may be behind: CatchUpAll brings them up to date. It
@@ -22,8 +25,8 @@ template <typename Dtype>
 class SGDUpdater {
  public:
   /// @brief Whether the solver of this type can leave the updates of this net
-  ///        to an SGDUpdater: plain SGD on the CPU, where nobody reads whole
-  ///        gradients (debug_info, snapshot_diff) or watches single layers.
+  ///        to an SGDUpdater: plain SGD, where nobody reads whole gradients
+  ///        (debug_info, snapshot_diff) or watches single layers.
   static bool CanUpdate(const string& type, const SolverParameter& param,
       const Net<Dtype>& net);
 
@@ -46,10 +49,14 @@ class SGDUpdater {
   void FindLazyLayers();
   /// @brief Factor of clip_gradients, as SGDSolver::ClipGradients has it.
   Dtype ClipFactor() const;
+#ifndef CPU_ONLY
+  void ApplyUpdateOnDevice(Dtype rate);
+#endif
 
   Net<Dtype>* net_;
   Dtype clip_gradients_;
   vector<Parameter> parameters_;
+  shared_ptr<DeviceSteps<Dtype> > device_steps_;  // NULL on the CPU
 
   DISABLE_COPY_AND_ASSIGN(SGDUpdater);
 };

@@ -3,16 +3,18 @@
 #include <vector>
 
 #include "caffe/sgd_updater.hpp"
+#ifndef CPU_ONLY
+#include "caffe/util/device_update.hpp"
+#endif
 
 namespace caffe {
 
 template <typename Dtype>
 bool SGDUpdater<Dtype>::CanUpdate(const string& type,
     const SolverParameter& param, const Net<Dtype>& net) {
-  return Caffe::mode() == Caffe::CPU && type == "SGD" && !param.debug_info()
-      && !param.snapshot_diff() && net.before_forward().empty()
-      && net.after_forward().empty() && net.before_backward().empty()
-      && net.after_backward().empty();
+  return type == "SGD" && !param.debug_info() && !param.snapshot_diff()
+      && net.before_forward().empty() && net.after_forward().empty()
+      && net.before_backward().empty() && net.after_backward().empty();
 }
 
 template <typename Dtype>
@@ -26,11 +28,29 @@ SGDUpdater<Dtype>::SGDUpdater(const SolverParameter& param, Net<Dtype>* net,
   CHECK(rule.l1 || param.regularization_type() == "L2")
       << "Unknown regularization type: " << param.regularization_type();
   const vector<Blob<Dtype>*>& blobs = net->learnable_params();
+#ifndef CPU_ONLY
+  if (Caffe::mode() == Caffe::GPU) {
+    device_steps_.reset(new DeviceSteps<Dtype>(blobs.size(),
+        clip_gradients_));
+  }
+#endif
   for (int i = 0; i < blobs.size(); ++i) {
     rule.decay = Dtype(param.weight_decay()) * net->params_weight_decay()[i];
-    Parameter parameter = { shared_ptr<LazyParameter<Dtype> >(
-        new LazyParameter<Dtype>(blobs[i], history[i].get(), rule)), NULL, 0,
-        net->params_lr()[i] };
+    const Dtype lr_mult = net->params_lr()[i];
+    Parameter parameter = { shared_ptr<LazyParameter<Dtype> >(), NULL, 0,
+        lr_mult };
+#ifndef CPU_ONLY
+    if (device_steps_) {
+      const shared_ptr<DeviceParameter<Dtype> > device(
+          new DeviceParameter<Dtype>(blobs[i], history[i].get(), rule, lr_mult,
+              device_steps_.get()));
+      parameter.update.reset(new LazyParameter<Dtype>(device));
+    }
+#endif
+    if (!parameter.update) {
+      parameter.update.reset(new LazyParameter<Dtype>(blobs[i],
+          history[i].get(), rule));
+    }
     parameters_.push_back(parameter);
   }
   FindLazyLayers();
@@ -90,6 +110,9 @@ Dtype SGDUpdater<Dtype>::ClipFactor() const {
 
 template <typename Dtype>
 void SGDUpdater<Dtype>::ApplyUpdate(Dtype rate) {
+#ifndef CPU_ONLY
+  if (device_steps_) { return ApplyUpdateOnDevice(rate); }
+#endif
   const Dtype clip = ClipFactor();
   for (size_t i = 0; i < parameters_.size(); ++i) {
     const UpdateStep<Dtype> step = { rate * parameters_[i].lr_mult, clip };
@@ -101,8 +124,36 @@ void SGDUpdater<Dtype>::ApplyUpdate(Dtype rate) {
   }
 }
 
+#ifndef CPU_ONLY
+template <typename Dtype>
+void SGDUpdater<Dtype>::ApplyUpdateOnDevice(Dtype rate) {
+  for (size_t i = 0; i < parameters_.size(); ++i) {
+    DeviceParameter<Dtype>* update = parameters_[i].update->device();
+    if (device_steps_->clips()) { update->SumSquares(!parameters_[i].layer); }
+    update->EndStep();
+  }
+  device_steps_->Append(rate);
+  for (size_t i = 0; i < parameters_.size(); ++i) {
+    if (!parameters_[i].layer) { parameters_[i].update->device()->UpdateNow(); }
+  }
+  if (device_steps_->full()) { CatchUpAll(); }
+}
+#endif
+
 template <typename Dtype>
 void SGDUpdater<Dtype>::CatchUpAll() {
+#ifndef CPU_ONLY
+  if (device_steps_) {
+    for (size_t i = 0; i < parameters_.size(); ++i) {
+      // The others do each step at once.
+      if (parameters_[i].layer) {
+        parameters_[i].update->device()->CatchUpAll();
+      }
+    }
+    device_steps_->Clear();
+    return;
+  }
+#endif
   for (size_t i = 0; i < parameters_.size(); ++i) {
     parameters_[i].update->CatchUpAll();
   }

@@ -106,6 +106,7 @@ class ApproxDropoutLSTMLayer : public Layer<Dtype>,
   void ForwardStep_cpu(int t, const Dtype* cont, Dtype* output);
   void BackwardStep_cpu(int t, const Dtype* cont, const Dtype* output_diff);
 #ifndef CPU_ONLY
+  void PlaceOutputs_gpu(const vector<KeptCells>& kept, bool compact);
   void ForwardStep_gpu(int t, const Dtype* cont, Dtype* output);
   void BackwardStep_gpu(int t, const Dtype* cont, const Dtype* output_diff);
 #endif

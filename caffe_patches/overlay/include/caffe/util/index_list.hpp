@@ -10,7 +10,8 @@ namespace caffe {
 
 /// @brief Ascending positions along one side of a matrix.
 struct IndexList {
-  IndexList() : stride(1), run(1), run_stride(1), device(NULL) {}
+  IndexList()
+      : stride(1), run(1), run_stride(1), device(NULL), wide(false) {}
 
   vector<int> index;
   int stride;  // between neighbours, or 0 if it is not the same everywhere
@@ -18,6 +19,7 @@ struct IndexList {
   // first() + i / run * run_stride + i % run.
   int run, run_stride;
   const int* device;
+  bool wide;  // on the device: HasAlignedRuns of 16 bytes
 
   // Neighbours that can be copied together, if they are mostly longer than a
   // few: places in the list where a run begins, and its end.

@@ -2,7 +2,11 @@
 #define CAFFE_UTIL_KEPT_PARTS_HPP_
 
 #include "caffe/blob.hpp"
+#ifdef __CUDACC__
+#include "caffe/util/device_update.hpp"
+#endif
 #include "caffe/util/index_list.hpp"
+#include "caffe/util/lazy_update.hpp"
 #include "caffe/util/math_functions.hpp"
 
 namespace caffe {
@@ -22,6 +26,14 @@ struct CpuParts {
   static const bool kSharesOutBlocks = true;
   static int MaxThreads();
   static int Thread();
+
+  /// @brief What updates a parameter lazily, or NULL; how it takes a list;
+  ///        whether the gradient of these tiles of it is to be overwritten.
+  typedef LazyParameter<Dtype> Lazy;
+  static Lazy* LazyOf(LazyParameter<Dtype>* lazy) { return lazy; }
+  static const vector<int>& Cells(const IndexList& list) { return list.index; }
+  // TileProduct computes lazy tiles on the CPU.
+  static bool TakeTiles(Lazy* lazy, const KeptCells& tiles) { return false; }
 
   /// @brief A buffer's memory, made larger if needed; never smaller.
   static Dtype* Grow(shared_ptr<Blob<Dtype> >* buffer, size_t size);
@@ -58,6 +70,18 @@ struct GpuParts {
   static const bool kSharesOutBlocks = false;
   static int MaxThreads() { return 1; }
   static int Thread() { return 0; }
+  typedef DeviceParameter<Dtype> Lazy;
+  static Lazy* LazyOf(LazyParameter<Dtype>* lazy) {
+    return lazy ? lazy->device() : NULL;
+  }
+  static DeviceList Cells(const IndexList& list) {
+    const DeviceList cells = { list.device, list.size(), list.first(),
+        list.run, list.run_stride };
+    return cells;
+  }
+  static bool TakeTiles(Lazy* lazy, const KeptCells& tiles) {
+    return lazy && lazy->TakeGradient(tiles);
+  }
   static Dtype* Grow(shared_ptr<Blob<Dtype> >* buffer, size_t size);
   static void SetZero(size_t count, Dtype* data);
   static void Gather(const Dtype* whole, int stride, const IndexList& rows,

@@ -38,7 +38,8 @@ class KeptProduct {
   KeptProduct()
       : num_output_(0), num_input_(0), num_samples_(0),
         tiled_(false), for_steps_(false), tile_size_(0), grouped_outer_(0),
-        blocks_a_group_(1), weight_(NULL), lazy_(NULL) {}
+        blocks_a_group_(1), weight_(NULL), lazy_(NULL),
+        overwrites_tiles_(false) {}
 
   /// @brief Says what is kept, for one pass. `patterns` must hold what
   ///        ApproxDropoutPatterns::Read read for num_samples samples.
@@ -53,8 +54,8 @@ class KeptProduct {
       int num_output, int num_input, int num_samples);
 
   /// @brief While W is updated lazily, in cells of rows or tiles,
-  ///        PackWeights_cpu and Backward_cpu tell *lazy what they use; NULL
-  ///        ends it. Not for TILE with a compact input or for steps.
+  ///        PackWeights and Backward tell *lazy what they use; NULL ends it.
+  ///        Not for TILE with a compact input or for steps.
   void SetLazy(LazyParameter<Dtype>* lazy);
 
   /// @brief Stored inputs and outputs of a sample, I and O.
@@ -186,6 +187,7 @@ class KeptProduct {
   vector<Scratch> scratch_;  // for each thread
   shared_ptr<Blob<int> > device_lists_;
   LazyParameter<Dtype>* lazy_;
+  bool overwrites_tiles_;  // gradients of tiles, on the GPU, while lazy_
 };
 
 }  // namespace caffe

@@ -27,6 +27,7 @@ template <typename Dtype>
 template <typename Parts>
 void KeptProduct<Dtype>::PackWeights(const Dtype* weight) {
   weight_ = weight;
+  typename Parts::Lazy* lazy = Parts::LazyOf(lazy_);
   scratch_.resize(Parts::MaxThreads());
   size_t size = 0;
   for (size_t b = 0; b < blocks_.size(); ++b) {
@@ -39,14 +40,14 @@ void KeptProduct<Dtype>::PackWeights(const Dtype* weight) {
   for (size_t b = 0; !tiled_ && b < blocks_.size(); ++b) {
     Block& block = blocks_[b];
     if (views_weight(block)) {
-      if (lazy_) { lazy_->CatchUp(block.output_weight.index); }
+      if (lazy) { lazy->CatchUp(Parts::Cells(block.output_weight)); }
       continue;
     }
     block.weight = packed;
     block.weight_stride = block.input_weight.size();
-    if (lazy_) {
-      lazy_->CatchUp(block.output_weight.index, block.input_weight.index,
-          packed);
+    if (lazy) {
+      lazy->CatchUp(Parts::Cells(block.output_weight),
+          Parts::Cells(block.input_weight), packed);
     } else {
       Parts::Gather(weight, num_input_, block.output_weight,
           block.input_weight, packed);
@@ -134,6 +135,9 @@ void KeptProduct<Dtype>::Backward(int outer, const Dtype* x, const Dtype* dy,
   const int num_blocks = blocks_.size();
   // Groups add up in the same weights, so one comes after the other.
   for (int first = 0; first < num_blocks; first += blocks_a_group_) {
+    overwrites_tiles_ = tiled_ && dweight
+        && Parts::TakeTiles(Parts::LazyOf(lazy_), output_pattern_.of_sample(
+            blocks_[first].first_sample, num_samples_));
     ForEachBlock(first, first + blocks_a_group_, shared_out, [&](int b) {
       BackwardBlock<Parts>(blocks_[b], outer, x, dy, tiled_ ? NULL : dx,
           dweight, dbias, &scratch_[Parts::Thread()]);
@@ -177,16 +181,19 @@ void KeptProduct<Dtype>::AddWeightGradient(const Block& block,
   const int num_input = block.input_weight.size();
   const PartView<const Dtype> x_part = ViewPart<Parts>(x, stored_input_, rows,
       block.input_stored, &scratch->x);
+  typename Parts::Lazy* lazy = tiled_ ? NULL : Parts::LazyOf(lazy_);
   const bool direct = views_weight(block);
   Dtype* part;
-  bool overwrite = true;
+  bool overwrite = overwrites_tiles_;
   if (direct) {
     part = dweight + block.input_weight.first()
         + static_cast<size_t>(block.output_weight.first()) * num_input_;
-    overwrite = lazy_ && lazy_->TakeGradient(block.output_weight.index);
+    if (lazy) {
+      overwrite = lazy->TakeGradient(Parts::Cells(block.output_weight));
+    }
     // Whole rows must be written; those that a compact input cuts are not.
-    if (overwrite && num_input < num_input_) {
-      lazy_->ClearGradient(block.output_weight.index);
+    if (lazy && overwrite && num_input < num_input_) {
+      lazy->ClearGradient(Parts::Cells(block.output_weight));
       overwrite = false;
     }
   } else {
@@ -195,13 +202,13 @@ void KeptProduct<Dtype>::AddWeightGradient(const Block& block,
   }
   Parts::Gemm(CblasTrans, CblasNoTrans, num_output, num_input, rows.size(),
       scale_, dy.data, dy.stride, x_part.data, x_part.stride,
-      overwrite ? 0 : 1, part,
+      direct && !overwrite ? 1 : 0, part,
       direct ? block.output_weight.stride * num_input_ : num_input);
-  if (!direct && lazy_) {
-    lazy_->AddGradient(block.output_weight.index, block.input_weight.index,
-        part);
+  if (!direct && lazy) {
+    lazy->AddGradient(Parts::Cells(block.output_weight),
+        Parts::Cells(block.input_weight), part);
   } else if (!direct) {
-    Parts::Scatter(part, block.output_weight, block.input_weight, true,
+    Parts::Scatter(part, block.output_weight, block.input_weight, !overwrite,
         num_input_, dweight);
   }
 }

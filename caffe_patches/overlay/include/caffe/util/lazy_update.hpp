@@ -8,6 +8,8 @@
 
 namespace caffe {
 
+template <typename Dtype> class DeviceParameter;
+
 /**
  * @brief Updates a parameter when a part of it is next needed, exactly.
  *
@@ -26,6 +28,13 @@ namespace caffe {
 template <typename Dtype>
 class LazyParameter {
  public:
+  /// @brief On the GPU, where *device does all of it: layers call that one
+  ///        instead, and of the functions below only SetCells.
+  explicit LazyParameter(const shared_ptr<DeviceParameter<Dtype> >& device)
+      : device_(device) {}
+  /// @brief NULL on the CPU.
+  DeviceParameter<Dtype>* device() const { return device_.get(); }
+
   /// @brief `history` is the solver's, with the shape of `param`. While this
   ///        lives, both blobs must keep their memory, on the host.
   LazyParameter(Blob<Dtype>* param, Blob<Dtype>* history,
@@ -129,12 +138,14 @@ class LazyParameter {
   vector<vector<int> > column_lists_;
   vector<Scratch> scratch_;  // of each thread
   vector<int> all_cells_;
+  shared_ptr<DeviceParameter<Dtype> > device_;
 };
 
 /**
  * @brief A layer that says which parts of its parameters it reads and gives
  *        gradients to. Between SetLazy(i, p) and SetLazy(i, NULL) it calls
- *        CatchUp and TakeGradient of *p for its i-th parameter.
+ *        CatchUp and TakeGradient of *p, or on the GPU of *p->device(), for
+ *        its i-th parameter.
  */
 template <typename Dtype>
 class LazyLayer {

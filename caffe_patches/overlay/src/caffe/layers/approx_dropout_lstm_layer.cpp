@@ -164,6 +164,9 @@ void ApproxDropoutLSTMLayer<Dtype>::PlaceOutputs() {
   vector<int> shape(2, num_output_);
   shape[0] = kept.size();
   place_.Reshape(shape);
+#ifndef CPU_ONLY
+  if (Caffe::mode() == Caffe::GPU) { return PlaceOutputs_gpu(kept, compact); }
+#endif
   int* place = place_.mutable_cpu_data();
   for (int g = 0; g < kept.size(); ++g, place += num_output_) {
     caffe_set(num_output_, -1, place);

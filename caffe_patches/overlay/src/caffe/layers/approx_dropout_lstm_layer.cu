@@ -10,6 +10,15 @@ namespace {
 template <typename Dtype>
 __device__ Dtype Sigmoid(Dtype x) { return 1 / (1 + exp(-x)); }
 
+// One group's row of LSTMExit's place (units): a thread a unit, all are
+// written. compact: the output holds the kept units only. Any KeptCells.
+__global__ void PlaceKernel(int units, KeptCells kept, bool compact,
+    int* place) {
+  CUDA_KERNEL_LOOP(unit, units) {
+    place[unit] = !kept.has(unit) ? -1 : compact ? kept.count(unit) : unit;
+  }
+}
+
 // What enters the first recurrent product, entered (samples x units), from
 // h_0: a thread for each element, all are written.
 template <typename Dtype>
@@ -81,6 +90,24 @@ __global__ void BackwardKernel(int count, LSTMExit<Dtype> exit, bool last,
 }
 
 }  // namespace
+
+// Made on the device, for a copy from the host would wait for it.
+template <typename Dtype>
+void ApproxDropoutLSTMLayer<Dtype>::PlaceOutputs_gpu(
+    const vector<KeptCells>& kept, bool compact) {
+  int* place = place_.mutable_gpu_data();
+  for (int g = 0; g < kept.size(); ++g) {
+    // NOLINT_NEXT_LINE(whitespace/operators)
+    PlaceKernel<<<CAFFE_GET_BLOCKS(num_output_), CAFFE_CUDA_NUM_THREADS>>>(
+        num_output_, kept[g], compact, place + g * num_output_);
+    CUDA_POST_KERNEL_CHECK;
+  }
+}
+
+template void ApproxDropoutLSTMLayer<float>::PlaceOutputs_gpu(
+    const vector<KeptCells>& kept, bool compact);
+template void ApproxDropoutLSTMLayer<double>::PlaceOutputs_gpu(
+    const vector<KeptCells>& kept, bool compact);
 
 template <typename Dtype>
 void ApproxDropoutLSTMLayer<Dtype>::Forward_gpu(

@@ -1,10 +1,15 @@
 #include <algorithm>
 #include <vector>
 
+#include "caffe/util/aligned_runs.hpp"
 #include "caffe/util/kept_parts.hpp"
 #include "caffe/util/kept_product.hpp"
 #include "caffe/util/kept_product_steps.hpp"
 #include "caffe/util/math_functions.hpp"
+
+// Pointers are to the device's memory; matrices are row major, `stride`
+// elements from row to row. Legal are all sizes above 0 and all lists that
+// name no position twice.
 
 namespace caffe {
 
@@ -12,21 +17,8 @@ namespace {
 
 const int kColumnsPerBlock = 32;
 const int kRowsPerBlock = 8;
+const int kSumRowsPerBlock = 32;
 const int kMaxGridRows = 1024;
-
-// An IndexList as a kernel takes it.
-struct DeviceList {
-  const int* index;
-  int first, run, run_stride;
-
-  explicit DeviceList(const IndexList& list)
-      : index(list.device), first(list.first()), run(list.run),
-        run_stride(list.run_stride) {}
-
-  __device__ int operator()(int i) const {
-    return index ? index[i] : first + i / run * run_stride + i % run;
-  }
-};
 
 dim3 Threads() { return dim3(kColumnsPerBlock, kRowsPerBlock); }
 
@@ -36,61 +28,78 @@ dim3 Blocks(int num_rows, int num_columns) {
       std::min(rows, kMaxGridRows));
 }
 
-// weight[j] and stored[j]: the j-th unit that takes part and its place in
-// storage. A thread a unit; legal: any KeptUnits. All kept.size() elements of
-// both are written.
-__global__ void ListUnitsKernel(KeptUnits kept, bool compact, int* weight,
-    int* stored) {
-  CUDA_KERNEL_LOOP(unit, kept.units) {
-    if (kept.has(unit)) {
-      const int j = kept.count(unit);
-      weight[j] = unit;
-      stored[j] = kept.place(unit, compact);
+// Where one side's units are listed: weight[j] and stored[j], the j-th unit
+// that takes part and its place in storage; or NULL, if nobody reads them.
+struct UnitLists {
+  int* weight;
+  int* stored;
+};
+
+__device__ void ListUnit(const KeptUnits& kept, int unit, bool compact,
+    const UnitLists& lists) {
+  if (!lists.weight || unit >= kept.units || !kept.has(unit)) { return; }
+  const int j = kept.count(unit);
+  lists.weight[j] = unit;
+  lists.stored[j] = kept.place(unit, compact);
+}
+
+// Both sides of a block: a thread a unit of each. Any KeptUnits; all size()
+// elements of each list are written.
+__global__ void ListUnitsKernel(KeptUnits output, bool compact_output,
+    UnitLists output_lists, KeptUnits input, bool compact_input,
+    UnitLists input_lists, int num_units) {
+  CUDA_KERNEL_LOOP(unit, num_units) {
+    ListUnit(output, unit, compact_output, output_lists);
+    ListUnit(input, unit, compact_input, input_lists);
+  }
+}
+
+// part (rows.size x columns.size, dense) = the listed part of whole. A thread
+// takes kWidth neighbours of a row, neighbouring threads follow; blocks stride
+// over the rows. kWidth > 1 where columns are aligned runs of so many and the
+// rows of both begin at whole 16 bytes. Overwrites all of part.
+template <typename Dtype, int kWidth>
+__global__ void GatherKernel(Dtype* whole, int stride, DeviceList rows,
+    DeviceList columns, Dtype* part) {
+  const int j = (blockIdx.x * blockDim.x + threadIdx.x) * kWidth;
+  if (j >= columns.size) { return; }
+  const int column = columns(j);
+  for (int i = blockIdx.y * blockDim.y + threadIdx.y; i < rows.size;
+      i += gridDim.y * blockDim.y) {
+    *ChunkAt<Dtype, kWidth>(part, static_cast<size_t>(i) * columns.size + j) =
+        *ChunkAt<Dtype, kWidth>(whole,
+            static_cast<size_t>(rows(i)) * stride + column);
+  }
+}
+
+// The listed part of whole = part, or += it; the rest of whole is left alone.
+// Threads and kWidth as in GatherKernel.
+template <typename Dtype, int kWidth>
+__global__ void ScatterKernel(Dtype* part, DeviceList rows,
+    DeviceList columns, bool accumulate, int stride, Dtype* whole) {
+  const int j = (blockIdx.x * blockDim.x + threadIdx.x) * kWidth;
+  if (j >= columns.size) { return; }
+  const int column = columns(j);
+  for (int i = blockIdx.y * blockDim.y + threadIdx.y; i < rows.size;
+      i += gridDim.y * blockDim.y) {
+    Chunk<Dtype, kWidth> value = *ChunkAt<Dtype, kWidth>(part,
+        static_cast<size_t>(i) * columns.size + j);
+    Chunk<Dtype, kWidth>* to = ChunkAt<Dtype, kWidth>(whole,
+        static_cast<size_t>(rows(i)) * stride + column);
+    for (int k = 0; accumulate && k < kWidth; ++k) {
+      value.value[k] += to->value[k];
     }
+    *to = value;
   }
 }
 
-// part (num_rows x num_columns, dense) = the listed part of whole. A thread
-// an element, neighbours along a row; blocks stride over the rows. Overwrites
-// all of part.
-template <typename Dtype>
-__global__ void GatherKernel(const Dtype* whole, int stride, DeviceList rows,
-    int num_rows, DeviceList columns, int num_columns, Dtype* part) {
-  const int j = blockIdx.x * blockDim.x + threadIdx.x;
-  if (j >= num_columns) { return; }
-  const int column = columns(j);
-  for (int i = blockIdx.y * blockDim.y + threadIdx.y; i < num_rows;
-      i += gridDim.y * blockDim.y) {
-    part[static_cast<size_t>(i) * num_columns + j] =
-        whole[static_cast<size_t>(rows(i)) * stride + column];
-  }
-}
-
-// The listed part of whole = part, or += it. Threads as in GatherKernel; no
-// element is listed twice. The rest of whole is left alone.
-template <typename Dtype>
-__global__ void ScatterKernel(const Dtype* part, DeviceList rows, int num_rows,
-    DeviceList columns, int num_columns, bool accumulate, int stride,
-    Dtype* whole) {
-  const int j = blockIdx.x * blockDim.x + threadIdx.x;
-  if (j >= num_columns) { return; }
-  const int column = columns(j);
-  for (int i = blockIdx.y * blockDim.y + threadIdx.y; i < num_rows;
-      i += gridDim.y * blockDim.y) {
-    Dtype* to = whole + static_cast<size_t>(rows(i)) * stride + column;
-    const Dtype value = part[static_cast<size_t>(i) * num_columns + j];
-    *to = accumulate ? *to + value : value;
-  }
-}
-
-// part[i][j] = scale * values[columns[j]]; rows of part are `stride` apart.
-// Threads as in GatherKernel.
+// part[i][j] = scale * values[columns(j)] for i < num_rows. A thread an
+// element, otherwise as in GatherKernel. Overwrites.
 template <typename Dtype>
 __global__ void FillRowsKernel(const Dtype* values, Dtype scale,
-    DeviceList columns, int num_columns, int num_rows, int stride,
-    Dtype* part) {
+    DeviceList columns, int num_rows, int stride, Dtype* part) {
   const int j = blockIdx.x * blockDim.x + threadIdx.x;
-  if (j >= num_columns) { return; }
+  if (j >= columns.size) { return; }
   const Dtype value = scale * values[columns(j)];
   for (int i = blockIdx.y * blockDim.y + threadIdx.y; i < num_rows;
       i += gridDim.y * blockDim.y) {
@@ -98,43 +107,60 @@ __global__ void FillRowsKernel(const Dtype* values, Dtype scale,
   }
 }
 
-// sums[columns[j]] += scale * (the sum of column j of part). A block sums 32
-// columns: its 8 rows of threads take every 8th row, then thread row 0 adds
-// their sums up. No column is listed twice.
+// sums[columns(j)] += scale * (the sum of column j of part). A block sums 32
+// columns: its 32 rows of threads take every 32nd row, then thread row 0 adds
+// their sums up, always in the same order.
 template <typename Dtype>
 __global__ void AddColumnSumsKernel(const Dtype* part, int stride,
-    int num_rows, DeviceList columns, int num_columns, Dtype scale,
-    Dtype* sums) {
-  __shared__ Dtype partial[kRowsPerBlock][kColumnsPerBlock];
+    int num_rows, DeviceList columns, Dtype scale, Dtype* sums) {
+  __shared__ Dtype partial[kSumRowsPerBlock][kColumnsPerBlock];
   const int j = blockIdx.x * kColumnsPerBlock + threadIdx.x;
   Dtype sum = 0;
-  if (j < num_columns) {
-    for (int i = threadIdx.y; i < num_rows; i += kRowsPerBlock) {
+  if (j < columns.size) {
+    for (int i = threadIdx.y; i < num_rows; i += kSumRowsPerBlock) {
       sum += part[static_cast<size_t>(i) * stride + j];
     }
   }
   partial[threadIdx.y][threadIdx.x] = sum;
   __syncthreads();
-  if (threadIdx.y == 0 && j < num_columns) {
-    for (int y = 1; y < kRowsPerBlock; ++y) { sum += partial[y][threadIdx.x]; }
+  if (threadIdx.y == 0 && j < columns.size) {
+    for (int y = 1; y < kSumRowsPerBlock; ++y) {
+      sum += partial[y][threadIdx.x];
+    }
     sums[columns(j)] += scale * sum;
   }
 }
 
-// The lists of one side of a block, in the device's memory from `memory` on;
-// returns the end of what was written.
-int* ListOnDevice(const KeptUnits& kept, bool compact, IndexList* weight,
-    IndexList* stored, int* memory) {
-  const int size = weight->size();
-  weight->device = memory;
-  stored->device = memory + size;
-  if (size > 0) {
-    // NOLINT_NEXT_LINE(whitespace/operators)
-    ListUnitsKernel<<<CAFFE_GET_BLOCKS(kept.units), CAFFE_CUDA_NUM_THREADS>>>(
-        kept, compact, memory, memory + size);
-    CUDA_POST_KERNEL_CHECK;
+// Says where in the device's memory a side's lists are, from *memory on, which
+// then is the end of them. Lists of one stride need no memory.
+template <typename Dtype>
+UnitLists PlaceLists(IndexList* weight, IndexList* stored, int** memory) {
+  const UnitLists none = { NULL, NULL };
+  IndexList* lists[] = { weight, stored };
+  bool strided = true;
+  for (int i = 0; i < 2; ++i) {
+    lists[i]->wide = HasAlignedRuns(lists[i]->index, 16 / sizeof(Dtype));
+    lists[i]->device = NULL;
+    lists[i]->run_stride = lists[i]->stride;
+    strided &= lists[i]->stride > 0;
   }
-  return memory + 2 * size;
+  if (strided) { return none; }
+  const UnitLists places = { *memory, *memory + weight->size() };
+  weight->device = places.weight;
+  stored->device = places.stored;
+  *memory += 2 * weight->size();
+  return places;
+}
+
+// Whether a kernel can take 16 bytes at a time: the listed columns, and
+// pointers and strides of whole and part.
+template <typename Dtype>
+bool Wide(const IndexList& columns, const Dtype* whole, int stride,
+    const Dtype* part) {
+  const size_t pointers = reinterpret_cast<size_t>(whole)
+      | reinterpret_cast<size_t>(part);
+  return columns.wide && pointers % 16 == 0
+      && stride * sizeof(Dtype) % 16 == 0;
 }
 
 }  // namespace
@@ -157,10 +183,17 @@ template <typename Dtype>
 void GpuParts<Dtype>::Gather(const Dtype* whole, int stride,
     const IndexList& rows, const IndexList& columns, Dtype* part) {
   if (rows.size() == 0 || columns.size() == 0) { return; }
-  // NOLINT_NEXT_LINE(whitespace/operators)
-  GatherKernel<Dtype><<<Blocks(rows.size(), columns.size()), Threads()>>>(
-      whole, stride, DeviceList(rows), rows.size(), DeviceList(columns),
-      columns.size(), part);
+  const int width = 16 / sizeof(Dtype);
+  Dtype* from = const_cast<Dtype*>(whole);  // chunks go by their address
+  if (Wide(columns, whole, stride, part)) {
+    // NOLINT_NEXT_LINE(whitespace/operators)
+    GatherKernel<Dtype, width><<<Blocks(rows.size(), columns.size() / width),
+        Threads()>>>(from, stride, Cells(rows), Cells(columns), part);
+  } else {
+    // NOLINT_NEXT_LINE(whitespace/operators)
+    GatherKernel<Dtype, 1><<<Blocks(rows.size(), columns.size()),
+        Threads()>>>(from, stride, Cells(rows), Cells(columns), part);
+  }
   CUDA_POST_KERNEL_CHECK;
 }
 
@@ -168,20 +201,29 @@ template <typename Dtype>
 void GpuParts<Dtype>::Scatter(const Dtype* part, const IndexList& rows,
     const IndexList& columns, bool accumulate, int stride, Dtype* whole) {
   if (rows.size() == 0 || columns.size() == 0) { return; }
-  // NOLINT_NEXT_LINE(whitespace/operators)
-  ScatterKernel<Dtype><<<Blocks(rows.size(), columns.size()), Threads()>>>(
-      part, DeviceList(rows), rows.size(), DeviceList(columns),
-      columns.size(), accumulate, stride, whole);
+  const int width = 16 / sizeof(Dtype);
+  Dtype* from = const_cast<Dtype*>(part);
+  if (Wide(columns, whole, stride, part)) {
+    // NOLINT_NEXT_LINE(whitespace/operators)
+    ScatterKernel<Dtype, width><<<Blocks(rows.size(), columns.size() / width),
+        Threads()>>>(from, Cells(rows), Cells(columns), accumulate, stride,
+        whole);
+  } else {
+    // NOLINT_NEXT_LINE(whitespace/operators)
+    ScatterKernel<Dtype, 1><<<Blocks(rows.size(), columns.size()),
+        Threads()>>>(from, Cells(rows), Cells(columns), accumulate, stride,
+        whole);
+  }
   CUDA_POST_KERNEL_CHECK;
 }
 
 template <typename Dtype>
 void GpuParts<Dtype>::FillRows(const Dtype* values, Dtype scale,
     const IndexList& columns, int num_rows, const PartView<Dtype>& part) {
+  if (num_rows == 0 || columns.size() == 0) { return; }
   // NOLINT_NEXT_LINE(whitespace/operators)
   FillRowsKernel<Dtype><<<Blocks(num_rows, columns.size()), Threads()>>>(
-      values, scale, DeviceList(columns), columns.size(), num_rows,
-      part.stride, part.data);
+      values, scale, Cells(columns), num_rows, part.stride, part.data);
   CUDA_POST_KERNEL_CHECK;
 }
 
@@ -189,9 +231,9 @@ template <typename Dtype>
 void GpuParts<Dtype>::AddColumnSums(const PartView<const Dtype>& part,
     int num_rows, Dtype scale, const IndexList& columns, Dtype* sums) {
   // NOLINT_NEXT_LINE(whitespace/operators)
-  AddColumnSumsKernel<Dtype><<<Blocks(1, columns.size()), Threads()>>>(
-      part.data, part.stride, num_rows, DeviceList(columns), columns.size(),
-      scale, sums);
+  AddColumnSumsKernel<Dtype><<<Blocks(1, columns.size()),
+      dim3(kColumnsPerBlock, kSumRowsPerBlock)>>>(part.data, part.stride,
+      num_rows, Cells(columns), scale, sums);
   CUDA_POST_KERNEL_CHECK;
 }
 
@@ -234,10 +276,23 @@ void KeptProduct<Dtype>::PackWeights_gpu(const Dtype* weight) {
   }
   int* memory = size ? device_lists_->mutable_gpu_data() : NULL;
   for (size_t b = 0; b < blocks.size(); ++b) {
-    memory = ListOnDevice(blocks[b]->output, compact_output_,
-        &blocks[b]->output_weight, &blocks[b]->output_stored, memory);
-    memory = ListOnDevice(blocks[b]->input, compact_input_,
-        &blocks[b]->input_weight, &blocks[b]->input_stored, memory);
+    Block* block = blocks[b];
+    const UnitLists output = PlaceLists<Dtype>(&block->output_weight,
+        &block->output_stored, &memory);
+    const UnitLists input = PlaceLists<Dtype>(&block->input_weight,
+        &block->input_stored, &memory);
+    if (!output.weight && !input.weight) { continue; }
+    const int units = std::max(num_output_, num_input_);
+    // NOLINT_NEXT_LINE(whitespace/operators)
+    ListUnitsKernel<<<CAFFE_GET_BLOCKS(units), CAFFE_CUDA_NUM_THREADS>>>(
+        block->output, compact_output_, output, block->input, compact_input_,
+        input, units);
+    CUDA_POST_KERNEL_CHECK;
+  }
+  DeviceParameter<Dtype>* lazy = GpuParts<Dtype>::LazyOf(lazy_);
+  for (size_t g = 0; lazy && tiled_ && g < output_pattern_.groups.size();
+       ++g) {
+    lazy->CatchUp(output_pattern_.groups[g]);
   }
   PackWeights<GpuParts<Dtype> >(weight);
 }

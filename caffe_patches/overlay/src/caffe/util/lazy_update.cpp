@@ -5,6 +5,9 @@
 #include <algorithm>
 #include <vector>
 
+#ifndef CPU_ONLY
+#include "caffe/util/device_update.hpp"
+#endif
 #include "caffe/util/lazy_update.hpp"
 
 namespace caffe {
@@ -50,6 +53,9 @@ LazyParameter<Dtype>::LazyParameter(Blob<Dtype>* param, Blob<Dtype>* history,
 
 template <typename Dtype>
 void LazyParameter<Dtype>::SetCells(int cell_rows, int cell_columns) {
+#ifndef CPU_ONLY
+  if (device_) { return device_->SetCells(cell_rows, cell_columns); }
+#endif
   CHECK(steps_.empty()) << "Cells cannot change while steps wait for them";
   cell_rows_ = cell_rows;
   cell_columns_ = cell_columns;
