@@ -133,6 +133,11 @@ class Experiment:
         return self.epoch_iterations if whole else self.max_iter
 
     @property
+    def snapshot_interval(self):
+        """An epoch: an interruption costs no more than that."""
+        return min(self.epoch_iterations, self.max_iter)
+
+    @property
     def decay_iterations(self):
         """The iterations from which a lower learning rate holds."""
         if self.lr_decay == 1:
@@ -173,10 +178,6 @@ class Perceptron(Experiment):
     @property
     def test_iter(self):
         return self.test_samples // self.test_batch_size
-
-    @property
-    def snapshot_interval(self):
-        return self.max_iter
 
     def fitted(self, source):
         """The same on the data that source, a source.json, describes."""
@@ -227,10 +228,6 @@ class LanguageModel(Experiment):
     @property
     def test_iter(self):
         return [self.iterations(tokens) for tokens in self.tokens[1:]]
-
-    @property
-    def snapshot_interval(self):
-        return self.test_interval
 
     def goes_on_from(self, iteration):
         """Caffe reads text from its start again, so an epoch must begin."""
