@@ -170,9 +170,9 @@ def search_table(searches):
 
 def tile_diagonals(experiment):
     """Diagonals of tiles of the first dropped product."""
-    rows, columns = experiment.hidden[0], 784
+    columns, rows = experiment.hidden[:2]
     if experiment.workload == "ptb":
-        rows, columns = 4 * experiment.hidden[0], experiment.hidden[0]
+        columns, rows = experiment.hidden[0], 4 * experiment.hidden[0]
     size = experiment.tile_size
     return math.ceil(rows / size) + math.ceil(columns / size) - 1
 

@@ -155,16 +155,26 @@ class Experiment:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Perceptron(Experiment):
-    """An MLP on MNIST's digits, dropped after each hidden layer."""
+    """An MLP on MNIST's digits, dropped after each hidden layer.
+
+    tiles: the product whose tiles TILE drops for a hidden layer, "behind" it,
+        as in the language models, or "before" it. The latter drops pixels,
+        which conventional dropout does not, and learns more slowly.
+    """
 
     train_samples: int
     test_samples: int
     test_batch_size: int
+    tiles: str = "behind"
 
     prepared_by = "scripts/prepare_mnist.py"
 
     def __post_init__(self):
         super().__post_init__()
+        if self.tiles not in ("behind", "before"):
+            raise ValueError(
+                f"tiles is {self.tiles!r}, must be 'behind' or 'before'"
+            )
         if self.test_samples % self.test_batch_size:
             raise ValueError(
                 f"test_samples is {self.test_samples}, must be a multiple "

@@ -153,11 +153,34 @@ def test_row_and_tile_bottoms():
             ["fc2", "pattern2"],
         ],
         "mnist/tile_0.5": [
-            ["data", "pattern1"],
-            ["fc1", "pattern2"],
-            ["fc2"],
+            ["data"],
+            ["fc1", "pattern1"],
+            ["fc2", "pattern2"],
         ],
     }
+
+
+def test_tiles_before_the_hidden_layers():
+    experiment = dataclasses.replace(
+        experiments.find("mnist/tile_0.5"), tiles="before"
+    )
+    assert [
+        layer["bottom"]
+        for layer in networks.net(experiment)["layer"]
+        if layer["name"] in ("fc1", "fc2", "fc3")
+    ] == [["data", "pattern1"], ["fc1", "pattern2"], ["fc2"]]
+    with pytest.raises(ValueError, match="tiles is 'after', must be 'behind'"):
+        dataclasses.replace(experiment, tiles="after")
+
+
+def test_a_row_of_tiles_holds_a_whole_period():
+    layers = networks.net(experiments.find("mnist/1024x64_tile_0.7"))["layer"]
+    sizes = {
+        layer["name"]: layer["approx_dropout_param"]["tile_size"]
+        for layer in layers
+        if "approx_dropout_param" in layer
+    }
+    assert sizes == {"fc2": 32, "fc3": 4}
 
 
 def test_text_format():
