@@ -127,7 +127,7 @@ def periods(profile):
             for method in ("conventional", "row_period", "tile_period")
         }
         variant = f"N{N}" if lambda3 is None else f"N{N}_lambda{lambda3:g}"
-        if (N, lambda3) != (USUAL_PERIOD, None):
+        if (N, lambda3) != (USUAL_PERIOD, experiments.PERIOD_LAMBDA3):
             for method in ("row_period", "tile_period"):
                 nets[method] = replace(
                     nets[method],

@@ -158,9 +158,11 @@ def test_periods_reach_the_search():
     nets = [point.trained["row_period"] for point in points]
     assert [net.max_period for net in nets][:7] == [4, 6, 8, 10, 12, 14, 16]
     assert nets[0].key == "mnist/row_period_0.5_N4"
-    assert nets[6].key == "mnist/row_period_0.5"  # the usual one
+    assert nets[6].key == "mnist/row_period_0.5_N16"  # the paper's loss
+    assert "lambda3" not in train.make_prototxt.net_text(nets[6])
+    assert nets[-1].key == "mnist/row_period_0.5"  # the usual one
     text = train.make_prototxt.net_text(nets[-1])
-    assert '"max_period": 16, "lambda3": 1e-05}' in text
+    assert '"max_period": 16, "lambda3": 0.0001}' in text
 
 
 def test_tiles_lie_behind_or_before():
