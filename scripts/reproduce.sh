@@ -62,8 +62,9 @@ scripts/build_caffe.sh
 
 status=0
 snakemake --snakefile scripts/Snakefile --config profile="$profile" \
-  workload="$workload" "${device[@]}" --scheduler greedy --rerun-triggers mtime \
-  --rerun-incomplete --keep-going --show-failed-logs --nolock \
+  workload="$workload" "${device[@]}" --scheduler greedy \
+  --rerun-triggers mtime --rerun-incomplete --keep-going \
+  --show-failed-logs --nolock \
   "${where[@]}" "${passed[@]}" || status=$?
 if [ $report = yes ]; then
   /usr/bin/python3 scripts/report_paper.py --profile "$profile"
