@@ -37,6 +37,7 @@ def without_python(net):
                 request["dropout_ratio"],
                 request["family"],
                 request["max_period"],
+                lambda3=request.get("lambda3"),
             ).probability
     layers = []
     for each in net["layer"]:

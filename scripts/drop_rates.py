@@ -7,7 +7,8 @@ import numpy as np
 
 from experiments import ROOT
 
-sys.path += [str(ROOT / "python_layers"), str(ROOT / "build/caffe/python")]
+FOLDERS = ("python_layers", "build/caffe/python", "build/caffe-cuda/python")
+sys.path += [str(ROOT / folder) for folder in FOLDERS]
 
 
 def layer_rates(layer, groups):

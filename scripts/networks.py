@@ -1,5 +1,12 @@
 """Nets and solvers of experiments, as nested dicts for make_prototxt.
 
+    data -> fc1 -> relu1 -> (drop1) -> fc2 -> relu2 -> (drop2) -> fc3
+
+Methods replace the products around the places of conventional dropout. ROW
+puts out the kept units only, so that a place makes both the product before and
+the one behind it smaller. TILE drops synapses, so a place moves into the
+product behind it; fc1 stays whole, since its tiles would drop the pixels too.
+
 Learnable layers have the same names, shapes and order whatever the method, so
 that one method's .caffemodel loads into any other's net.
 """
@@ -41,23 +48,53 @@ def product_layer(index, outputs, bottoms, approximate=None):
     return layer(name, kind, bottoms, [name], **parameters)
 
 
+def dropped_by_rows(experiment, index):
+    """Patterns and approx_dropout_param of the index-th product, whose input
+    and output are hidden layers or the net's own."""
+    hidden = index <= len(experiment.hidden)
+    patterns = [f"pattern{index}"] if hidden else []
+    approximate = {"pattern": Enum("ROW" if hidden else "NONE")}
+    if index > 1:
+        patterns.append(f"pattern{index - 1}")
+        approximate["compact_input"] = True
+    if hidden:
+        approximate["compact_output"] = True
+    return patterns, approximate
+
+
+def dropped_by_tiles(experiment, index):
+    """The same for TILE: the pattern is that of the hidden layer before the
+    product, or behind it. approx_dropout_param is None if there is none.
+
+    Tiles are smaller than usual where a row would hold fewer than N of them.
+    """
+    place = index - 1 if experiment.tiles == "behind" else index
+    if not 1 <= place <= len(experiment.hidden):
+        return [], None
+    size = experiment.tile_size
+    if experiment.tiles == "behind":
+        columns = experiment.hidden[place - 1] // experiment.max_period
+        size = max(1, min(size, columns))
+    return [f"pattern{place}"], {"pattern": Enum("TILE"), "tile_size": size}
+
+
+DROPPED = {"ROW": dropped_by_rows, "TILE": dropped_by_tiles}
+
+
+def dropped_product(experiment, index, outputs, bottom):
+    """The index-th product, as the experiment's pattern drops it."""
+    patterns, approximate = [], None
+    if experiment.pattern:
+        patterns, approximate = DROPPED[experiment.pattern](experiment, index)
+    return product_layer(index, outputs, [bottom, *patterns], approximate)
+
+
 def hidden_layers(experiment, index, bottom):
     """The index-th hidden layer: product, ReLU and conventional dropout."""
     top = f"fc{index}"
-    bottoms, approximate = [bottom], None
-    if experiment.pattern:
-        bottoms.append(f"pattern{index}")
-        approximate = {"pattern": Enum(experiment.pattern)}
-    if experiment.pattern == "ROW":
-        if index > 1:
-            bottoms.append(f"pattern{index - 1}")
-            approximate["compact_input"] = True
-        approximate["compact_output"] = True
-    elif experiment.pattern == "TILE":
-        approximate["tile_size"] = experiment.tile_size
     layers = [
-        product_layer(
-            index, experiment.hidden[index - 1], bottoms, approximate
+        dropped_product(
+            experiment, index, experiment.hidden[index - 1], bottom
         ),
         layer(f"relu{index}", "ReLU", [top], [top]),
     ]
@@ -76,15 +113,10 @@ def hidden_layers(experiment, index, bottom):
 
 
 def output_layers(experiment, index, bottom):
-    """The last product with loss and accuracy; with ROW it reads the units
-    that the last hidden layer kept."""
-    bottoms, approximate = [bottom], None
-    if experiment.pattern == "ROW":
-        bottoms.append(f"pattern{index - 1}")
-        approximate = {"pattern": Enum("NONE"), "compact_input": True}
+    """The last product with loss and accuracy."""
     top = f"fc{index}"
     return [
-        product_layer(index, 10, bottoms, approximate),
+        dropped_product(experiment, index, 10, bottom),
         layer(
             "accuracy",
             "Accuracy",

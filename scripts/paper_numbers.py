@@ -62,7 +62,13 @@ READING = (
     "How kept outputs are scaled in training is not said. Both dp and "
     "1/(1 − p) are unbiased; here it is 1/(1 − p).",
     "N, λ1 and λ2 of the search are not said. Here N = 16 unless a table "
-    "says otherwise, and λ1 : λ2 = 10⁵, which keeps the rate within 0.001.",
+    "says otherwise, and λ1 : λ2 = 10⁵, which keeps the rate within 0.001. "
+    "The paper's loss has two terms; for the MLPs a third, λ3 = 10⁻⁴ times "
+    "the variance of the dropped fraction, is added unless a table says "
+    "otherwise, since without it PERIOD learns visibly worse.",
+    "Which products' synapses TILE drops for a hidden layer is not said. Here "
+    "it is those behind it, where conventional dropout acts; those before "
+    "the first one would drop pixels, and that costs accuracy.",
     "Tiles are numbered along the diagonals: tile (r, c) is kept if "
     "(r + c) mod dp fits. Numbered row by row, the same inputs would be "
     "dropped for every output where dp divides the number of tile columns.",

@@ -47,7 +47,7 @@ class Profile:
 PAPER_SIZES = {"table2": "large8800", "fig6": "large3", "groups": "large"}
 PERIODS = (
     *((N, None) for N in (4, 6, 8, 10, 12, 14, USUAL_PERIOD)),
-    *((N, 1e-5) for N in (8, USUAL_PERIOD)),
+    *((N, lambda3) for lambda3 in (1e-5, 1e-4) for N in (8, USUAL_PERIOD)),
 )
 PROFILES = {
     profile.name: profile
@@ -98,7 +98,7 @@ PROFILES = {
             trained={"table2": "tiny", "fig6": "tiny3", "groups": "tiny"},
             timed={"table2": "tiny", "fig6": "tiny3", "groups": "tiny"},
             batches=(20, 40),
-            periods=((4, None), (USUAL_PERIOD, None), (USUAL_PERIOD, 1e-5)),
+            periods=((4, None), (USUAL_PERIOD, None), (USUAL_PERIOD, 1e-4)),
             groups=(1, 5),
             seeds=2,
             more_seeds=2,

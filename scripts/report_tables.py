@@ -170,9 +170,9 @@ def search_table(searches):
 
 def tile_diagonals(experiment):
     """Diagonals of tiles of the first dropped product."""
-    rows, columns = experiment.hidden[0], 784
-    if experiment.workload == "ptb":
-        rows, columns = 4 * experiment.hidden[0], experiment.hidden[0]
+    columns = experiment.hidden[0]
+    mlp = experiment.workload == "mnist"
+    rows = experiment.hidden[1] if mlp else 4 * columns
     size = experiment.tile_size
     return math.ceil(rows / size) + math.ceil(columns / size) - 1
 

@@ -7,6 +7,7 @@ shift
 cd "$(dirname "$0")/.."
 profile=cpu
 report=yes
+device=()
 where=(--cores all)
 passed=()
 
@@ -32,6 +33,10 @@ while [ $# -gt 0 ]; do
           passed+=(--profile "$2") ;;
       esac
       shift ;;
+    --gpu)
+      [[ ${2:-} =~ ^[0-9]+$ ]] || fail "--gpu ${2:-} is no number of a GPU"
+      device=("gpu=$2")
+      shift ;;
     # Where the jobs run is then the user's.
     --cores* | -c* | --jobs* | -j* | --slurm | --cluster*)
       where=()
@@ -52,12 +57,14 @@ flock -n 9 || fail "another reproduction is under way in this folder; timed\
 scripts/install_dependencies.sh
 scripts/install_dependencies.sh snakemake
 scripts/build_caffe.sh
+[ ${#device[@]} = 0 ] || scripts/build_caffe.sh --cuda
 [ "$profile" = quick ] || scripts/build_caffe.sh --stock
 
 status=0
 snakemake --snakefile scripts/Snakefile --config profile="$profile" \
-  workload="$workload" --scheduler greedy --rerun-triggers mtime \
-  --rerun-incomplete --keep-going --show-failed-logs --nolock \
+  workload="$workload" "${device[@]}" --scheduler greedy \
+  --rerun-triggers mtime --rerun-incomplete --keep-going \
+  --show-failed-logs --nolock \
   "${where[@]}" "${passed[@]}" || status=$?
 if [ $report = yes ]; then
   /usr/bin/python3 scripts/report_paper.py --profile "$profile"

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Reproduces the paper's figures and tables on MNIST, Fig. 4 and Table I, and a
-# study of PERIOD's largest period: trains and times every cell, then writes
-# the report, runs/PROFILE/report/report.html and report.md.
+# Reproduces the paper's figures and tables on MNIST, Fig. 4 and Table I, and
+# studies of PERIOD's largest period and of where TILE's tiles lie: trains and
+# times every cell, then writes the report, runs/PROFILE/report/report.html and
+# report.md.
 #
 #   scripts/reproduce_mnist.sh [--profile cpu] [anything of Snakemake's]
 #
@@ -10,8 +11,11 @@
 #            quick: minutes; tiny nets that show that it works, no more
 #            a folder with Snakemake's config.yaml, besides: runs the jobs on a
 #            cluster; scripts/slurm is one for Slurm
+# --gpu      0, say: that GPU trains (needs the CUDA toolkit). Steps are timed
+#            on the CPU all the same; scripts/gpu_check.py times them on a GPU
 # Whatever else is given goes to Snakemake: -n lists what would be run, `table1`
-# runs that part only (fig4, table1, periods), --cores 8 uses no more cores.
+# runs that part only (fig4, table1, periods, tiles), --cores 8 uses no more
+# cores.
 #
 # Type the same command again after an interruption: finished runs stay, the
 # others go on from their last snapshot.

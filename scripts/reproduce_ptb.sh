@@ -11,6 +11,8 @@
 #            quick: minutes; tiny nets that show that it works, no more
 #            a folder with Snakemake's config.yaml, besides: runs the jobs on a
 #            cluster; scripts/slurm is one for Slurm
+# --gpu      0, say: that GPU trains (needs the CUDA toolkit). Steps are timed
+#            on the CPU all the same; scripts/gpu_check.py times them on a GPU
 # Whatever else is given goes to Snakemake: -n lists what would be run, `table2`
 # runs that part only (table2, fig5, fig6a, fig6b, groups), --cores 8 uses no
 # more cores.

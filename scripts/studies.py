@@ -1,4 +1,4 @@
-"""The paper's tables and figures, and two studies of ours, as nets to run.
+"""The paper's tables and figures, and three studies of ours, as nets to run.
 
 A study is a list of points, a rate or a size each, that are compared for
 several methods. Accuracy comes from training every net of a point with several
@@ -127,7 +127,7 @@ def periods(profile):
             for method in ("conventional", "row_period", "tile_period")
         }
         variant = f"N{N}" if lambda3 is None else f"N{N}_lambda{lambda3:g}"
-        if (N, lambda3) != (USUAL_PERIOD, None):
+        if (N, lambda3) != (USUAL_PERIOD, experiments.PERIOD_LAMBDA3):
             for method in ("row_period", "tile_period"):
                 nets[method] = replace(
                     nets[method],
@@ -149,6 +149,36 @@ def periods(profile):
         "Fig. 4 at rates (0.5, 0.5)",
         workload="mnist",
         varies="N",
+        points=tuple(points),
+        measure="accuracy",
+    )
+
+
+def tiles(profile):
+    """TILE by whether its tiles lie behind the hidden layers or before."""
+    points = []
+    for rate in RATES:
+        nets = {
+            method: _mlp(profile, method, (rate, rate))
+            for method in ("conventional", "tile")
+        }
+        before = replace(nets["tile"], tiles="before", variant="before")
+        for place, tile in ("behind", nets["tile"]), ("before", before):
+            compared = {**nets, "tile": tile}
+            points.append(
+                Point(
+                    label=f"{rate:g}, {place}",
+                    trained=compared,
+                    timed=compared,
+                    seeds=profile.seeds,
+                )
+            )
+    return Study(
+        name="tiles",
+        title="Not in the paper: TILE with tiles behind the hidden layers or "
+        "before them, MLP of Fig. 4",
+        workload="mnist",
+        varies="rate, tiles",
         points=tuple(points),
         measure="accuracy",
     )
@@ -252,7 +282,7 @@ def groups(profile):
     )
 
 
-STUDIES = (fig4, table1, periods, table2, fig5, fig6a, fig6b, groups)
+STUDIES = (fig4, table1, periods, tiles, table2, fig5, fig6a, fig6b, groups)
 
 
 def studies(profile):

@@ -4,27 +4,25 @@
 A run has a folder, runs/mnist/row_0.7 say, that holds net.prototxt and
 solver.prototxt as used, log.txt (Caffe's), metrics.json (kept up to date while
 it trains), Caffe's snapshot and, when it is finished, `done`. Finished runs
-are skipped. A run that was interrupted (Ctrl-C, SIGTERM) or killed goes on from
-its latest snapshot that can be trained further, of an epoch's end for a
-language model; older ones are removed.
+are skipped. There is a snapshot at the end of each epoch and where a run is
+interrupted (Ctrl-C, SIGTERM); an interrupted or killed run goes on from the
+latest one that can be trained further, for a language model one of an epoch's
+end. Older ones are removed.
 """
 
 import argparse
-import contextlib
 import dataclasses
 import datetime
 import json
 import math
-import os
 import shlex
 import shutil
-import signal
-import subprocess
 import sys
 import time
 
 from tqdm import tqdm
 
+import caffe_process
 import experiments
 import make_prototxt
 import studies
@@ -35,7 +33,7 @@ from profiles import PROFILES
 from provenance import commit, machine
 
 CAFFE = ROOT / "build/bin/caffe"
-LOGGING = {"GLOG_logtostderr": "1", "GLOG_minloglevel": "0"}
+CUDA_CAFFE = ROOT / "build/bin/caffe-cuda"
 LOG_LINES_SHOWN = 20
 NOT_LOGGED = "Gradient clipping: scaling down gradients"  # every iteration
 
@@ -67,12 +65,34 @@ def data_source(experiment):
     return json.loads(path.read_text())
 
 
-class Run:
-    """One training of an experiment in its folder."""
+def caffe_command(gpu):
+    """The tool `caffe` to train with and its options for the device.
 
-    def __init__(self, experiment, folder, source):
+    gpu: number of the GPU, None for the CPU. The solvers' mode is the CPU's;
+    --gpu wins over it.
+    """
+    if gpu is None:
+        program, options, target = CAFFE, [], "caffe"
+    else:
+        program, options, target = CUDA_CAFFE, [f"--gpu={gpu}"], "cuda"
+    if not program.exists():
+        reason = "" if gpu is None else f", and --gpu {gpu} needs CUDA"
+        raise TrainingError(
+            f"{shown(program)} is missing{reason}: `make {target}` builds it"
+        )
+    return [shown(program), "train", *options]
+
+
+class Run:
+    """One training of an experiment in its folder.
+
+    caffe: the command that the solver and the snapshot are added to.
+    """
+
+    def __init__(self, experiment, folder, source, caffe):
         self.experiment = experiment
         self.folder = folder
+        self.caffe = caffe
         self.solver = folder / "solver.prototxt"
         net = folder / "net.prototxt"
         self.settings = {
@@ -110,10 +130,15 @@ class Run:
         goes_on_from = self.experiment.goes_on_from
         return {i: found[i] for i in sorted(found) if goes_on_from(i)}
 
-    def remove_snapshots(self, before):
-        """Removes those of earlier iterations, states and models."""
+    def remove_snapshots(self, reached):
+        """Removes those before the last one to go on from, states and models.
+
+        reached: the last iteration logged. Caffe logs an iteration after it
+        has written that iteration's snapshot, so later ones may be half done.
+        """
+        last = max((i for i in self.snapshots() if i <= reached), default=0)
         for path in self.folder.glob("snapshot_iter_*"):
-            if int(path.stem.rsplit("_", 1)[1]) < before:
+            if int(path.stem.rsplit("_", 1)[1]) < last:
                 path.unlink()
 
     def prepare(self):
@@ -161,7 +186,7 @@ class Run:
         snapshot and ends.
         """
         state = self.prepare()
-        command = [shown(CAFFE), "train", f"--solver={shown(self.solver)}"]
+        command = [*self.caffe, f"--solver={shown(self.solver)}"]
         if state:
             command.append(f"--snapshot={shown(state)}")
             tqdm.write(f"{self.experiment.key}: goes on from {state.name}")
@@ -172,25 +197,12 @@ class Run:
         log = CaffeLog(self.log_file.read_text() if state else "")
         start = time.monotonic()
         self.write_metrics(log, "running", 0)
-        with (
-            subprocess.Popen(
-                command,
-                cwd=ROOT,
-                env={**os.environ, **LOGGING},
-                process_group=0,  # its signals come from here only
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-                errors="replace",
-            ) as process,
-            handed_on(process),
-        ):
+        with caffe_process.started(command, ROOT) as process:
             for change in self.follow(process.stdout, log):
                 if change:
                     elapsed = time.monotonic() - start
                     self.write_metrics(log, "running", elapsed)
-                    # Caffe tests after it has written a snapshot.
-                    self.remove_snapshots(before=log.tested_iteration)
+                    self.remove_snapshots(log.iteration)
         wall_s = time.monotonic() - start
         if process.returncode:
             self.write_metrics(log, "failed", wall_s)
@@ -279,36 +291,19 @@ def progress(experiment, log):
     return values
 
 
-@contextlib.contextmanager
-def handed_on(process):
-    """Hands SIGINT and SIGTERM on to Caffe as SIGINT instead of ending."""
-    numbers = signal.SIGINT, signal.SIGTERM
-    earlier = {
-        number: signal.signal(
-            number, lambda *_: process.send_signal(signal.SIGINT)
-        )
-        for number in numbers
-    }
-    try:
-        yield
-    finally:
-        for number, handler in earlier.items():
-            signal.signal(number, handler)
-
-
-def train(experiment, folder=None, force=False):
+def train(experiment, folder=None, force=False, gpu=None):
     """Trains one experiment unless it is finished; returns its metrics.
 
     folder: where the run is kept, the registry's by default.
     force: remove what the folder holds and train anew.
+    gpu: number of the GPU that trains, None for the CPU.
     Raises TrainingError.
     """
     folder = folder or ROOT / experiment.run_folder
-    if not CAFFE.exists():
-        raise TrainingError(f"{shown(CAFFE)} is missing: build Caffe first")
+    caffe = caffe_command(gpu)
     source = data_source(experiment)
     experiment = experiment.fitted(source)
-    run = Run(experiment, folder, source)
+    run = Run(experiment, folder, source, caffe)
     if force:
         shutil.rmtree(folder, ignore_errors=True)
     if not run.done_file.exists():
@@ -332,6 +327,15 @@ def chosen(options):
     seed = 1 if options.seed is None else options.seed
     runs = [studies.find_training(profile, key, seed) for key in options.keys]
     return [(run, studies.run_folder(profile, run)) for run in runs]
+
+
+def gpu_number(text):
+    """Caffe takes lists of GPUs and `all`, but its Python layers only one."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no number of one GPU, 0, 1, ..."
+        )
+    return int(text)
 
 
 def main(arguments=None):
@@ -362,6 +366,12 @@ def main(arguments=None):
         help="train what the paper's tables need in these sizes, in its "
         "folder; see profiles.py",
     )
+    parser.add_argument(
+        "--gpu",
+        type=gpu_number,
+        metavar="N",
+        help="train on that GPU (needs `make cuda`), not on the CPU",
+    )
     options = parser.parse_args(arguments)
     changes = {
         field: value
@@ -371,7 +381,7 @@ def main(arguments=None):
     try:
         for experiment, folder in chosen(options):
             changed = dataclasses.replace(experiment, **changes)
-            train(changed, folder, force=options.force)
+            train(changed, folder, force=options.force, gpu=options.gpu)
     except (TrainingError, ValueError) as error:
         print(f"train.py: {error}", file=sys.stderr)
         return 1

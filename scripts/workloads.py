@@ -133,6 +133,11 @@ class Experiment:
         return self.epoch_iterations if whole else self.max_iter
 
     @property
+    def snapshot_interval(self):
+        """An epoch: an interruption costs no more than that."""
+        return min(self.epoch_iterations, self.max_iter)
+
+    @property
     def decay_iterations(self):
         """The iterations from which a lower learning rate holds."""
         if self.lr_decay == 1:
@@ -150,16 +155,26 @@ class Experiment:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Perceptron(Experiment):
-    """An MLP on MNIST's digits, dropped after each hidden layer."""
+    """An MLP on MNIST's digits, dropped after each hidden layer.
+
+    tiles: the product whose tiles TILE drops for a hidden layer, "behind" it,
+        as in the language models, or "before" it. The latter drops pixels,
+        which conventional dropout does not, and learns more slowly.
+    """
 
     train_samples: int
     test_samples: int
     test_batch_size: int
+    tiles: str = "behind"
 
     prepared_by = "scripts/prepare_mnist.py"
 
     def __post_init__(self):
         super().__post_init__()
+        if self.tiles not in ("behind", "before"):
+            raise ValueError(
+                f"tiles is {self.tiles!r}, must be 'behind' or 'before'"
+            )
         if self.test_samples % self.test_batch_size:
             raise ValueError(
                 f"test_samples is {self.test_samples}, must be a multiple "
@@ -173,10 +188,6 @@ class Perceptron(Experiment):
     @property
     def test_iter(self):
         return self.test_samples // self.test_batch_size
-
-    @property
-    def snapshot_interval(self):
-        return self.max_iter
 
     def fitted(self, source):
         """The same on the data that source, a source.json, describes."""
@@ -227,10 +238,6 @@ class LanguageModel(Experiment):
     @property
     def test_iter(self):
         return [self.iterations(tokens) for tokens in self.tokens[1:]]
-
-    @property
-    def snapshot_interval(self):
-        return self.test_interval
 
     def goes_on_from(self, iteration):
         """Caffe reads text from its start again, so an epoch must begin."""

@@ -153,11 +153,34 @@ def test_row_and_tile_bottoms():
             ["fc2", "pattern2"],
         ],
         "mnist/tile_0.5": [
-            ["data", "pattern1"],
-            ["fc1", "pattern2"],
-            ["fc2"],
+            ["data"],
+            ["fc1", "pattern1"],
+            ["fc2", "pattern2"],
         ],
     }
+
+
+def test_tiles_before_the_hidden_layers():
+    experiment = dataclasses.replace(
+        experiments.find("mnist/tile_0.5"), tiles="before"
+    )
+    assert [
+        layer["bottom"]
+        for layer in networks.net(experiment)["layer"]
+        if layer["name"] in ("fc1", "fc2", "fc3")
+    ] == [["data", "pattern1"], ["fc1", "pattern2"], ["fc2"]]
+    with pytest.raises(ValueError, match="tiles is 'after', must be 'behind'"):
+        dataclasses.replace(experiment, tiles="after")
+
+
+def test_a_row_of_tiles_holds_a_whole_period():
+    layers = networks.net(experiments.find("mnist/1024x64_tile_0.7"))["layer"]
+    sizes = {
+        layer["name"]: layer["approx_dropout_param"]["tile_size"]
+        for layer in layers
+        if "approx_dropout_param" in layer
+    }
+    assert sizes == {"fc2": 32, "fc3": 4}
 
 
 def test_text_format():
@@ -283,9 +306,15 @@ if "MODE" == "fail":
     sys.exit(3)
 if "MODE" == "hang" and "snapshot" not in flags:
     time.sleep(60)
-pathlib.Path(value("snapshot_prefix") + f"_iter_{{last}}.solverstate").touch()
-log(f"Iteration {{last}}, Testing net (#0)")
-log("    Test net output #0: accuracy = 0.9")
+for i in range(int(value("snapshot")), last + 1, int(value("snapshot"))):
+    for end in "solverstate", "caffemodel":
+        pathlib.Path(value("snapshot_prefix") + f"_iter_{{i}}.{{end}}").touch()
+    log(f"Iteration {{i}}, Testing net (#0)")
+    log("    Test net output #0: accuracy = 0.9")
+    if "MODE" == "die" and "snapshot" not in flags:
+        pathlib.Path(value("snapshot_prefix")
+                     + f"_iter_{{2 * i}}.caffemodel").touch()
+        os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
@@ -298,6 +327,7 @@ def fake(tmp_path, monkeypatch):
     source = {"used": "made up", "counts": {"train": 10, "test": 300}}
     (data / "source.json").write_text(json.dumps(source))
     monkeypatch.setattr(train, "CAFFE", tmp_path / "caffe")
+    monkeypatch.setattr(train, "CUDA_CAFFE", tmp_path / "caffe-cuda")
 
     def run(mode="", loss="0.5", epochs=1, **options):
         text = FAKE_CAFFE.replace("MODE", mode).replace("LOSS", loss)
@@ -329,6 +359,56 @@ def test_run_leaves_what_was_used_and_measured(fake, tmp_path):
     assert re.search(r"^test_iter: 3$", solver, re.M)  # 300 test samples
     assert "Starting Optimization" in (run / "log.txt").read_text()
     assert (run / "done").exists() and (run / "net.prototxt").exists()
+
+
+def test_only_the_last_snapshot_is_kept(fake, tmp_path):
+    fake(epochs=3)
+    assert {path.name for path in (tmp_path / "run").glob("snapshot_*")} == {
+        "snapshot_iter_1407.solverstate",
+        "snapshot_iter_1407.caffemodel",
+    }
+
+
+def test_killed_run_goes_on_from_the_last_epoch(fake, tmp_path):
+    """Killed while it wrote the next snapshot, whose state is missing."""
+    with pytest.raises(train.TrainingError, match="status -9"):
+        fake("die", epochs=2)
+    metrics = fake("die", epochs=2)
+    assert metrics["status"] == "finished"
+    assert "snapshot_iter_469.solverstate" in metrics["command"]
+    assert [test["epoch"] for test in metrics["tests"]] == [1, 2]
+
+
+@pytest.mark.parametrize("limit", [0, 300, 1000])
+@pytest.mark.parametrize("key", ["mnist/row_0.5", "ptb/small_row_0.5"])
+def test_snapshots_are_an_epoch_apart(key, limit):
+    experiment = dataclasses.replace(
+        experiments.find(key), iteration_limit=limit
+    )
+    epoch = experiment.epoch_iterations
+    expected = min(epoch, limit) if limit else epoch
+    assert networks.solver(experiment, "", "")["snapshot"] == expected
+
+
+def test_gpu_is_handed_to_the_cuda_build(fake, tmp_path):
+    with pytest.raises(
+        train.TrainingError,
+        match="caffe-cuda is missing.*"
+        "--gpu 1 needs CUDA: `make cuda` builds it",
+    ):
+        fake(gpu=1)
+    assert not (tmp_path / "run").exists()
+    fake()
+    (tmp_path / "caffe").rename(train.CUDA_CAFFE)
+    metrics = fake(gpu=1, force=True)
+    assert f"{train.CUDA_CAFFE} train --gpu=1 " in metrics["command"]
+
+
+@pytest.mark.parametrize("number", ["-1", "0,1", "all", ""])
+def test_what_is_no_gpu_is_refused(number, capsys):
+    with pytest.raises(SystemExit):
+        train.main(["mnist/row_0.5", f"--gpu={number}"])
+    assert "is no number of one GPU" in capsys.readouterr().err
 
 
 def test_finished_run_is_skipped_unless_forced(fake, tmp_path):

@@ -201,7 +201,7 @@ def test_text_of_another_shape_is_refused():
 def test_language_model_goes_on_from_the_end_of_an_epoch(tmp_path):
     experiment = experiments.find("ptb/small_none")
     source = {"used": "made up", "counts": {}}
-    run = train.Run(experiment, tmp_path / "run", source)
+    run = train.Run(experiment, tmp_path / "run", source, ["caffe"])
     assert run.prepare() is None
     run.metrics_file.write_text('{"wall_s": 7}')
     for iteration in 2324, 4648, 5000:
@@ -209,7 +209,9 @@ def test_language_model_goes_on_from_the_end_of_an_epoch(tmp_path):
             (run.folder / f"snapshot_iter_{iteration}.{end}").touch()
     assert run.prepare() == run.folder / "snapshot_iter_4648.solverstate"
     assert run.earlier_wall_s == 7
-    run.remove_snapshots(before=4648)
+    run.remove_snapshots(4647)
+    assert list(run.snapshots()) == [2324, 4648]
+    run.remove_snapshots(5000)
     assert len(list(run.folder.glob("snapshot_iter_*"))) == 4
     assert list(run.snapshots()) == [4648]
 

@@ -110,6 +110,31 @@ def test_dry_run_on_a_cluster(reproduced):
     assert sorted(RUNS.rglob("done")) == before
 
 
+def test_gpu_trains_and_does_not_time():
+    """What would be run; whether there is a GPU does not matter."""
+    done = subprocess.run(
+        ["snakemake", "--snakefile", "scripts/Snakefile", "--cores", "2"]
+        + ["--dry-run", "--printshellcmds", "--forceall", "fig5"]
+        + ["--config", "profile=quick", "workload=ptb", "gpu=3"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    text = done.stdout + done.stderr
+    commands = re.findall(r"scripts/(?:train|time_steps).py .*", text)
+    assert len(commands) == 7
+    for command in commands:
+        assert ("--gpu 3" in command) == command.startswith("scripts/train")
+
+
+@pytest.mark.parametrize("number", ["all", "", "-1"])
+def test_what_is_no_gpu_is_refused(number):
+    status, text = reproduce("mnist", "--gpu", number)
+    assert status == 1
+    assert f"--gpu {number} is no number of a GPU" in text
+
+
 @pytest.mark.parametrize("profile", ["fast", "", "tests"])
 def test_unknown_profiles_are_refused(profile):
     status, text = reproduce("mnist", "--profile", profile)

@@ -10,6 +10,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "scripts"))
 
 import experiments  # noqa: E402
+import networks  # noqa: E402
 import paper_numbers  # noqa: E402
 import studies  # noqa: E402
 import train  # noqa: E402
@@ -74,6 +75,21 @@ def test_the_conventional_net_is_the_first_of_its_race(profile):
             assert experiment.hidden == nets[key].hidden
 
 
+def grids(net):
+    """(inputs, outputs, tile size) of the matrices that TILE cuts up."""
+    layers = {layer["name"]: layer for layer in networks.net(net)["layer"]}
+    shapes = [(net.hidden[0], 4 * net.hidden[0])]
+    products = [layers.get("lstm1")]
+    if net.workload == "mnist":
+        units = [784, *net.hidden, 10]
+        shapes = zip(units, units[1:])
+        products = [layers[f"fc{i}"] for i in range(1, len(units))]
+    for shape, product in zip(shapes, products, strict=True):
+        approximate = product.get("approx_dropout_param", {})
+        if approximate.get("pattern") == "TILE":
+            yield *shape, approximate["tile_size"]
+
+
 @every_profile
 def test_layers_take_every_net_s_patterns(profile):
     """The rules of design: enough units or tiles for N, and groups that
@@ -84,10 +100,8 @@ def test_layers_take_every_net_s_patterns(profile):
             if net.pattern == "ROW":
                 assert units >= N, net.key
                 assert net.groups == 1 or units % N == 0, net.key
-        if net.pattern == "TILE":
-            inputs = 784 if net.workload == "mnist" else net.hidden[0]
-            outputs = net.hidden[0] * (1 if net.workload == "mnist" else 4)
-            tiles = -(-inputs // net.tile_size) + -(-outputs // net.tile_size)
+        for inputs, outputs, size in grids(net):
+            tiles = -(-inputs // size) + -(-outputs // size)
             assert tiles - 1 >= N, net.key
         assert net.batch_size % net.groups == 0, net.key
         assert net.groups == 1 or net.family == "RESIDUE", net.key
@@ -144,9 +158,19 @@ def test_periods_reach_the_search():
     nets = [point.trained["row_period"] for point in points]
     assert [net.max_period for net in nets][:7] == [4, 6, 8, 10, 12, 14, 16]
     assert nets[0].key == "mnist/row_period_0.5_N4"
-    assert nets[6].key == "mnist/row_period_0.5"  # the usual one
+    assert nets[6].key == "mnist/row_period_0.5_N16"  # the paper's loss
+    assert "lambda3" not in train.make_prototxt.net_text(nets[6])
+    assert nets[-1].key == "mnist/row_period_0.5"  # the usual one
     text = train.make_prototxt.net_text(nets[-1])
-    assert '"max_period": 16, "lambda3": 1e-05}' in text
+    assert '"max_period": 16, "lambda3": 0.0001}' in text
+
+
+def test_tiles_lie_behind_or_before():
+    points = studies.tiles(PROFILES["cpu"]).points
+    nets = {point.label: point.trained["tile"] for point in points}
+    assert nets["0.3, behind"].key == "mnist/tile_0.3"  # the usual one
+    assert nets["0.7, before"].key == "mnist/tile_0.7_before"
+    assert nets["0.7, before"].tiles == "before"
 
 
 def test_groups_reach_the_net():

@@ -102,6 +102,17 @@ def test_training_learns(trained, method):
     assert (folder / "done").exists()
 
 
+def test_every_epoch_had_its_snapshot_and_the_last_is_left(trained):
+    _, folder = trained("row")
+    log = (folder / "log.txt").read_text()
+    written = re.findall(r"Snapshotting to .*snapshot_iter_(\d+)\.", log)
+    assert written == [str(47 * epoch) for epoch in range(1, EPOCHS + 1)]
+    assert {path.name for path in folder.glob("snapshot_*")} == {
+        f"snapshot_iter_{47 * EPOCHS}.{end}"
+        for end in ("caffemodel", "solverstate")
+    }
+
+
 @pytest.mark.parametrize("method", METHODS[1:])
 def test_drop_rate_is_achieved(trained, method):
     """K gives the rate to 0.001; the draws made scatter around it, by 0.3 a

@@ -218,7 +218,7 @@ def test_resumed_run_is_the_same_run(trained, text, tmp_path):
     folder = tmp_path / "run"
     train.train(tiny("row", text, epochs=1), folder)
     source = json.loads((text / "source.json").read_text())
-    run = train.Run(tiny("row", text).fitted(source), folder, source)
+    run = train.Run(tiny("row", text).fitted(source), folder, source, [])
     for path, content in run.settings.items():
         path.write_text(content)
     run.done_file.unlink()

@@ -6,7 +6,8 @@ Dropout, in the words of the layers' reference:
   with the pattern asked for, and the Dropout goes. ROW needs every layer
   between to be ReLU or PReLU, since s keep f(y) = f(s keep y) only if f is
   positively homogeneous; TILE drops synapses before the activation, whichever
-  it is. Either needs that nothing else reads what lies between.
+  it is (in a net's first layer the net's inputs, which costs accuracy). Either
+  needs that nothing else reads what lies between.
 - else the Dropout becomes ApproxDropout.
 If the only reader of the dropped blob is another InnerProduct or LSTM, the
 blob is made compact (not with TILE, and not across a PReLU, whose slopes belong

@@ -6,7 +6,7 @@ def perceptron_products(experiment):
 
     784-h1-h2-10, say. The first layer's input needs no gradient, so it has
     two products, the others have three. ROW drops inputs and outputs of a
-    layer, TILE its synapses, but for those of the last layer.
+    layer, TILE the synapses behind the hidden layers, or those before them.
     """
     units = [784, *experiment.hidden, 10]
     kept = [1 - rate for rate in experiment.rates]
@@ -16,7 +16,8 @@ def perceptron_products(experiment):
         if experiment.pattern == "ROW":
             share = ([1, *kept][i]) * ([*kept, 1][i])
         elif experiment.pattern == "TILE":
-            share = [*kept, 1][i]
+            behind = experiment.tiles == "behind"
+            share = [1, *kept][i] if behind else [*kept, 1][i]
         products.append(((2 if i == 0 else 3) * inputs * outputs, share))
     return products
 

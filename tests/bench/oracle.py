@@ -25,9 +25,14 @@ def draws(experiment, number):
     from approx_dropout.search import search
 
     family, period = experiment.family, experiment.max_period
+
+    def probability(rate):
+        found = search(rate, family, period, lambda3=experiment.lambda3)
+        return found.probability.astype(np.float32)
+
     return {
         f"pattern{i}": draw_pattern(
-            search(rate, family, period).probability.astype(np.float32),
+            probability(rate),
             family,
             experiment.seed,
             f"pattern{i}",
