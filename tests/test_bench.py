@@ -69,8 +69,7 @@ def test_bound_of_an_mlp(hidden, method, bounds):
 @pytest.mark.parametrize("hidden, bounds", BOUNDS_OF_TILES_BEFORE)
 def test_bound_of_tiles_before_the_hidden_layers(hidden, bounds):
     nets = [
-        sweeps.mlp("tile", rate, hidden=hidden, tiles="before")
-        for rate in RATES
+        sweeps.mlp("tile_before", rate, hidden=hidden) for rate in RATES
     ]
     assert [bound(net) for net in nets] == pytest.approx(bounds, abs=0.006)
 
@@ -167,15 +166,20 @@ def wrong_settings(experiment):
     }
 
 
-@pytest.mark.parametrize("method", sweeps.METHODS)
-@pytest.mark.parametrize("workload", ["mlp", "lstm"])
+@pytest.mark.parametrize(
+    "workload, method",
+    [
+        *(("mlp", method) for method in sweeps.MLP_METHODS),
+        *(("lstm", method) for method in sweeps.METHODS),
+    ],
+)
 def test_check_passes_and_fails_when_it_should(
     bench, pool, tmp_path, workload, method
 ):
     groups = sweeps.sweeps(quick=True)[
         "rates" if workload == "mlp" else "lstm"
     ].groups
-    (case,) = [c for c in groups[1] if c.experiment.method == method]
+    (case,) = [c for c in groups[1] if c.method == method]
     trained = step_times.Worker(case, tmp_path / "net")
     with trained.pool:
         files = tmp_path / "before.npz", tmp_path / "after.npz"
@@ -203,7 +207,7 @@ def test_a_net_that_computes_something_else_is_refused(bench, pool, tmp_path):
             case, experiment=dataclasses.replace(case.experiment, seed=2)
         )
         with pytest.raises(step_times.BenchError, match="row 0.5.*fc1/0"):
-            trained.check(pool, case.build)
+            trained.check(pool, sweeps.STOCK)
 
 
 def test_a_net_that_caffe_refuses_is_named(bench, tmp_path):

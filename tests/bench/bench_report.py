@@ -13,7 +13,8 @@ Whole `Solver::Step` times, in turn with stock Caffe's; speed-up: against stock
 Caffe's conventional dropout of the same rate (no dropout at rate 0), the
 median of the rounds, in brackets the least and the largest. Bound: what the
 multiply-adds of the matrix products allow, the update not counted; share: how
-much of it was reached.
+much of it was reached. TILE drops tiles behind the MLP's hidden layers or, where
+the table says so, before them.
 """
 PROFILE = """\
 Where the time goes, in ms: forward + backward of each layer with parameters
@@ -21,7 +22,8 @@ and of all others, timed one by one outside of `Solver::Step`; rest: the step
 less these, that is updating the parameters and clearing their gradients.
 """
 CONDITIONS = {"net": "", "batch": "d", "rate": "g", "groups": "d"}
-PATTERNS = {"row": "ROW", "tile": "TILE"}
+TITLES = {**report.TITLES, "tile_before": "TILE, tiles before"}
+PATTERNS = {name: TITLES[name] for name in ("row", "tile", "tile_before")}
 FAMILY_STYLES = {"RESIDUE": ("#0072B2", "o-"), "PERIOD": ("#D55E00", "s-")}
 
 
@@ -37,7 +39,7 @@ def ranged(value, low, high, form):
 
 def title(line):
     """What a row's times are of."""
-    name = report.TITLES[line["method"]]
+    name = TITLES[line["method"]]
     return name if line["family"] else f"stock, {name}"
 
 
@@ -166,31 +168,36 @@ def draw(axes, rows, varied):
     axes.legend(frameon=False)
 
 
+def pattern(line):
+    """Which of PATTERNS a row belongs to, whatever its family."""
+    return line["method"].removesuffix("_period")
+
+
 def plot(results, path):
-    """A row of pictures for each net: ROW, TILE."""
-    nets = list(dict.fromkeys(line["net"] for line in results["rows"]))
+    """A row of pictures for each net, one for each pattern."""
+    lines = [line for line in results["rows"] if line["family"]]
+    nets = list(dict.fromkeys(line["net"] for line in lines))
+    patterns = [name for name in PATTERNS if name in map(pattern, lines)]
     figure, grid = report.plt.subplots(
         len(nets),
-        2,
-        figsize=(11, 3.8 * len(nets)),
+        len(patterns),
+        figsize=(5.5 * len(patterns), 3.8 * len(nets)),
         squeeze=False,
         sharey="row",
         layout="constrained",
     )
-    for net, both in zip(nets, grid):
-        for axes, (pattern, name) in zip(both, PATTERNS.items()):
+    for net, row in zip(nets, grid):
+        for axes, name in zip(row, patterns):
             rows = [
                 line
-                for line in results["rows"]
-                if line["net"] == net
-                and line["family"]
-                and line["method"].startswith(pattern)
+                for line in lines
+                if line["net"] == net and pattern(line) == name
             ]
             draw(axes, rows, results["varied"])
-            axes.set_title(f"{net}: {name}", fontsize=10)
+            axes.set_title(f"{net}: {PATTERNS[name]}", fontsize=10)
         if results["varied"] != "rate":
-            both[0].set_ylim(bottom=0)
-        both[0].set_ylabel("speed-up of a whole step")
+            row[0].set_ylim(bottom=0)
+        row[0].set_ylabel("speed-up of a whole step")
     figure.savefig(path, dpi=130)
     report.plt.close(figure)
 

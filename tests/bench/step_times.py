@@ -182,7 +182,7 @@ def row(one, baseline):
         "case": one.case.name,
         "build": one.case.build,
         "net": one.case.net,
-        "method": experiment.method,
+        "method": one.case.method,
         "family": experiment.family,
         "rate": one.case.rate,
         "rates": list(experiment.rates),

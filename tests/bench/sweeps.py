@@ -13,6 +13,8 @@ from workloads import Experiment
 
 OURS, STOCK = "caffe", "caffe-stock"  # folders in build/
 METHODS = ("row", "tile", "row_period", "tile_period")
+# "tile_before" is "tile" with Perceptron.tiles "before".
+MLP_METHODS = (*METHODS, "tile_before")
 RATES = (0, 0.3, 0.5, 0.7)
 ALL_RATES = tuple(i / 10 for i in range(10))
 SIZES = ((1024, 64), (1024, 1024), (2048, 2048), (4096, 4096))
@@ -40,9 +42,15 @@ class Case:
         return f"LSTM {len(hidden)}x{hidden[0]}, V={vocabulary}"
 
     @property
+    def method(self):
+        return "_".join(
+            filter(None, (self.experiment.method, self.experiment.variant))
+        )
+
+    @property
     def name(self):
         return (
-            f"{self.build} {self.net}: {self.experiment.method} "
+            f"{self.build} {self.net}: {self.method} "
             f"{self.rate:g}, batch {self.experiment.batch_size}, "
             f"groups {self.experiment.groups}"
         )
@@ -60,6 +68,9 @@ class Sweep:
 def mlp(method, rate, **changes):
     """Fig. 4's and Table I's MLP, dropped at one rate."""
     rates = () if method == "none" else (rate, rate)
+    if method == "tile_before":
+        method = "tile"
+        changes = {**changes, "tiles": "before", "variant": "before"}
     return dataclasses.replace(experiments.mnist(method, rates), **changes)
 
 
@@ -95,14 +106,17 @@ def sweeps(quick=False):
         small_lstm = {"hidden": (40, 40), "max_period": 8, "tile_size": 5}
     ours = ("row", "tile")  # PERIOD has one pattern
     groups = {
-        ("rates", "rate"): [held(mlp, rate, **small) for rate in all_rates],
+        ("rates", "rate"): [
+            held(mlp, rate, MLP_METHODS, **small) for rate in all_rates
+        ],
         ("sizes", "rate"): [
-            held(mlp, rate, **{**small, "hidden": hidden})
+            held(mlp, rate, MLP_METHODS, **{**small, "hidden": hidden})
             for hidden in sizes
             for rate in rates
         ],
         ("batches", "batch"): [
-            held(mlp, 0.5, batch_size=batch, **small) for batch in batches
+            held(mlp, 0.5, MLP_METHODS, batch_size=batch, **small)
+            for batch in batches
         ],
         ("lstm", "rate"): [held(lstm, rate, **small_lstm) for rate in rates],
         ("groups", "groups"): [
