@@ -265,7 +265,7 @@ def test_page_needs_no_other_file(report):
     )
     assert "PERIOD (the paper&#39;s)" in page  # escaped
     pictures = re.findall(r"\]\((.*)\)", (folder / "report.md").read_text())
-    assert len(pictures) == 10
+    assert len(pictures) == 11
     assert all((folder / name).stat().st_size > 5000 for name in pictures)
 
 
