@@ -299,59 +299,75 @@ def test_fields_are_kept():
 
 
 def test_tile():
-    """Synapses are dropped, whichever activation follows; none is compact."""
+    """The product behind the Dropout drops synapses, whatever lies before."""
     net = parse(
         X
-        + ip("a", "x", "a", 70)
+        + ip("a", "x", "a", 100)
         + layer("Sigmoid", "s", "a", "a")
-        + drop("da", "a", "a")
-        + ip("b", "a", "b", 40)
+        + ip("o", "a", "o")
+        + drop("da", "a", "da")
+        + ip("b", "da", "b", 40)
     )
-    converted, _ = convert(net, pattern="TILE", max_period=N)
+    converted, notes = convert(net, pattern="TILE", max_period=N)
     by_name = {x.name: x for x in converted.layer}
-    assert describe(by_name["a"]) == "t" and describe(by_name["b"]) == ""
+    assert {n: describe(by_name[n]) for n in ("a", "o", "b")} == {
+        "a": "",
+        "o": "",
+        "b": "t",
+    }
+    assert notes == [
+        "Dropout 'da': InnerProduct 'b' behind it drops TILE",
+    ]
     assert "da" not in by_name
+    assert list(by_name["b"].bottom) == ["a", "da_pattern"]
+    tile = by_name["b"].approx_dropout_param.tile_size
+    assert tile == 100 // N
 
     weights = {}
     patterns = make_patterns(net, "RESIDUE", 0)
-    assert_same_outputs(net, converted, (6, 100), patterns, TEST, weights)
+    assert_same_outputs(net, converted, (6, 7), patterns, TEST, weights)
 
     pattern = patterns["da"]
-    dense = {"a": [weights["a"][0].copy(), weights["a"][1]], "b": weights["b"]}
-    for r in range(3):
+    dense = {**weights, "b": [weights["b"][0].copy(), weights["b"][1]]}
+    for r in range(2):
         for c in range(4):
             kept = (r + c) % pattern.period in pattern.residues[0]
-            dense["a"][0][32 * r : 32 * r + 32, 32 * c : 32 * c + 32] *= (
-                pattern.scale * kept
-            )
-    x = {"x": np.random.default_rng(1).normal(0, 1, (6, 100))}
+            rows = slice(tile * r, tile * (r + 1))
+            columns = slice(tile * c, tile * (c + 1))
+            dense["b"][0][rows, columns] *= pattern.scale * kept
+    x = {"x": np.random.default_rng(1).normal(0, 1, (6, 7))}
     wanted = NumpyNet(net, dense, patterns, TEST).forward(x)["b"]
     found = NumpyNet(converted, weights, patterns, TRAIN).forward(x)["b"]
     np.testing.assert_allclose(found, wanted, rtol=1e-10)
-    assert 0 < (dense["a"][0] == 0).mean() < 1
+    assert 0 < (dense["b"][0] == 0).mean() < 1
 
 
-def test_tile_takes_compact_units_of_other_layers():
-    """What cannot be fused drops units, and the next layer both."""
-    net = parse(
-        X
-        + ip("a", "x", "a")
-        + ip("o", "a", "o")
-        + drop("da", "a", "da")
-        + ip("b", "da", "b", 12)
-        + drop("db", "b", "b")
-    )
+def test_tile_of_every_product_but_the_first():
+    net = parse(NETS["mlp"][0])
     converted, _ = convert(net, pattern="TILE", max_period=N)
+    products = [x for x in converted.layer if "InnerProduct" in x.type]
+    assert [describe(x) for x in products] == ["", "t", "t"]
+    assert not [x for x in converted.layer if x.type == "Dropout"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        drop("da", "a", "a"),  # no product reads it
+        drop("da", "a", "da")
+        + layer("ReLU", "r", "a", "a")  # the product would read this
+        + ip("b", "da", "b"),
+    ],
+)
+def test_tile_drops_units_where_it_cannot_drop_tiles(text):
+    net = parse(X + ip("a", "x", "a") + text)
+    converted, notes = convert(net, pattern="TILE", max_period=N)
+    assert notes == ["Dropout 'da': becomes ApproxDropout"]
     by_name = {x.name: x for x in converted.layer}
-    assert {n: describe(by_name[n]) for n in ("a", "o", "da", "b")} == {
-        "a": "",
-        "o": "",
-        "da": "o",
-        "b": "ti",
-    }
-    assert list(by_name["b"].bottom) == ["da", "db_pattern", "da_pattern"]
+    assert by_name["da"].type == "ApproxDropout"
     patterns = make_patterns(net, "RESIDUE", 0)
-    assert_same_outputs(net, converted, (6, 7), patterns, TEST, {})
+    for phase in (TRAIN, TEST):
+        assert_same_outputs(net, converted, (6, 7), patterns, phase, {})
 
 
 def test_rate_zero():

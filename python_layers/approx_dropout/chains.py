@@ -140,11 +140,10 @@ def _takes_last_axis(layer, last):
     return axis == -1 or (last is not None and axis == last)
 
 
-def compact_reader(layers, chain):
-    """Index of the layer that can take the chain's output compact, or None.
+def product_reader(layers, chain):
+    """Index of the InnerProduct or LSTM whose x is the chain's output, or None.
 
-    It must be the only reader, in every state; an InnerProduct or LSTM whose
-    x it is; and its features must be the units that are dropped.
+    It must be the only reader, in every state, and one that can be replaced.
     """
     blob = layers[chain.drop].top[0]
     found = readers(layers, chain.drop, blob)
@@ -157,11 +156,35 @@ def compact_reader(layers, chain):
         check_base(reader)
     except Refused:
         return None
-    if (
-        reader.bottom[0] != blob
-        or writer(layers, found[0], blob) != chain.drop
-        or any(layers[i].type == "PReLU" for i in chain.between)
-        or not _takes_last_axis(reader, _last_axis(layers[chain.base]))
-    ):
+    if reader.bottom[0] != blob or writer(layers, found[0], blob) != chain.drop:
         return None
     return found[0]
+
+
+def compact_reader(layers, chain):
+    """The product_reader, if it can take the chain's output compact, or None.
+
+    Its features must be the units that are dropped.
+    """
+    reader = product_reader(layers, chain)
+    if (
+        reader is None
+        or any(layers[i].type == "PReLU" for i in chain.between)
+        or not _takes_last_axis(
+            layers[reader], _last_axis(layers[chain.base])
+        )
+    ):
+        return None
+    return reader
+
+
+def tile_reader(layers, chain):
+    """The product_reader, if it can read what the Dropout reads, or None."""
+    reader = product_reader(layers, chain)
+    drop = layers[chain.drop]
+    in_place = drop.bottom[0] == drop.top[0]
+    if reader is not None and not in_place:
+        later = layers[chain.drop + 1 : reader]
+        if any(drop.bottom[0] in layer.top for layer in later):
+            return None
+    return reader

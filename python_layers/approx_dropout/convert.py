@@ -2,17 +2,21 @@
 
 For each chain (see chains.py) of InnerProduct or LSTM, elementwise layers and
 Dropout, in the words of the layers' reference:
-- fused: the first layer becomes ApproxDropoutInnerProduct or ApproxDropoutLSTM
-  with the pattern asked for, and the Dropout goes. ROW needs every layer
-  between to be ReLU or PReLU, since s keep f(y) = f(s keep y) only if f is
-  positively homogeneous; TILE drops synapses before the activation, whichever
-  it is (in a net's first layer the net's inputs, which costs accuracy). Either
-  needs that nothing else reads what lies between.
-- else the Dropout becomes ApproxDropout.
-If the only reader of the dropped blob is another InnerProduct or LSTM, the
-blob is made compact (not with TILE, and not across a PReLU, whose slopes belong
-to channels), and that reader takes compact_input; without a pattern of its own
-it becomes {NONE, compact_input}.
+
+ROW: the first layer becomes ApproxDropoutInnerProduct or ApproxDropoutLSTM with
+ROW and the Dropout goes, if every layer between is ReLU or PReLU, since
+s keep f(y) = f(s keep y) only if f is positively homogeneous, and if nothing
+else reads what lies between. Else the Dropout becomes ApproxDropout. If the
+only reader of the dropped blob is another InnerProduct or LSTM, the blob is
+made compact (not across a PReLU, whose slopes belong to channels), and that
+reader takes compact_input; without a pattern of its own it becomes {NONE,
+compact_input}.
+
+TILE: if the only reader of the dropped blob is an InnerProduct or LSTM, that
+one drops tiles of the weights that read the blob, and the Dropout goes: the
+product before it would drop its inputs, in the first layer the net's own, which
+costs accuracy. Tiles are smaller than usual where a row would hold fewer than
+max_period of them. Else the Dropout becomes ApproxDropout.
 
 Each Dropout gets a DropoutPattern layer of its own, "<its name>_pattern"; K
 comes from one PatternSearch layer a rate, or inline. Layers with weights keep
@@ -26,12 +30,12 @@ import numpy as np
 
 from .chains import (
     BASES,
-    ELEMENTWISE,
     HOMOGENEOUS,
     Refused,
     compact_reader,
     find_chain,
     rules,
+    tile_reader,
 )
 from .families import MAX_PERIOD_LIMIT, check_family, check_integer, check_rate
 from .proto import load_caffe_pb2
@@ -58,6 +62,7 @@ class _Converter:
         self.inserted = {}
         self.removed = set()
         self.k_blobs = {}
+        self.readers = {}  # of chains, by their Dropout
         self.notes = []
 
     def run(self):
@@ -69,22 +74,26 @@ class _Converter:
             try:
                 chain = find_chain(self.layers, i)
                 self.check(chain)
-                chains.append((chain, compact_reader(self.layers, chain)))
+                chains.append(chain)
+                find = tile_reader if self.pattern == "TILE" else compact_reader
+                self.readers[chain.drop] = find(self.layers, chain)
             except Refused as reason:
                 self.notes.append(f"left Dropout '{layer.name}': {reason}")
         # By position, so that a K stands before the first pattern that reads
         # it. Each step appends bottoms: x, [cont,] own pattern, x's pattern.
-        chains.sort(key=lambda found: self.position(found[0]))
+        chains.sort(key=self.position)
         compact_inputs = {}
-        for chain, reader in chains:
+        for chain in chains:
             blob = self.add_pattern(chain)
+            reader = self.readers[chain.drop]
+            if self.drops_tiles(chain):
+                self.drop_tiles(chain, blob)
+                continue
             if self.is_fused(chain):
-                compact = reader is not None and self.pattern == "ROW"
-                self.fuse(chain, blob, compact)
+                self.fuse(chain, blob, reader is not None)
             else:
-                compact = reader is not None
-                self.replace(chain, blob, compact)
-            if compact:
+                self.replace(chain, blob, reader is not None)
+            if reader is not None:
                 compact_inputs[reader] = blob
         for reader, blob in compact_inputs.items():
             self.take_compact(self.layers[reader], blob)
@@ -93,16 +102,10 @@ class _Converter:
     def check(self, chain):
         """Raises Refused or ValueError for what Caffe would refuse later."""
         base, drop = self.layers[chain.base], self.layers[chain.drop]
-        param = (
-            base.inner_product_param
-            if base.type == "InnerProduct"
-            else base.recurrent_param
-        )
-        drops_units = self.pattern == "ROW" or not self.is_fused(chain)
-        if drops_units and param.num_output < self.max_period:
+        if self.units(chain) < self.max_period:
             raise Refused(
                 f"{base.type} '{base.name}' has num_output "
-                f"{param.num_output}, less than max_period "
+                f"{self.units(chain)}, less than max_period "
                 f"{self.max_period}"
             )
         before = self.layers[: chain.drop]
@@ -125,14 +128,27 @@ class _Converter:
         ratio = self.layers[chain.drop].dropout_param.dropout_ratio
         return float(str(np.float32(ratio)))
 
+    def units(self, chain):
+        """num_output of the chain's first layer."""
+        base = self.layers[chain.base]
+        if base.type == "InnerProduct":
+            return base.inner_product_param.num_output
+        return base.recurrent_param.num_output
+
+    def drops_tiles(self, chain):
+        return self.pattern == "TILE" and self.readers[chain.drop] is not None
+
     def is_fused(self, chain):
-        legal = HOMOGENEOUS if self.pattern == "ROW" else ELEMENTWISE
-        return chain.exclusive and all(
-            self.layers[i].type in legal for i in chain.between
+        return (
+            self.pattern == "ROW"
+            and chain.exclusive
+            and all(self.layers[i].type in HOMOGENEOUS for i in chain.between)
         )
 
     def position(self, chain):
         """Index of the layer that will read the chain's pattern."""
+        if self.drops_tiles(chain):
+            return self.readers[chain.drop]
         return chain.base if self.is_fused(chain) else chain.drop
 
     def unused(self, wanted):
@@ -218,6 +234,24 @@ class _Converter:
         if compact:
             base.approx_dropout_param.compact_output = True
         self.add_bottom(base, pattern_blob)
+        self.removed.add(chain.drop)
+
+    def drop_tiles(self, chain, pattern_blob):
+        """The product behind the Dropout drops tiles and reads its bottom."""
+        drop = self.layers[chain.drop]
+        reader = self.layers[self.readers[chain.drop]]
+        self.notes.append(
+            f"Dropout '{drop.name}': {reader.type} '{reader.name}' behind it "
+            f"drops TILE"
+        )
+        reader.type = "ApproxDropout" + reader.type
+        self.set_pattern(reader, "TILE")
+        param = reader.approx_dropout_param
+        tile_size = self.units(chain) // self.max_period
+        if tile_size < param.tile_size:
+            param.tile_size = tile_size
+        reader.bottom[0] = drop.bottom[0]
+        self.add_bottom(reader, pattern_blob)
         self.removed.add(chain.drop)
 
     def replace(self, chain, pattern_blob, compact):
