@@ -154,12 +154,12 @@ def test_convert_options(run, net_file, tmp_path):
     net = parse(output.read_text())
     assert [x.type for x in net.layer] == [
         "Input",
+        "InnerProduct",
+        "ReLU",
         "DropoutPattern",
         "ApproxDropoutInnerProduct",
-        "ReLU",
-        "InnerProduct",
     ]
-    assert list(net.layer[1].dropout_pattern_param.probability) == list(
+    assert list(net.layer[3].dropout_pattern_param.probability) == list(
         search(0.7, "PERIOD", 5).probability
     )
     assert sorted(x.name for x in tmp_path.iterdir()) == [
