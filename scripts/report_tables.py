@@ -171,8 +171,12 @@ def search_table(searches):
 def tile_diagonals(experiment):
     """Diagonals of tiles of the first dropped product."""
     columns = experiment.hidden[0]
-    mlp = experiment.workload == "mnist"
-    rows = experiment.hidden[1] if mlp else 4 * columns
+    if experiment.workload == "ptb":
+        rows = 4 * columns
+    elif experiment.tiles == "behind":
+        rows = experiment.hidden[1]
+    else:
+        rows, columns = columns, 784
     size = experiment.tile_size
     return math.ceil(rows / size) + math.ceil(columns / size) - 1
 

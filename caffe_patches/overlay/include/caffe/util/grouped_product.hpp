@@ -48,17 +48,25 @@ class GroupedProduct {
       Dtype* dbias, LazyParameter<Dtype>* lazy);
 
  private:
-  // A group's part of a chunk: its rows of W and columns of y.
-  struct Part {
-    IndexList outputs, stored_outputs;
-  };
   // A thread's buffers.
   struct Scratch {
     shared_ptr<Blob<Dtype> > weight, y, dx;
   };
+  // A group's part of a chunk.
+  struct Part {
+    const Group* group;
+    size_t place;                       // of its inputs, see places_
+    IndexList outputs, stored_outputs;  // its rows of W and columns of y
+    int num_samples, num_outputs, num_inputs;
+    Scratch* scratch;                   // of the thread that works on it
+  };
 
   int num_chunks() const;
-  Part PartOf(const Group& group, int chunk) const;
+  Part PartOf(int group, int chunk);
+  /// @brief f(part) for all, a chunk by one thread.
+  template <typename Function>
+  void ForEachPart(const Function& f);
+  PartView<const Dtype> Weight(const Part& part, const Dtype* weight) const;
   void GatherInputs(const Dtype* x);
   void ScatterInputGradients(Dtype* dx);
 

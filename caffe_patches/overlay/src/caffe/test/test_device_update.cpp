@@ -24,7 +24,15 @@ class DeviceUpdateGPUTest : public GPUDeviceTest<Dtype> {
 
   DeviceUpdateGPUTest() { Caffe::set_random_seed(1701); }
 
-  static Dtype Rate(int s) { return 0.1 / (1 + s % 7); }
+  // Ends the s-th step of both, of a parameter with that lr_mult.
+  static void EndStep(int s, Dtype lr_mult, DeviceParameter<Dtype>* device,
+      DeviceSteps<Dtype>* steps, LazyParameter<Dtype>* lazy) {
+    const Dtype rate = 0.1 / (1 + s % 7);
+    device->EndStep();
+    steps->Append(rate);
+    const UpdateStep<Dtype> step = { rate * lr_mult, 1 };
+    lazy->EndStep(step);
+  }
 
   static UpdateRule<Dtype> Rule(int i) {
     const double kRules[][3] = {{0.01, 0, 0.9}, {0.01, 1, 0.9}, {0, 0, 0.9},
@@ -102,11 +110,7 @@ TYPED_TEST(DeviceUpdateGPUTest, TestRows) {
         device.AddGradient(row_list, column_list, part.gpu_data());
         lazy.AddGradient(rows, used, part.cpu_data());
       }
-      const TypeParam rate = this->Rate(s);
-      device.EndStep();
-      steps.Append(rate);
-      const UpdateStep<TypeParam> step = { rate * 2, 1 };
-      lazy.EndStep(step);
+      this->EndStep(s, 2, &device, &steps, &lazy);
       if (s % 17 == 16) {
         device.CatchUpAll();
         steps.Clear();
@@ -164,11 +168,7 @@ TYPED_TEST(DeviceUpdateGPUTest, TestTiles) {
           }
         }
       }
-      const TypeParam rate = this->Rate(s);
-      device.EndStep();
-      steps.Append(rate);
-      const UpdateStep<TypeParam> step = { rate, 1 };
-      lazy.EndStep(step);
+      this->EndStep(s, 1, &device, &steps, &lazy);
     }
     device.CatchUpAll();
     lazy.CatchUpAll();
@@ -200,11 +200,7 @@ TYPED_TEST(DeviceUpdateGPUTest, TestWords) {
         w2.mutable_cpu_diff()[i] = i % 5 - 2;
       }
     }
-    const TypeParam rate = this->Rate(s);
-    device.EndStep();
-    steps.Append(rate);
-    const UpdateStep<TypeParam> step = { rate, 1 };
-    lazy.EndStep(step);
+    this->EndStep(s, 1, &device, &steps, &lazy);
   }
   device.CatchUpAll();
   lazy.CatchUpAll();

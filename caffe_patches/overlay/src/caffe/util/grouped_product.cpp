@@ -44,8 +44,9 @@ int GroupedProduct<Dtype>::num_chunks() const {
 }
 
 template <typename Dtype>
-typename GroupedProduct<Dtype>::Part GroupedProduct<Dtype>::PartOf(
-    const Group& group, int chunk) const {
+typename GroupedProduct<Dtype>::Part GroupedProduct<Dtype>::PartOf(int g,
+    int chunk) {
+  const Group& group = groups_[g];
   const vector<int>& index = group.outputs.index;
   const size_t chunks = num_chunks();
   const int begin = std::lower_bound(index.begin(), index.end(),
@@ -53,10 +54,29 @@ typename GroupedProduct<Dtype>::Part GroupedProduct<Dtype>::PartOf(
   const int end = std::lower_bound(index.begin(), index.end(),
       static_cast<int>((chunk + 1) * shape_.num_output / chunks))
       - index.begin();
-  Part part;
-  part.outputs = Slice(group.outputs, begin, end);
-  part.stored_outputs = Slice(group.stored_outputs, begin, end);
+  const Part part = { &group, places_[g], Slice(group.outputs, begin, end),
+      Slice(group.stored_outputs, begin, end), group.samples.size(),
+      end - begin, group.inputs.size(),
+      &scratch_[CpuParts<Dtype>::Thread()] };
   return part;
+}
+
+template <typename Dtype>
+template <typename Function>
+void GroupedProduct<Dtype>::ForEachPart(const Function& f) {
+  const int chunks = num_chunks();
+  const int num_groups = groups_.size();
+#pragma omp parallel for schedule(static, 1)
+  for (int c = 0; c < chunks; ++c) {
+    for (int g = 0; g < num_groups; ++g) { f(PartOf(g, c)); }
+  }
+}
+
+template <typename Dtype>
+PartView<const Dtype> GroupedProduct<Dtype>::Weight(const Part& part,
+    const Dtype* weight) const {
+  return ViewPart<CpuParts<Dtype> >(weight, shape_.num_input, part.outputs,
+      part.group->inputs, &part.scratch->weight);
 }
 
 template <typename Dtype>
@@ -74,32 +94,23 @@ void GroupedProduct<Dtype>::Forward(Dtype alpha, const Dtype* weight,
     Dtype* y, LazyParameter<Dtype>* lazy) {
   GatherInputs(x);
   const Dtype* x_parts = x_->cpu_data();
-  const int chunks = num_chunks();
-#pragma omp parallel for schedule(static, 1)
-  for (int c = 0; c < chunks; ++c) {
-    Scratch* scratch = &scratch_[CpuParts<Dtype>::Thread()];
-    for (size_t g = 0; g < groups_.size(); ++g) {
-      const Group& group = groups_[g];
-      const Part part = PartOf(group, c);
-      const int num_samples = group.samples.size();
-      const int num_inputs = group.inputs.size();
-      const int num_outputs = part.outputs.size();
-      if (lazy) { lazy->CatchUpHere(part.outputs.index); }
-      const PartView<const Dtype> w = ViewPart<CpuParts<Dtype> >(weight,
-          shape_.num_input, part.outputs, group.inputs, &scratch->weight);
-      const PartView<Dtype> y_part = { CpuParts<Dtype>::Grow(&scratch->y,
-          static_cast<size_t>(num_samples) * num_outputs), num_outputs };
-      if (bias) {
-        CpuParts<Dtype>::FillRows(bias, bias_scale, part.outputs, num_samples,
-            y_part);
-      }
-      CpuParts<Dtype>::Gemm(CblasNoTrans, CblasTrans, num_samples,
-          num_outputs, num_inputs, alpha, x_parts + places_[g], num_inputs,
-          w.data, w.stride, bias ? 1 : 0, y_part.data, y_part.stride);
-      CpuParts<Dtype>::Scatter(y_part.data, group.samples,
-          part.stored_outputs, accumulate, shape_.stored_output, y);
+  ForEachPart([&](const Part& part) {
+    if (lazy) { lazy->CatchUpHere(part.outputs.index); }
+    const PartView<const Dtype> w = Weight(part, weight);
+    const PartView<Dtype> y_part = { CpuParts<Dtype>::Grow(&part.scratch->y,
+        static_cast<size_t>(part.num_samples) * part.num_outputs),
+        part.num_outputs };
+    if (bias) {
+      CpuParts<Dtype>::FillRows(bias, bias_scale, part.outputs,
+          part.num_samples, y_part);
     }
-  }
+    CpuParts<Dtype>::Gemm(CblasNoTrans, CblasTrans, part.num_samples,
+        part.num_outputs, part.num_inputs, alpha, x_parts + part.place,
+        part.num_inputs, w.data, w.stride, bias ? 1 : 0, y_part.data,
+        y_part.stride);
+    CpuParts<Dtype>::Scatter(y_part.data, part.group->samples,
+        part.stored_outputs, accumulate, shape_.stored_output, y);
+  });
 }
 
 template <typename Dtype>
@@ -112,46 +123,36 @@ void GroupedProduct<Dtype>::Backward(Dtype alpha, const Dtype* weight,
     CpuParts<Dtype>::SetZero(places_.back(),
         CpuParts<Dtype>::Grow(&scratch_[t].dx, places_.back()));
   }
-  const int chunks = num_chunks();
-#pragma omp parallel for schedule(static, 1)
-  for (int c = 0; c < chunks; ++c) {
-    Scratch* scratch = &scratch_[CpuParts<Dtype>::Thread()];
-    for (size_t g = 0; g < groups_.size(); ++g) {
-      const Group& group = groups_[g];
-      const Part part = PartOf(group, c);
-      const int num_samples = group.samples.size();
-      const int num_inputs = group.inputs.size();
-      const int num_outputs = part.outputs.size();
-      const PartView<const Dtype> dy_part = ViewPart<CpuParts<Dtype> >(dy,
-          shape_.stored_output, group.samples, part.stored_outputs,
-          &scratch->y);
-      if (dbias) {
-        CpuParts<Dtype>::AddColumnSums(dy_part, num_samples, bias_scale,
-            part.outputs, dbias);
-      }
-      if (dx) {
-        const PartView<const Dtype> w = ViewPart<CpuParts<Dtype> >(weight,
-            shape_.num_input, part.outputs, group.inputs, &scratch->weight);
-        CpuParts<Dtype>::Gemm(CblasNoTrans, CblasNoTrans, num_samples,
-            num_inputs, num_outputs, alpha, dy_part.data, dy_part.stride,
-            w.data, w.stride, 1,
-            scratch->dx->mutable_cpu_data() + places_[g], num_inputs);
-      }
-      if (dweight) {
-        Dtype* dw = CpuParts<Dtype>::Grow(&scratch->weight,
-            static_cast<size_t>(num_outputs) * num_inputs);
-        CpuParts<Dtype>::Gemm(CblasTrans, CblasNoTrans, num_outputs,
-            num_inputs, num_samples, alpha, dy_part.data, dy_part.stride,
-            x_parts + places_[g], num_inputs, 0, dw, num_inputs);
-        if (lazy) {
-          lazy->AddGradientHere(part.outputs.index, group.inputs.index, dw);
-        } else {
-          CpuParts<Dtype>::Scatter(dw, part.outputs, group.inputs, true,
-              shape_.num_input, dweight);
-        }
-      }
+  ForEachPart([&](const Part& part) {
+    const IndexList& inputs = part.group->inputs;
+    const PartView<const Dtype> dy_part = ViewPart<CpuParts<Dtype> >(dy,
+        shape_.stored_output, part.group->samples, part.stored_outputs,
+        &part.scratch->y);
+    if (dbias) {
+      CpuParts<Dtype>::AddColumnSums(dy_part, part.num_samples, bias_scale,
+          part.outputs, dbias);
     }
-  }
+    if (dx) {
+      const PartView<const Dtype> w = Weight(part, weight);
+      CpuParts<Dtype>::Gemm(CblasNoTrans, CblasNoTrans, part.num_samples,
+          part.num_inputs, part.num_outputs, alpha, dy_part.data,
+          dy_part.stride, w.data, w.stride, 1,
+          part.scratch->dx->mutable_cpu_data() + part.place, part.num_inputs);
+    }
+    if (!dweight) { return; }
+    Dtype* dw = CpuParts<Dtype>::Grow(&part.scratch->weight,
+        static_cast<size_t>(part.num_outputs) * part.num_inputs);
+    CpuParts<Dtype>::Gemm(CblasTrans, CblasNoTrans, part.num_outputs,
+        part.num_inputs, part.num_samples, alpha, dy_part.data,
+        dy_part.stride, x_parts + part.place, part.num_inputs, 0, dw,
+        part.num_inputs);
+    if (lazy) {
+      lazy->AddGradientHere(part.outputs.index, inputs.index, dw);
+    } else {
+      CpuParts<Dtype>::Scatter(dw, part.outputs, inputs, true,
+          shape_.num_input, dweight);
+    }
+  });
   if (dx) { ScatterInputGradients(dx); }
 }
 
