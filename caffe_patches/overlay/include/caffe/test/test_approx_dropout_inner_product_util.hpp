@@ -62,6 +62,21 @@ inline vector<ProductCase> ProductCases() {
     {"TILE", 0, 6, 48, 40, 4, half2, kNone, false, true},
     {"TILE", 2, 6, 48, 40, 4, half2, most3, false, true},
     {"TILE", 3, 6, 45, 41, 7, all, kNone, false, true},
+    // Groups whose tiles are of other sizes at both edges, whole and compact;
+    // fewer tile rows, or columns, than the period; sizes for wide copies.
+    {"TILE", 0, 6, 45, 41, 7, half2, kNone, false, true},
+    {"TILE", 2, 6, 42, 43, 8, half2, most3, false, true},
+    {"TILE", 2, 6, 42, 43, 8, five, most3, false, false},
+    {"TILE", 0, 4, 40, 20, 8, MakePattern(7, 2, 2), kNone, false, true},
+    {"TILE", 0, 4, 20, 40, 8, MakePattern(7, 2, 2), kNone, false, true},
+    {"TILE", 0, 4, 36, 60, 8, MakePattern(6, 1), kNone, false, true},
+    {"TILE", 2, 4, 64, 32, 4, half2, kNone, false, true},
+    // Groups that keep everything, and those of one sample.
+    {"ROW", 2, 6, 12, 20, 32, MakePattern(4, 4, 2), kNone, true, true},
+    {"ROW", 0, 6, 12, 17, 32, MakePattern(3, 1, 6), kNone, false, true},
+    {"ROW", 0, 6, 24, 16, 32, MakePattern(4, 3, 3), MakePattern(4, 4, 2),
+     true, true},
+    {"NONE", 0, 6, 32, 16, 32, kNone, MakePattern(8, 4, 3), false, false},
   };
   return vector<ProductCase>(kCases,
       kCases + sizeof(kCases) / sizeof(ProductCase));

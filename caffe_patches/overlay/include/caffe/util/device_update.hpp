@@ -60,7 +60,7 @@ class DeviceParameter {
   void CatchUp(const DeviceList& rows);
   /// @brief The same, and part[i][j] = the value in (rows(i), columns(j)).
   void CatchUp(const DeviceList& rows, const DeviceList& columns, Dtype* part);
-  /// @brief For the tiles that a pattern keeps.
+  /// @brief For the tiles that a pattern keeps or, cells being rows, the rows.
   void CatchUp(const KeptCells& tiles);
   /// @brief For the rows that `words`, on the device, name.
   void CatchUpWords(const Dtype* words, int num_words);

@@ -5,6 +5,9 @@
 
 #include "caffe/blob.hpp"
 #include "caffe/util/approx_dropout.hpp"
+#ifndef CPU_ONLY
+#include "caffe/util/batched_product.hpp"
+#endif
 #include "caffe/util/grouped_product.hpp"
 #include "caffe/util/index_list.hpp"
 #include "caffe/util/lazy_update.hpp"
@@ -30,7 +33,8 @@ namespace caffe {
  * view of its matrix is used in place, others are gathered. The CPU's threads
  * share a block if there is one for each group, else they share out blocks.
  * On the CPU a TileProduct takes the place of TILE's blocks, unless the input
- * is compact, and a GroupedProduct that of several groups' blocks.
+ * is compact, and a GroupedProduct that of several groups' blocks. On the GPU
+ * a BatchedProduct does it wherever there is more than one block.
  */
 template <typename Dtype>
 class KeptProduct {
@@ -119,6 +123,17 @@ class KeptProduct {
   bool in_groups() const {
     return !tiled_ && !for_steps_ && blocks_.size() > 1;
   }
+  // On the GPU.
+  bool in_batch() const {
+    return output_pattern_.groups.size() > 1
+        || input_pattern_.groups.size() > 1
+        || (tiled_ && output_pattern_.groups[0].period > 1);
+  }
+  /// @brief How many groups of samples have one pattern on each side.
+  int num_parts() const;
+#ifndef CPU_ONLY
+  void SetBatch();
+#endif
   vector<GroupTiles> Groups(int outer) const;
   void SetGroups(int outer);
   void ForwardTiles(int outer, const Dtype* x, const Dtype* bias,
@@ -175,6 +190,9 @@ class KeptProduct {
   DropoutPattern<Dtype> output_pattern_, input_pattern_;
   TileProduct<Dtype> tile_product_;
   GroupedProduct<Dtype> grouped_product_;
+#ifndef CPU_ONLY
+  BatchedProduct<Dtype> batched_product_;
+#endif
   int grouped_outer_;   // that grouped_product_ is set for, or 0
   bool covers_output_;  // every stored output belongs to a block
   Dtype scale_;         // of the product

@@ -1,6 +1,7 @@
 #include <vector>
 
 #include "caffe/layers/approx_dropout_lstm_layer.hpp"
+#include "caffe/util/kept_groups.hpp"
 #include "caffe/util/math_functions.hpp"
 
 namespace caffe {
@@ -10,10 +11,15 @@ namespace {
 template <typename Dtype>
 __device__ Dtype Sigmoid(Dtype x) { return 1 / (1 + exp(-x)); }
 
-// One group's row of LSTMExit's place (units): a thread a unit, all are
-// written. compact: the output holds the kept units only. Any KeptCells.
-__global__ void PlaceKernel(int units, KeptCells kept, bool compact,
+// The groups' rows of LSTMExit's place (groups x units): grid y is the group
+// of `groups`, a thread a unit, all of their rows are written. compact: the
+// output holds the kept units only.
+__global__ void PlaceKernel(int units, KeptGroups groups, bool compact,
     int* place) {
+  __shared__ KeptCells kept;
+  groups.Get(blockIdx.y, &kept, threadIdx.x, blockDim.x);
+  __syncthreads();
+  place += (groups.first + blockIdx.y) * units;
   CUDA_KERNEL_LOOP(unit, units) {
     place[unit] = !kept.has(unit) ? -1 : compact ? kept.count(unit) : unit;
   }
@@ -96,10 +102,13 @@ template <typename Dtype>
 void ApproxDropoutLSTMLayer<Dtype>::PlaceOutputs_gpu(
     const vector<KeptCells>& kept, bool compact) {
   int* place = place_.mutable_gpu_data();
-  for (int g = 0; g < kept.size(); ++g) {
+  const int at_once = MaxGroups(kept[0]);
+  for (int first = 0; first < kept.size(); first += at_once) {
+    const KeptGroups groups = GroupsFrom(kept, first, at_once);
+    const dim3 grid(CAFFE_GET_BLOCKS(num_output_), groups.count);
     // NOLINT_NEXT_LINE(whitespace/operators)
-    PlaceKernel<<<CAFFE_GET_BLOCKS(num_output_), CAFFE_CUDA_NUM_THREADS>>>(
-        num_output_, kept[g], compact, place + g * num_output_);
+    PlaceKernel<<<grid, CAFFE_CUDA_NUM_THREADS>>>(num_output_, groups, compact,
+        place);
     CUDA_POST_KERNEL_CHECK;
   }
 }

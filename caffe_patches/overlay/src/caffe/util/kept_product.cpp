@@ -37,11 +37,19 @@ void KeptProduct<Dtype>::Keep(const DropoutPattern<Dtype>& output,
       input.groups[0].count(num_input) : num_input;
   output_pattern_ = output;
   input_pattern_ = input;
+  // Groups that all keep everything make one product.
+  const KeptCells& out = output.groups[0];
+  const KeptCells& in = input.groups[0];
+  if (out.kept == out.period && in.kept == in.period) {
+    output_pattern_.groups.assign(1, AllCells());
+    input_pattern_.groups.assign(1, AllCells());
+  }
   for_steps_ = false;
   scratch_.resize(std::max<size_t>(1, scratch_.size()));
   blocks_.clear();
   grouped_outer_ = 0;
-  if (!in_tiles() || Caffe::mode() == Caffe::GPU) { MakeBlocks(); }
+  const bool gpu = Caffe::mode() == Caffe::GPU;
+  if (gpu ? !in_batch() : !in_tiles()) { MakeBlocks(); }
 }
 
 template <typename Dtype>
@@ -51,11 +59,16 @@ void KeptProduct<Dtype>::SetLazy(LazyParameter<Dtype>* lazy) {
 }
 
 template <typename Dtype>
+int KeptProduct<Dtype>::num_parts() const {
+  return boost::math::lcm(output_pattern_.groups.size(),
+      input_pattern_.groups.size());
+}
+
+template <typename Dtype>
 void KeptProduct<Dtype>::MakeBlocks() {
   blocks_.clear();
   tiled_gradient_blocks_.clear();
-  const int parts = boost::math::lcm(output_pattern_.groups.size(),
-      input_pattern_.groups.size());
+  const int parts = num_parts();
   const int size = num_samples_ / parts;
   covers_output_ = true;
   for (int first = 0; first < num_samples_; first += size) {

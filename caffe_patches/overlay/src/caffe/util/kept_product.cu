@@ -259,7 +259,30 @@ void GpuParts<double>::Gemm(CBLAS_TRANSPOSE trans_a, CBLAS_TRANSPOSE trans_b,
 }
 
 template <typename Dtype>
+void KeptProduct<Dtype>::SetBatch() {
+  const typename BatchedProduct<Dtype>::Shape shape = { num_output_,
+      num_input_, num_samples_, stored_output_, stored_input_,
+      compact_output_, compact_input_, tiled_ ? tile_size_ : 0 };
+  const int parts = num_parts();
+  vector<KeptCells> output, input;
+  for (int first = 0; first < num_samples_; first += num_samples_ / parts) {
+    output.push_back(output_pattern_.of_sample(first, num_samples_));
+    input.push_back(input_pattern_.of_sample(first, num_samples_));
+  }
+  covers_output_ = tiled_ || compact_output_
+      || output[0].kept == output[0].period;
+  batched_product_.SetGroups(shape, output, input);
+}
+
+template <typename Dtype>
 void KeptProduct<Dtype>::PackWeights_gpu(const Dtype* weight) {
+  DeviceParameter<Dtype>* lazy = GpuParts<Dtype>::LazyOf(lazy_);
+  if (in_batch()) {
+    if (lazy) { lazy->CatchUp(UnionOf(output_pattern_.groups)); }
+    SetBatch();
+    batched_product_.SetWeight(weight);
+    return;
+  }
   vector<Block*> blocks;
   for (size_t b = 0; b < blocks_.size(); ++b) { blocks.push_back(&blocks_[b]); }
   for (size_t b = 0; b < tiled_gradient_blocks_.size(); ++b) {
@@ -289,24 +312,35 @@ void KeptProduct<Dtype>::PackWeights_gpu(const Dtype* weight) {
         input, units);
     CUDA_POST_KERNEL_CHECK;
   }
-  DeviceParameter<Dtype>* lazy = GpuParts<Dtype>::LazyOf(lazy_);
-  for (size_t g = 0; lazy && tiled_ && g < output_pattern_.groups.size();
-       ++g) {
-    lazy->CatchUp(output_pattern_.groups[g]);
-  }
+  if (lazy && tiled_) { lazy->CatchUp(output_pattern_.groups[0]); }
   PackWeights<GpuParts<Dtype> >(weight);
 }
 
 template <typename Dtype>
 void KeptProduct<Dtype>::Forward_gpu(int outer, const Dtype* x,
     const Dtype* bias, bool accumulate, Dtype* y) {
-  Forward<GpuParts<Dtype> >(outer, x, bias, accumulate, y);
+  if (!in_batch()) {
+    return Forward<GpuParts<Dtype> >(outer, x, bias, accumulate, y);
+  }
+  CHECK(!(accumulate && bias)) << "A product that is added to takes no bias";
+  if (!covers_output_ && !accumulate) {
+    GpuParts<Dtype>::SetZero(
+        static_cast<size_t>(outer) * num_samples_ * stored_output_, y);
+  }
+  batched_product_.Forward(outer, scale_, x, bias, bias_scale_, accumulate, y);
 }
 
 template <typename Dtype>
 void KeptProduct<Dtype>::Backward_gpu(int outer, const Dtype* x,
     const Dtype* dy, Dtype* dx, Dtype* dweight, Dtype* dbias) {
-  Backward<GpuParts<Dtype> >(outer, x, dy, dx, dweight, dbias);
+  if (!in_batch()) {
+    return Backward<GpuParts<Dtype> >(outer, x, dy, dx, dweight, dbias);
+  }
+  DeviceParameter<Dtype>* lazy = GpuParts<Dtype>::LazyOf(lazy_);
+  const bool overwrites = dweight && lazy
+      && lazy->TakeGradient(UnionOf(output_pattern_.groups));
+  batched_product_.Backward(outer, scale_, x, dy, bias_scale_, overwrites, dx,
+      dweight, dbias);
 }
 
 #define INSTANTIATE_KEPT_PRODUCT_GPU(Dtype) \
