@@ -8,7 +8,8 @@
 namespace caffe {
 
 // The steps of KeptProduct, for kept_product.cpp and kept_product.cu, which
-// differ in Parts only: CpuParts or GpuParts.
+// differ in Parts only: CpuParts or GpuParts. The latter for a product of one
+// block; BatchedProduct does the others.
 
 /// @brief f(first) ... f(last - 1), at the same time if `shared_out`. Not by an
 ///        if clause: regions inside a region of one thread, BLAS's, would

@@ -188,7 +188,7 @@ void BatchedProduct<Dtype>::SetGroups(const Shape& shape,
   input_ = input;
   gathered_ = NULL;
   blocks_ = MakeBlocks(false);
-  if (tiled()) { tiled_gradient_ = MakeBlocks(true); }
+  tiled_gradient_ = tiled() ? MakeBlocks(true) : Blocks();
   PlaceLists();
   ListUnits();
 }
@@ -200,12 +200,8 @@ void BatchedProduct<Dtype>::PlaceLists() {
   for (int pass = 0; pass < 2; ++pass) {
     PlaceSide(blocks_.count, true, &memory, &blocks_.output);
     PlaceSide(blocks_.count, true, &memory, &blocks_.input);
-    if (tiled()) {
-      PlaceSide(tiled_gradient_.count, false, &memory,
-          &tiled_gradient_.output);
-      PlaceSide(tiled_gradient_.count, false, &memory,
-          &tiled_gradient_.input);
-    }
+    PlaceSide(tiled_gradient_.count, false, &memory, &tiled_gradient_.output);
+    PlaceSide(tiled_gradient_.count, false, &memory, &tiled_gradient_.input);
     if (memory.size > lists_->count()) {
       lists_->Reshape(vector<int>(1, memory.size));
     }
@@ -218,20 +214,16 @@ template <typename Dtype>
 void BatchedProduct<Dtype>::ListUnits() {
   const BlockSides sides = { { blocks_.output, blocks_.input,
       tiled_gradient_.output, tiled_gradient_.input } };
-  const int num_sides = tiled() ? 4 : 2;
-  int blocks_a_group = 1;
-  int units = 1;
-  for (int s = 0; s < num_sides; ++s) {
-    blocks_a_group = std::max(blocks_a_group, sides.side[s].blocks_a_group);
-    units = std::max(units, std::max(sides.side[s].units,
-        sides.side[s].size));
-  }
+  const int blocks_a_group = std::max(blocks_.output.blocks_a_group,
+      tiled_gradient_.output.blocks_a_group);
+  // Sizes are below this too.
+  const int units = RoundUp(std::max(shape_.num_output, shape_.num_input));
   const int at_once = std::min(MaxGroups(output_[0]), MaxGroups(input_[0]));
   for (int first = 0; first < num_groups(); first += at_once) {
     const KeptGroups output = GroupsFrom(output_, first, at_once);
     const KeptGroups input = GroupsFrom(input_, first, at_once);
     const dim3 grid(output.count * blocks_a_group,
-        CAFFE_GET_BLOCKS(units), num_sides);
+        CAFFE_GET_BLOCKS(units), tiled() ? 4 : 2);
     // NOLINT_NEXT_LINE(whitespace/operators)
     ListUnitsKernel<<<grid, CAFFE_CUDA_NUM_THREADS>>>(output, input, sides);
     CUDA_POST_KERNEL_CHECK;
