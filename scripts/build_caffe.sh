@@ -2,7 +2,8 @@
 # Builds the patched Caffe of build/caffe: the library, the tool `caffe`,
 # pycaffe and, with --tests, the test program. With --cuda, into
 # build/caffe-cuda, with cuBLAS and cuRAND (needs nvcc). CUDA_ARCH lists the
-# GPU architectures, "80 90" say; PTX of the last one is added. With --bundle,
+# GPU architectures, "80 90" say; PTX of the last one is added. CUDAHOSTCXX
+# names nvcc's host compiler, where its own choice does not do. With --bundle,
 # into build/caffe-bundle, the same without Python and able to move elsewhere
 # (scripts/make_bundle.sh). With --stock, Caffe without our changes into
 # build/caffe-stock or build/caffe-stock-bundle, to compare with.
@@ -14,6 +15,7 @@ variant=""
 flavour=""
 patch_options=()
 python=ON
+toolkit_build=""
 options=(-DCPU_ONLY=ON)
 
 use_cuda() {
@@ -24,10 +26,19 @@ use_cuda() {
       "nor in ${CUDA_HOME:-/usr/local/cuda}/bin" >&2
     exit 1
   fi
+  # FindCUDA would give nvcc the compiler of everything else, which may be too
+  # new for it; nvcc itself, or its distribution, may know one that is not.
+  if ! "$nvcc" ${CUDAHOSTCXX:+-ccbin "$CUDAHOSTCXX"} -x cu -E /dev/null \
+      >/dev/null; then
+    echo "build_caffe: $nvcc refuses its host compiler. Set CUDAHOSTCXX to" \
+      "one that it takes: g++-11 for CUDA 11.8, say" >&2
+    exit 1
+  fi
   known=$("$nvcc" --list-gpu-arch | tr -dc '0-9\n' | sort -n)
   arch=${CUDA_ARCH:-$(for a in 80 86 89 90 100; do
     echo "$known" | grep -x $a || :; done | xargs)}
   toolkit=$(dirname "$(dirname "$nvcc")")
+  toolkit_build="$toolkit $("$nvcc" --version | tail -n 1)"
   # FindCUDA knows no compiler launcher. It would look for nvcc itself where
   # the toolkit's folder is not the one that it saw last.
   mkdir -p build/bin
@@ -37,7 +48,8 @@ use_cuda() {
     "-DCUDA_ARCH_BIN=$arch" "-DCUDA_ARCH_PTX=${arch##* }"
     "-DCUDA_TOOLKIT_ROOT_DIR=$toolkit"
     "-DCUDA_TOOLKIT_ROOT_DIR_INTERNAL=$toolkit"
-    "-DCUDA_NVCC_EXECUTABLE=$root/build/bin/nvcc")
+    "-DCUDA_NVCC_EXECUTABLE=$root/build/bin/nvcc"
+    "-DCUDA_HOST_COMPILER:STRING=${CUDAHOSTCXX:-}")
 }
 
 for argument in "$@"; do
@@ -70,6 +82,14 @@ wrapper=build/bin/caffe$variant$flavour
 
 scripts/get_caffe.sh
 /usr/bin/python3 scripts/patch_caffe.py "${patch_options[@]}" --target "$tree"
+
+# What FindCUDA found and nvcc compiled is of one toolkit.
+if [ -n "$toolkit_build" ] &&
+   ! grep -qsxF "$toolkit_build" "$tree/build/toolkit"; then
+  rm -rf "$tree/build"
+  mkdir "$tree/build"
+  echo "$toolkit_build" >"$tree/build/toolkit"
+fi
 
 export CCACHE_BASEDIR=$root CCACHE_NOHASHDIR=1
 options+=(-DCMAKE_BUILD_TYPE=Release -DBLAS=Open -DUSE_OPENMP=ON

@@ -3,6 +3,7 @@
 It runs nothing on a GPU.
 """
 
+import os
 import subprocess
 
 from conftest import ROOT
@@ -22,3 +23,17 @@ def test_cuda_build_compiles_and_links(bundle):
     version = subprocess.run([bundle / "bin" / "caffe", "--version"],
                              check=True, text=True, capture_output=True).stdout
     assert "caffe version" in version
+
+
+def test_refused_host_compiler(tmp_path):
+    nvcc = tmp_path / "nvcc"
+    nvcc.write_text('#!/bin/sh\necho "nvcc was given: $*" >&2\nexit 1\n')
+    nvcc.chmod(0o755)
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    build = subprocess.run(
+        [ROOT / "scripts" / "build_caffe.sh", "--cuda"], text=True,
+        capture_output=True,
+        env=dict(os.environ, PATH=path, CUDAHOSTCXX="g++-7"))
+    assert build.returncode == 1
+    assert "nvcc was given: -ccbin g++-7 " in build.stderr
+    assert "Set CUDAHOSTCXX" in build.stderr
