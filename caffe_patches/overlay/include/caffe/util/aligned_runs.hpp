@@ -6,6 +6,10 @@
 
 namespace caffe {
 
+/// @brief How many values are 16 bytes, the most that a thread reads at a time.
+template <typename Dtype>
+struct Wide16 { static const int kWidth = 16 / sizeof(Dtype); };
+
 /// @brief Whether a list of positions is made of runs of `width` neighbours,
 ///        each beginning at a multiple of width: a kernel may then read so
 ///        many values at a time.

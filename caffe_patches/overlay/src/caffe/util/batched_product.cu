@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "caffe/util/aligned_runs.hpp"
 #include "caffe/util/batched_product.cuh"
 #include "caffe/util/batched_product.hpp"
 #include "caffe/util/kept_parts.hpp"
@@ -28,9 +29,6 @@ dim3 Grid(int num_blocks, int num_rows, int num_columns) {
 }
 
 int RoundUp(int size) { return (size + kPadding - 1) / kPadding * kPadding; }
-
-template <typename Dtype>
-struct Wide16 { static const int kWidth = 16 / sizeof(Dtype); };
 
 // Whether a kernel can take 16 bytes at a time of matrices that both have rows
 // of these lengths, given that columns are aligned runs.

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "caffe/util/aligned_runs.hpp"
 #include "caffe/util/device_update.cuh"
 #include "caffe/util/device_update.hpp"
 #include "caffe/util/math_functions.hpp"
@@ -11,10 +12,6 @@ namespace {
 
 // Steps after which cells that nobody needs are brought up to date too.
 const int kMaxSteps = 1024;
-
-// Values in 16 bytes.
-template <typename Dtype>
-struct Wide16 { static const int kWidth = 16 / sizeof(Dtype); };
 
 bool Aligned(const void* pointer) {
   return reinterpret_cast<size_t>(pointer) % 16 == 0;

@@ -139,7 +139,8 @@ UnitLists PlaceLists(IndexList* weight, IndexList* stored, int** memory) {
   IndexList* lists[] = { weight, stored };
   bool strided = true;
   for (int i = 0; i < 2; ++i) {
-    lists[i]->wide = HasAlignedRuns(lists[i]->index, 16 / sizeof(Dtype));
+    lists[i]->wide = HasAlignedRuns(lists[i]->index,
+        Wide16<Dtype>::kWidth);
     lists[i]->device = NULL;
     lists[i]->run_stride = lists[i]->stride;
     strided &= lists[i]->stride > 0;
@@ -183,7 +184,7 @@ template <typename Dtype>
 void GpuParts<Dtype>::Gather(const Dtype* whole, int stride,
     const IndexList& rows, const IndexList& columns, Dtype* part) {
   if (rows.size() == 0 || columns.size() == 0) { return; }
-  const int width = 16 / sizeof(Dtype);
+  const int width = Wide16<Dtype>::kWidth;
   Dtype* from = const_cast<Dtype*>(whole);  // chunks go by their address
   if (Wide(columns, whole, stride, part)) {
     // NOLINT_NEXT_LINE(whitespace/operators)
@@ -201,7 +202,7 @@ template <typename Dtype>
 void GpuParts<Dtype>::Scatter(const Dtype* part, const IndexList& rows,
     const IndexList& columns, bool accumulate, int stride, Dtype* whole) {
   if (rows.size() == 0 || columns.size() == 0) { return; }
-  const int width = 16 / sizeof(Dtype);
+  const int width = Wide16<Dtype>::kWidth;
   Dtype* from = const_cast<Dtype*>(part);
   if (Wide(columns, whole, stride, part)) {
     // NOLINT_NEXT_LINE(whitespace/operators)
