@@ -31,19 +31,45 @@ def _save(figure, path):
     plt.close(figure)
 
 
-def _finish(axes, title, legend=True):
+def _finish(axes, title):
     axes.set_title(title, loc="left", fontsize=10)
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(alpha=0.25, lw=0.6)
     if not axes.has_data():
         axes.text(0.5, 0.5, EMPTY, transform=axes.transAxes, ha="center")
-    elif legend and axes.get_legend_handles_labels()[0]:
-        axes.legend(fontsize=8, frameon=False)
 
 
-def _series(axes, labels, cells, value, spread):
-    """One line a series over the points that have a value; spread: None or
-    [lower, upper], lengths of the error bar."""
+def _legend(figure):
+    """One for all axes, above them."""
+    handles = {}
+    for axes in figure.axes:
+        for handle, label in zip(*axes.get_legend_handles_labels()):
+            handles.setdefault(label, handle)
+    if handles:
+        figure.get_layout_engine().set(rect=(0, 0, 1, 0.88))
+        figure.legend(
+            handles.values(),
+            handles.keys(),
+            loc="upper center",
+            ncols=3 * len(figure.axes),
+            fontsize=8,
+            frameon=False,
+        )
+
+
+def _places(study):
+    """Where a point's series stand: {(point, series): place}, beside each
+    other around the point's number."""
+    return {
+        (point.label, series): number + 0.12 * (i - (len(point.trained) - 1) / 2)
+        for number, point in enumerate(study.points)
+        for i, series in enumerate(point.trained)
+    }
+
+
+def _series(axes, places, cells, value, spread):
+    """The cells that have a value; spread: None or [lower, upper], lengths of
+    the error bar."""
     for series in dict.fromkeys(cell["series"] for cell in cells):
         mine = [
             cell
@@ -52,14 +78,12 @@ def _series(axes, labels, cells, value, spread):
         ]
         if not mine:
             continue
-        colour, line = STYLES[series]
         axes.errorbar(
-            [labels.index(cell["point"]) for cell in mine],
+            [places[cell["point"], series] for cell in mine],
             [value(cell) for cell in mine],
             np.transpose([spread(cell) or (0, 0) for cell in mine]),
-            color=colour,
-            ls=line,
-            lw=1.4,
+            color=STYLES[series][0],
+            ls="none",
             marker="o",
             ms=4,
             capsize=2,
@@ -67,19 +91,19 @@ def _series(axes, labels, cells, value, spread):
         )
 
 
-def _paper(axes, study, labels, what):
+def _paper(axes, study, places, what):
     """The paper's own numbers, as hollow diamonds."""
     label = "the paper"
     numbers = paper_numbers.NUMBERS.get(study.name, {})
-    for (point, series), cell in numbers.items():
+    for at, cell in numbers.items():
         value = cell.get(what)
-        if point in labels and isinstance(value, (int, float)):
+        if at in places and isinstance(value, (int, float)):
             axes.plot(
-                labels.index(point),
+                places[at],
                 value,
                 "D",
                 mfc="none",
-                color=STYLES[series][0],
+                color=STYLES[at[1]][0],
                 label=label,
             )
             label = None
@@ -97,25 +121,32 @@ def _error(cell):
 def draw_study(study, cells, path):
     """Speed-up, where it was timed, and the measure by point."""
     labels = [point.label for point in study.points]
+    places = _places(study)
     timed = any(point.timed for point in study.points)
+    width = max(6, 0.8 * len(labels))  # inches
     figure, grid = plt.subplots(
-        1, 1 + timed, figsize=(6 + 6 * timed, 4), squeeze=False,
+        1, 1 + timed, figsize=((1 + timed) * width, 4), squeeze=False,
         layout="constrained",
     )  # fmt: skip
     right = grid[0, -1]
-    _series(right, labels, cells, lambda cell: cell["mean"], _error)
-    _paper(right, study, labels, "value")
+    _series(right, places, cells, lambda cell: cell["mean"], _error)
+    _paper(right, study, places, "value")
     title = MEASURES[study.measure].capitalize()
-    _finish(right, f"{title}, mean and standard error", legend=not timed)
+    _finish(right, f"{title}, mean and standard error")
     if timed:
         left = grid[0, 0]
-        _series(left, labels, cells, lambda cell: cell["speed_up"], _range)
-        _paper(left, study, labels, "speed_up")
+        _series(left, places, cells, lambda cell: cell["speed_up"], _range)
+        _paper(left, study, places, "speed_up")
         _finish(left, "Speed-up of a training step, lowest to highest round")
     for axes in grid[0]:
-        axes.set_xticks(range(len(labels)), labels, fontsize=8)
+        axes.set_xticks(
+            range(len(labels)),
+            [label.replace(", ", ",\n") for label in labels],
+            fontsize=8,
+        )
         axes.set_xlim(-0.5, len(labels) - 0.5)
         axes.set_xlabel(study.varies)
+    _legend(figure)
     _save(figure, path)
 
 
@@ -147,6 +178,7 @@ def draw_curves(study, results, path):
     _finish(axes, f"{title}, mean and range of the seeds")
     axes.set_xlabel("epoch")
     axes.xaxis.get_major_locator().set_params(integer=True)
+    _legend(figure)
     _save(figure, path)
 
 
@@ -179,6 +211,7 @@ def draw_searches(searches, path):
                 label += f", λ3 = {search['lambda3']:g}"
             K = search["probability"]
             axes.plot(range(1, len(K) + 1), K, "o-", ms=3, lw=1, label=label)
+        axes.legend(fontsize=8, frameon=False)
         _finish(axes, f"{family}, p = {rate:g}")
         kept = "period" if family == "PERIOD" else "residues kept of N"
         axes.set_xlabel(kept, fontsize=8)
