@@ -8,10 +8,13 @@ import subprocess
 # Parts of the names of our test suites; the others are Caffe's own.
 OURS = (
     "ApproxDropout",
+    "BlockGradient",
+    "BlockLists",
     "DeviceUpdate",
     "DrawPattern",
     "DropoutPattern",
     "GroupedProduct",
+    "KeptGroups",
     "LazyUpdate",
     "MathMode",
     "PackedGemm",
