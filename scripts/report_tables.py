@@ -63,7 +63,7 @@ def study_table(study, cells):
             line["speed-up, paper"] = paper["speed_up"]
         if timed:
             line["speed-up (rounds)"] = speed_up(numbers)
-            line["ms a step"] = cell(numbers["step_ms"], ".3g")
+            line["ms a step"] = cell(numbers["step_ms"], ".1f")
         if in_paper:
             line[f"{measure}, paper"] = paper["value"]
         line[measure] = trained(numbers)
