@@ -17,7 +17,8 @@ class Profile:
     """How large the studies are.
 
     shrink: divides the units of the MLPs' hidden layers.
-    training: {workload: fields of its trained experiments}.
+    training: {workload or what: fields of its trained experiments}; {} leaves
+        the published recipe.
     trained, timed: {what: size} of the language models, by experiments.SIZES.
     batches: of Fig. 6(b). periods: (N, lambda3) of the PERIOD study.
     groups: of the groups study.
@@ -67,7 +68,11 @@ PROFILES = {
         ),
         Profile(
             name="cpu",
-            training={"mnist": {"epochs": 5}, "ptb": {"epochs": 3}},
+            training={
+                "mnist": {"epochs": 5},
+                "ptb": {"epochs": 3},
+                "groups": {},
+            },
             trained={
                 "table2": "small8800",
                 "fig6": "small3",

@@ -60,10 +60,11 @@ def _mlp(profile, method, rates, hidden=experiments.USUAL_HIDDEN):
 
 def _lstms(profile, what, rate, series, **settings):
     """Nets to train and to time, {series: Experiment} each."""
+    training = profile.training.get(what, profile.training["ptb"])
     trained = {
         method: replace(
             experiments.ptb(profile.trained[what], method, rate, **settings),
-            **profile.training["ptb"],
+            **training,
         )
         for method in series
     }
