@@ -58,6 +58,42 @@ def measured(tests, measure):
     return 100 * value if value and measure == "accuracy" else value
 
 
+def curve(run, measure):
+    """The measure at the epochs' ends, {epoch: value}, NaN for none."""
+    epochs = sorted({test["epoch"] for test in run["tests"]})
+    values = {
+        epoch: measured(
+            [test for test in run["tests"] if test["epoch"] == epoch], measure
+        )
+        for epoch in epochs
+    }
+    return {e: np.nan if v is None else v for e, v in values.items()}
+
+
+def gap(results, point, series, measure):
+    """How far a net is above the conventional one in the course of training,
+    {epoch: percent, mean over the seeds that both have}."""
+    mine, other = (
+        {
+            seed: curve(run, measure)
+            for seed, run in results.finished(
+                point.trained[name], point.seeds
+            ).items()
+        }
+        for name in (series, "conventional")
+    )
+    seeds = mine.keys() & other.keys()
+    epochs = sorted({epoch for seed in seeds for epoch in mine[seed]})
+    return {
+        epoch: float(
+            np.mean(
+                [100 * (mine[s][epoch] / other[s][epoch] - 1) for s in seeds]
+            )
+        )
+        for epoch in epochs
+    }
+
+
 def mean_and_error(values):
     """Mean and its standard error, None for what too few values give."""
     mean = float(np.mean(values)) if values else None

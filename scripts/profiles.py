@@ -45,7 +45,18 @@ class Profile:
     threads: int
 
 
-PAPER_SIZES = {"table2": "large8800", "fig6": "large3", "groups": "large"}
+PAPER_SIZES = {
+    "table2": "large8800",
+    "fig6": "large3",
+    "groups": "large",
+    "medium": "medium",
+}
+QUICK_SIZES = {
+    "table2": "tiny",
+    "fig6": "tiny3",
+    "groups": "tiny",
+    "medium": "tiny",
+}
 PERIODS = (
     *((N, None) for N in (4, 6, 8, 10, 12, 14, USUAL_PERIOD)),
     *((N, lambda3) for lambda3 in (1e-5, 1e-4) for N in (8, USUAL_PERIOD)),
@@ -77,6 +88,7 @@ PROFILES = {
                 "table2": "small8800",
                 "fig6": "small3",
                 "groups": "small",
+                "medium": "medium",
             },
             timed={**PAPER_SIZES, "groups": "medium"},
             batches=(20, 40),
@@ -100,8 +112,8 @@ PROFILES = {
                 },
                 "ptb": {"display": 5},
             },
-            trained={"table2": "tiny", "fig6": "tiny3", "groups": "tiny"},
-            timed={"table2": "tiny", "fig6": "tiny3", "groups": "tiny"},
+            trained=QUICK_SIZES,
+            timed=QUICK_SIZES,
             batches=(20, 40),
             periods=((4, None), (USUAL_PERIOD, None), (USUAL_PERIOD, 1e-4)),
             groups=(1, 5),

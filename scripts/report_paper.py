@@ -47,6 +47,10 @@ def study_section(results, study, cells, folder):
         report_pictures.draw_curves(study, results, folder / picture)
     else:
         report_pictures.draw_study(study, cells, folder / picture)
+    pictures = [(picture, study.title)]
+    if study.gaps:
+        pictures.append((f"{study.name}_gaps.png", "The gap, epoch by epoch"))
+        report_pictures.draw_gaps(study, results, folder / pictures[-1][0])
     return Section(
         study.title,
         [
@@ -54,7 +58,7 @@ def study_section(results, study, cells, folder):
             *report_tables.conditions(results, study),
         ],
         [report_tables.study_table(study, cells)],
-        [(picture, study.title)],
+        pictures,
     )
 
 

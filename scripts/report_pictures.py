@@ -7,7 +7,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import paper_numbers
-from collect import measured
+from collect import curve, gap
 from drop_rates import unit_rates
 from report import STYLES
 
@@ -61,7 +61,8 @@ def _places(study):
     """Where a point's series stand: {(point, series): place}, beside each
     other around the point's number."""
     return {
-        (point.label, series): number + 0.12 * (i - (len(point.trained) - 1) / 2)
+        (point.label, series): number
+        + 0.12 * (i - (len(point.trained) - 1) / 2)
         for number, point in enumerate(study.points)
         for i, series in enumerate(point.trained)
     }
@@ -156,11 +157,11 @@ def draw_curves(study, results, path):
     (point,) = study.points
     for series, experiment in point.trained.items():
         runs = results.finished(experiment, point.seeds).values()
-        curves = [_curve(run, study.measure) for run in runs]
+        curves = [curve(run, study.measure) for run in runs]
         if not curves:
             continue
-        epochs = curves[0][0]
-        values = np.array([values for _, values in curves])
+        epochs = list(curves[0])
+        values = np.array([list(values.values()) for values in curves])
         colour, line = STYLES[series]
         axes.plot(
             epochs,
@@ -182,14 +183,36 @@ def draw_curves(study, results, path):
     _save(figure, path)
 
 
-def _curve(run, measure):
-    """Epochs and the measure at their ends, lists."""
-    epochs = sorted({test["epoch"] for test in run["tests"]})
-    values = [
-        measured([t for t in run["tests"] if t["epoch"] == epoch], measure)
-        for epoch in epochs
-    ]
-    return epochs, [np.nan if value is None else value for value in values]
+def draw_gaps(study, results, path):
+    """How far perplexity is above the conventional net's, by epoch: a panel
+    for each other series, a line for each point, mean of the seeds."""
+    others = list(study.points[0].trained)
+    others.remove("conventional")
+    figure, grid = plt.subplots(
+        1, len(others), figsize=(6 * len(others), 4), squeeze=False,
+        sharey=True, layout="constrained",
+    )  # fmt: skip
+    colours = plt.cm.viridis(np.linspace(0, 0.9, len(study.points)))
+    for axes, series in zip(grid[0], others):
+        for point, colour in zip(study.points, colours):
+            percent = gap(results, point, series, study.measure)
+            if percent:
+                axes.plot(
+                    percent.keys(),
+                    percent.values(),
+                    "o-",
+                    ms=3,
+                    color=colour,
+                    label=f"{study.varies}: {point.label}",
+                )
+        axes.axhline(0, color="black", lw=0.8)
+        title = f"{TITLES[series]}: perplexity above conventional, %"
+        _finish(axes, title)
+        axes.set_yscale("symlog", linthresh=1)
+        axes.set_xlabel("epoch")
+        axes.xaxis.get_major_locator().set_params(integer=True)
+    _legend(figure)
+    _save(figure, path)
 
 
 def draw_searches(searches, path):

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Reproduces the paper's figures and tables with LSTMs, Table II, Fig. 5 and
-# Fig. 6, and a study of RESIDUE's groups: trains and times every cell, then
-# writes the report, runs/PROFILE/report/report.html and report.md.
+# Fig. 6, and studies of RESIDUE's groups and of a larger LSTM: trains and times
+# every cell, then writes the report, runs/PROFILE/report/report.html and
+# report.md.
 #
 #   scripts/reproduce_ptb.sh [--profile cpu] [anything of Snakemake's]
 #
@@ -14,8 +15,8 @@
 # --gpu      0, say: that GPU trains (needs the CUDA toolkit). Steps are timed
 #            on the CPU all the same; scripts/gpu_check.py times them on a GPU
 # Whatever else is given goes to Snakemake: -n lists what would be run, `table2`
-# runs that part only (table2, fig5, fig6a, fig6b, groups), --cores 8 uses no
-# more cores.
+# runs that part only (table2, fig5, fig6a, fig6b, groups, medium), --cores 8
+# uses no more cores.
 #
 # Type the same command again after an interruption: finished runs stay, the
 # others go on from the end of their last epoch.

@@ -1,4 +1,4 @@
-"""The paper's tables and figures, and three studies of ours, as nets to run.
+"""The paper's tables and figures, and four studies of ours, as nets to run.
 
 A study is a list of points, a rate or a size each, that are compared for
 several methods. Accuracy comes from training every net of a point with several
@@ -38,7 +38,8 @@ class Study:
     """A table or figure. varies: what the points' labels are.
 
     measure: what of a trained net is compared, "accuracy" or "perplexity".
-    curves: it is about accuracy in the course of training.
+    curves: it is about the measure in the course of training.
+    gaps: it is about the difference to the conventional net there.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Study:
     points: tuple
     measure: str
     curves: bool = False
+    gaps: bool = False
 
 
 def _mlp(profile, method, rates, hidden=experiments.USUAL_HIDDEN):
@@ -58,21 +60,37 @@ def _mlp(profile, method, rates, hidden=experiments.USUAL_HIDDEN):
     )
 
 
-def _lstms(profile, what, rate, series, **settings):
+def _lstms(profile, what, series, settings):
     """Nets to train and to time, {series: Experiment} each."""
     training = profile.training.get(what, profile.training["ptb"])
     trained = {
         method: replace(
-            experiments.ptb(profile.trained[what], method, rate, **settings),
+            experiments.ptb(profile.trained[what], method, **settings),
             **training,
         )
         for method in series
     }
     timed = {
-        method: experiments.ptb(profile.timed[what], method, rate, **settings)
+        method: experiments.ptb(profile.timed[what], method, **settings)
         for method in series
     }
     return {"trained": trained, "timed": timed}
+
+
+def _lstm_study(profile, what, series, points, **fields):
+    """points: (label, settings of experiments.ptb) each."""
+    return Study(
+        workload="ptb",
+        points=tuple(
+            Point(
+                label=label,
+                seeds=profile.seeds,
+                **_lstms(profile, what, series, settings),
+            )
+            for label, settings in points
+        ),
+        **fields,
+    )
 
 
 def fig4(profile):
@@ -186,104 +204,104 @@ def tiles(profile):
 
 
 def table2(profile):
-    return Study(
+    return _lstm_study(
+        profile,
+        "table2",
+        SERIES,
+        [(f"{rate:g}", {"rate": rate}) for rate in RATES],
         name="table2",
         title="Table II: LSTM of 2 layers, dictionary of 8,800 words",
-        workload="ptb",
         varies="rate",
-        points=tuple(
-            Point(
-                label=f"{rate:g}",
-                seeds=profile.seeds,
-                **_lstms(profile, "table2", rate, SERIES),
-            )
-            for rate in RATES
-        ),
         measure="accuracy",
     )
 
 
 def fig5(profile):
     """Curves of trainings and a race that Table II has too."""
-    nets = _lstms(profile, "table2", 0.5, ROW_SERIES)
-    return Study(
+    return _lstm_study(
+        profile,
+        "table2",
+        ROW_SERIES,
+        [("0.5", {"rate": 0.5})],
         name="fig5",
         title="Fig. 5: accuracy in the course of training, rate 0.5",
-        workload="ptb",
         varies="rate",
-        points=(Point(label="0.5", seeds=profile.seeds, **nets),),
         measure="accuracy",
         curves=True,
     )
 
 
 def fig6a(profile):
-    return Study(
+    return _lstm_study(
+        profile,
+        "fig6",
+        ROW_SERIES,
+        [(f"{rate:g}", {"rate": rate}) for rate in RATES],
         name="fig6a",
         title="Fig. 6(a): LSTM of 3 layers on Penn Treebank, by dropout rate",
-        workload="ptb",
         varies="rate",
-        points=tuple(
-            Point(
-                label=f"{rate:g}",
-                seeds=profile.seeds,
-                **_lstms(profile, "fig6", rate, ROW_SERIES),
-            )
-            for rate in RATES
-        ),
         measure="perplexity",
     )
 
 
 def fig6b(profile):
-    return Study(
+    return _lstm_study(
+        profile,
+        "fig6",
+        ROW_SERIES,
+        [
+            (f"{batch_size}", {"rate": 0.5, "batch_size": batch_size})
+            for batch_size in profile.batches
+        ],
         name="fig6b",
         title="Fig. 6(b): the same by batch size, rate 0.5",
-        workload="ptb",
         varies="batch size",
-        points=tuple(
-            Point(
-                label=f"{batch_size}",
-                seeds=profile.seeds,
-                **_lstms(
-                    profile, "fig6", 0.5, ROW_SERIES, batch_size=batch_size
-                ),
-            )
-            for batch_size in profile.batches
-        ),
         measure="perplexity",
     )
 
 
 def groups(profile):
     """How many groups of samples RESIDUE needs, and what they cost."""
-    return Study(
-        name="groups",
-        title="Not in the paper: RESIDUE by groups of samples, LSTM of 2 "
-        "layers, rate 0.5",
-        workload="ptb",
-        varies="batch size, groups",
-        points=tuple(
-            Point(
-                label=f"{batch_size}, {number}",
-                seeds=profile.seeds,
-                **_lstms(
-                    profile,
-                    "groups",
-                    0.5,
-                    ("conventional", "row"),
-                    batch_size=batch_size,
-                    groups=number,
-                ),
+    return _lstm_study(
+        profile,
+        "groups",
+        ("conventional", "row", "tile"),
+        [
+            (
+                f"{batch_size}, {number}",
+                {"rate": 0.5, "batch_size": batch_size, "groups": number},
             )
             for batch_size in (20, 40)
             for number in profile.groups
-        ),
+        ],
+        name="groups",
+        title="Not in the paper: RESIDUE by groups of samples, LSTM of 2 "
+        "layers, rate 0.5",
+        varies="batch size, groups",
         measure="perplexity",
+        gaps=True,
     )
 
 
-STUDIES = (fig4, table1, periods, tiles, table2, fig5, fig6a, fig6b, groups)
+def medium(profile):
+    """RESIDUE in a larger language model, with the usual groups."""
+    return _lstm_study(
+        profile,
+        "medium",
+        ("conventional", "row", "tile"),
+        [("0.5", {"rate": 0.5})],
+        name="medium",
+        title="Not in the paper: RESIDUE in a larger LSTM, rate 0.5",
+        varies="rate",
+        measure="perplexity",
+        curves=True,
+    )
+
+
+STUDIES = (
+    *(fig4, table1, periods, tiles),
+    *(table2, fig5, fig6a, fig6b, groups, medium),
+)
 
 
 def studies(profile):

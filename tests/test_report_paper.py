@@ -125,6 +125,7 @@ def metrics_of(experiment, accuracy):
     split = {"split": "test"} if experiment.workload == "ptb" else {}
     test = {"iteration": 45, "epoch": 3, "net": 0, **split}
     test |= {"accuracy": accuracy, "perplexity": 100 * accuracy}
+    first = {"epoch": 1, "accuracy": 0.1, "perplexity": 900}
     return {
         "experiment": dataclasses.asdict(experiment),
         "status": "finished",
@@ -133,7 +134,7 @@ def metrics_of(experiment, accuracy):
         "commit": "abc",
         "data": {"used": "made-up words"},
         "drop_rate": {"realised": 0.4987, "layers": layers_of(experiment)},
-        "tests": [{**test, "epoch": 1, "accuracy": 0.1}, test],
+        "tests": [{**test, **first}, test],
     }
 
 
@@ -168,12 +169,13 @@ def write_json(path, content):
 @pytest.fixture
 def report(tmp_path, monkeypatch):
     """report(accuracies, speed_ups): the report's folder, from runs of Table
-    II's nets at rate 0.5: accuracies {series: by seed}, speed_ups {series}."""
+    II's nets at rate 0.5, or those of point: accuracies {series: by seed},
+    speed_ups {series}."""
     monkeypatch.setattr(studies, "ROOT", tmp_path)
     monkeypatch.setattr(report_paper, "ROOT", tmp_path)
-    point = studies.table2(PROFILE).points[1]
+    table2 = studies.table2(PROFILE).points[1]
 
-    def make(accuracies, speed_ups):
+    def make(accuracies, speed_ups, point=table2):
         for series, values in accuracies.items():
             for seed, value in enumerate(values, 1):
                 run = dataclasses.replace(point.trained[series], seed=seed)
@@ -259,14 +261,23 @@ def test_page_needs_no_other_file(report):
     page = (folder / "report.html").read_text()
     assert not re.search(r"https?:|<link|<script|@import|url\(", page)
     sources = re.findall(r'src="([^"]*)"', page)
-    assert len(sources) == 11  # nine studies, searches and units
+    assert len(sources) == 13  # ten studies, gaps, searches and units
     assert all(
         source.startswith("data:image/png;base64,") for source in sources
     )
     assert "PERIOD (the paper&#39;s)" in page  # escaped
     pictures = re.findall(r"\]\((.*)\)", (folder / "report.md").read_text())
-    assert len(pictures) == 11
+    assert len(pictures) == 13
     assert all((folder / name).stat().st_size > 5000 for name in pictures)
+
+
+def test_gaps_are_of_the_same_seeds_and_epochs(report):
+    point = studies.groups(PROFILE).points[1]
+    report({"conventional": [1.0, 1.2], "row": [1.1]}, {}, point)
+    results = collect.Results(PROFILE)
+    percent = collect.gap(results, point, "row", "perplexity")
+    assert percent == {1: pytest.approx(0), 3: pytest.approx(10)}
+    assert collect.gap(results, point, "tile", "perplexity") == {}
 
 
 def test_diverged_and_unfinished_runs(report):
