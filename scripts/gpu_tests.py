@@ -13,6 +13,7 @@ OURS = (
     "DeviceUpdate",
     "DrawPattern",
     "DropoutPattern",
+    "FuseReLU",
     "GroupedProduct",
     "KeptGroups",
     "LazyUpdate",

@@ -15,7 +15,8 @@ template <typename Dtype> class DeviceSteps;
  *        Solver::Step to its end: one pass (one kernel) over each parameter
  *        for clipping, normalization, regularization, momentum, update and
  *        clearing; those of LazyLayers only where something is in use. On the
- *        GPU the host waits for nothing, so that clipping is not logged.
+ *        GPU the host waits for nothing, so that clipping is not logged, and
+ *        products rectify their outputs themselves (util/fuse_relu.hpp).
  *
  * At the beginning all gradients must be zero. While it lives, the weights
  * that LazyLayers hold may be behind: CatchUpAll brings them up to date. It

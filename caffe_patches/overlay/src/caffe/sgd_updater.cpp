@@ -5,6 +5,7 @@
 #include "caffe/sgd_updater.hpp"
 #ifndef CPU_ONLY
 #include "caffe/util/device_update.hpp"
+#include "caffe/util/fuse_relu.hpp"
 #endif
 
 namespace caffe {
@@ -30,6 +31,7 @@ SGDUpdater<Dtype>::SGDUpdater(const SolverParameter& param, Net<Dtype>* net,
   const vector<Blob<Dtype>*>& blobs = net->learnable_params();
 #ifndef CPU_ONLY
   if (Caffe::mode() == Caffe::GPU) {
+    FuseReLU(net, true);
     device_steps_.reset(new DeviceSteps<Dtype>(blobs.size(),
         clip_gradients_));
   }
@@ -85,6 +87,9 @@ void SGDUpdater<Dtype>::FindLazyLayers() {
 template <typename Dtype>
 SGDUpdater<Dtype>::~SGDUpdater() {
   CatchUpAll();
+#ifndef CPU_ONLY
+  if (device_steps_) { FuseReLU(net_, false); }
+#endif
   for (size_t i = 0; i < parameters_.size(); ++i) {
     if (parameters_[i].layer) {
       parameters_[i].layer->SetLazy(parameters_[i].index, NULL);

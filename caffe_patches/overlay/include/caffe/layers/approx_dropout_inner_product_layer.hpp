@@ -39,7 +39,7 @@ class ApproxDropoutInnerProductLayer
     : public Layer<Dtype>, public LazyLayer<Dtype> {
  public:
   explicit ApproxDropoutInnerProductLayer(const LayerParameter& param)
-      : Layer<Dtype>(param) {}
+      : Layer<Dtype>(param), rectifies_(false) {}
   virtual void LayerSetUp(const vector<Blob<Dtype>*>& bottom,
       const vector<Blob<Dtype>*>& top);
   virtual void Reshape(const vector<Blob<Dtype>*>& bottom,
@@ -67,6 +67,10 @@ class ApproxDropoutInnerProductLayer
     product_.SetLazy(lazy);
   }
 
+  /// @brief Whether it puts out ReLU of y on the GPU (util/fuse_relu.hpp).
+  bool rectifies() const { return rectifies_; }
+  void set_rectifies(bool rectifies) { rectifies_ = rectifies; }
+
  protected:
   virtual void Forward_cpu(const vector<Blob<Dtype>*>& bottom,
       const vector<Blob<Dtype>*>& top);
@@ -82,6 +86,7 @@ class ApproxDropoutInnerProductLayer
   int outer_;      // samples are outer_ x num_samples_
   int num_samples_;
   bool bias_term_;
+  bool rectifies_;
   ApproxDropoutPatterns<Dtype> patterns_;
   KeptProduct<Dtype> product_;
 };

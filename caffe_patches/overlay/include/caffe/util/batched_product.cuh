@@ -49,16 +49,16 @@ __global__ void GatherBlocksKernel(Dtype* whole, int stride, BlockList rows,
       blockIdx.z * blockDim.y + threadIdx.y, gridDim.z * blockDim.y, part);
 }
 
-// The listed part of whole = part + bias, or += it; no position may be listed
-// twice, and the rest of whole is left alone. Threads and kWidth as in
+// The listed part of whole = part, finished, or += it; no position may be
+// listed twice, and the rest of whole is left alone. Threads and kWidth as in
 // GatherBlocksKernel.
 template <typename Dtype, int kWidth>
 __global__ void ScatterBlocksKernel(Dtype* part, BlockList rows,
-    BlockList columns, BlockBias<Dtype> bias, bool accumulate, int stride,
+    BlockList columns, BlockFinish<Dtype> finish, bool accumulate, int stride,
     Dtype* whole) {
   const int j = (blockIdx.y * blockDim.x + threadIdx.x) * kWidth;
   if (j >= columns.size) { return; }
-  ScatterBlock<Dtype, kWidth>(part, rows, columns, bias, accumulate,
+  ScatterBlock<Dtype, kWidth>(part, rows, columns, finish, accumulate,
       blockIdx.x, j, blockIdx.z * blockDim.y + threadIdx.y,
       gridDim.z * blockDim.y, stride, whole);
 }

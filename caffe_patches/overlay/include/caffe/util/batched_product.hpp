@@ -41,10 +41,11 @@ class BatchedProduct {
   /// @brief W, on the device; must not change until the next call.
   void SetWeight(const Dtype* weight);
 
-  /// @brief In what the groups keep, y = alpha x W' + bias_scale bias, or y +=
-  ///        it. bias: num_output values, or NULL. The rest is left alone.
+  /// @brief In what the groups keep, y = alpha x W' + bias_scale bias, with
+  ///        ReLU if `rectify`, or y += it. bias: num_output values, or NULL.
+  ///        The rest is left alone.
   void Forward(int outer, Dtype alpha, const Dtype* x, const Dtype* bias,
-      Dtype bias_scale, bool accumulate, Dtype* y);
+      Dtype bias_scale, bool rectify, bool accumulate, Dtype* y);
   /// @brief From dy, those of the gradients that are not NULL: dx = alpha dy W
   ///        in what the groups keep, dweight += alpha dy' x and dbias +=
   ///        bias_scale (sums of dy's columns). overwrites: dweight is

@@ -137,26 +137,34 @@ CAFFE_HOST_DEVICE inline void GatherBlock(Dtype* whole, int stride,
   }
 }
 
-/// @brief What is added to the columns of a product: bias_scale bias, bias
-///        being listed by block like the columns; NULL: nothing.
+/// @brief ReLU as Caffe's kernel has it: NaN stays.
 template <typename Dtype>
-struct BlockBias {
+CAFFE_HOST_DEVICE inline Dtype Rectified(Dtype value) {
+  return value > 0 ? value : value * Dtype(0);
+}
+
+/// @brief What is done to the columns of a product: scale bias is added, bias
+///        being listed by block like the columns, or NULL, and then, if
+///        `rectify`, ReLU.
+template <typename Dtype>
+struct BlockFinish {
   const Dtype* bias;
   Dtype scale;
   BlockList units;
+  bool rectify;
 };
 
-/// @brief whole[rows(i)][columns(j)] = part[block][i][j] + bias, or += it, for
-///        the i and j of GatherBlock.
+/// @brief whole[rows(i)][columns(j)] = part[block][i][j], finished, or += it,
+///        for the i and j of GatherBlock.
 template <typename Dtype, int kWidth>
 CAFFE_HOST_DEVICE inline void ScatterBlock(Dtype* part, const BlockList& rows,
-    const BlockList& columns, const BlockBias<Dtype>& bias, bool accumulate,
+    const BlockList& columns, const BlockFinish<Dtype>& finish, bool accumulate,
     int block, int j, int first, int step, int stride, Dtype* whole) {
   const int column = columns(block, j);
   if (column < 0) { return; }
   Chunk<Dtype, kWidth> add = {};
-  for (int k = 0; bias.bias && k < kWidth; ++k) {
-    add.value[k] = bias.scale * bias.bias[bias.units(block, j + k)];
+  for (int k = 0; finish.bias && k < kWidth; ++k) {
+    add.value[k] = finish.scale * finish.bias[finish.units(block, j + k)];
   }
   for (int i = first; i < rows.size; i += step) {
     Chunk<Dtype, kWidth> values = *ChunkAt<Dtype, kWidth>(part,
@@ -165,6 +173,7 @@ CAFFE_HOST_DEVICE inline void ScatterBlock(Dtype* part, const BlockList& rows,
         static_cast<size_t>(rows(block, i)) * stride + column);
     for (int k = 0; k < kWidth; ++k) {
       values.value[k] += add.value[k];
+      if (finish.rectify) { values.value[k] = Rectified(values.value[k]); }
       if (accumulate) { values.value[k] += to->value[k]; }
     }
     *to = values;

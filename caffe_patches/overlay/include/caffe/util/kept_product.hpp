@@ -88,6 +88,9 @@ class KeptProduct {
   void PackWeights_gpu(const Dtype* weight);
   void Forward_gpu(int outer, const Dtype* x, const Dtype* bias,
       bool accumulate, Dtype* y);
+  /// @brief y = the product with ReLU.
+  void ForwardRectified_gpu(int outer, const Dtype* x, const Dtype* bias,
+      Dtype* y);
   void Backward_gpu(int outer, const Dtype* x, const Dtype* dy, Dtype* dx,
       Dtype* dweight, Dtype* dbias);
 #endif
@@ -133,6 +136,8 @@ class KeptProduct {
   int num_parts() const;
 #ifndef CPU_ONLY
   void SetBatch();
+  void ForwardBatch(int outer, const Dtype* x, const Dtype* bias, bool rectify,
+      bool accumulate, Dtype* y);
 #endif
   vector<GroupTiles> Groups(int outer) const;
   void SetGroups(int outer);

@@ -8,9 +8,14 @@ template <typename Dtype>
 void ApproxDropoutInnerProductLayer<Dtype>::Forward_gpu(
     const vector<Blob<Dtype>*>& bottom, const vector<Blob<Dtype>*>& top) {
   product_.PackWeights_gpu(this->blobs_[0]->gpu_data());
-  product_.Forward_gpu(outer_, bottom[0]->gpu_data(),
-      bias_term_ ? this->blobs_[1]->gpu_data() : NULL, false,
-      top[0]->mutable_gpu_data());
+  const Dtype* bias = bias_term_ ? this->blobs_[1]->gpu_data() : NULL;
+  if (rectifies_) {
+    product_.ForwardRectified_gpu(outer_, bottom[0]->gpu_data(), bias,
+        top[0]->mutable_gpu_data());
+  } else {
+    product_.Forward_gpu(outer_, bottom[0]->gpu_data(), bias, false,
+        top[0]->mutable_gpu_data());
+  }
 }
 
 template <typename Dtype>

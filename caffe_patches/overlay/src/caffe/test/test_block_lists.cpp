@@ -234,7 +234,8 @@ TEST(BlockListsTest, TestGatherAndScatter) {
     for (int k = 0; k < whole.size(); ++k) { whole[k] = 1 + k; }
     vector<float> part(in.num_blocks * rows.size * columns.size, nan);
     vector<float> bias(units, 0.5);
-    const BlockBias<float> add = { bias.data(), 3, in.List(in.side.weight) };
+    const BlockFinish<float> add = { bias.data(), 3,
+        in.List(in.side.weight), false };
     for (int b = 0; b < in.num_blocks; ++b) {
       for (int j = 0; j < columns.size; ++j) {
         for (int first = 0; first < 3; ++first) {
@@ -260,6 +261,42 @@ TEST(BlockListsTest, TestGatherAndScatter) {
       EXPECT_EQ(listed ? whole[k] + 3.5 : 2, back[k]) << k;
     }
     EXPECT_EQ(expected, sum);
+  }
+}
+
+// ReLU comes after the bias and leaves NaN.
+TEST(BlockListsTest, TestScatterRectifies) {
+  const vector<BlockCase> cases = BlockCases();
+  for (int c = 0; c < cases.size(); ++c) {
+    SCOPED_TRACE(testing::Message() << "case " << c);
+    const Lists out(cases[c], true, false);
+    const BlockList rows = { NULL, 2, { 2, 2 * cases[c].num_groups },
+        out.side.blocks_a_group };
+    const BlockList columns = out.List(out.side.stored);
+    const int units = out.side.units;
+    vector<float> part(out.num_blocks * rows.size * columns.size);
+    for (int k = 0; k < part.size(); ++k) { part[k] = k % 5 - 2; }
+    part[0] = std::numeric_limits<float>::quiet_NaN();
+    vector<float> bias(units), whole(2 * cases[c].num_groups * units);
+    for (int u = 0; u < units; ++u) { bias[u] = 0.25f * (u % 7 - 3); }
+    const BlockFinish<float> finish = { bias.data(), 2,
+        out.List(out.side.weight), true };
+    for (int b = 0; b < out.num_blocks; ++b) {
+      for (int j = 0; j < columns.size; ++j) {
+        ScatterBlock<float, 1>(part.data(), rows, columns, finish, false, b, j,
+            0, 1, units, whole.data());
+        const int unit = out.side.weight[b * columns.size + j];
+        for (int i = 0; unit >= 0 && i < rows.size; ++i) {
+          const int k = (b * rows.size + i) * columns.size + j;
+          const float value = whole[rows(b, i) * units + columns(b, j)];
+          if (k == 0) {
+            EXPECT_TRUE(std::isnan(value));
+          } else {
+            EXPECT_EQ(std::max(0.f, part[k] + 2 * bias[unit]), value) << k;
+          }
+        }
+      }
+    }
   }
 }
 

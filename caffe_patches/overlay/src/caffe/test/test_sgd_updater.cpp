@@ -76,6 +76,26 @@ class SGDUpdaterTest : public MultiDeviceTest<TypeParam> {
         + Product("c", "bottom: 'b'", 3, "pattern: NONE") + Loss("c");
   }
 
+  // Products with every pattern, each with a ReLU behind it.
+  static string RectifiedNet() {
+    const string kReLU = "layer { name: 'r' type: 'ReLU' ";
+    return Data(20)
+        + Pattern("p", "probability: 0 probability: 0.7 probability: 0.3")
+        + Pattern("g", "groups: 3 probability: 0 probability: 1 "
+            "probability: 0")
+        + Product("a", "bottom: 'x' bottom: 'p'", 24, "compact_output: true")
+        + kReLU + "bottom: 'a' top: 'a' } "
+        + Product("b", "bottom: 'a' bottom: 'p' bottom: 'p'", 21,
+            "compact_input: true")
+        + kReLU + "bottom: 'b' top: 'b' } "
+        + Product("c", "bottom: 'b' bottom: 'g'", 18, "")
+        + kReLU + "bottom: 'c' top: 'c' } "
+        + Product("d", "bottom: 'c' bottom: 'p'", 30,
+            "pattern: TILE tile_size: 4")
+        + kReLU + "bottom: 'd' top: 'd' } "
+        + Product("e", "bottom: 'd'", 3, "pattern: NONE") + Loss("e");
+  }
+
   // Some passes keep every tile.
   static string TileNet(const string& groups) {
     return Data(37)
@@ -156,6 +176,7 @@ TYPED_TEST(SGDUpdaterTest, TestRegularizationAndMomentum) {
     this->ExpectSame(this->TileNet(""), kSolvers[i]);
     this->ExpectSame(this->TileNet("groups: 3 "), kSolvers[i]);
     this->ExpectSame(this->GroupNet(), kSolvers[i]);
+    this->ExpectSame(this->RectifiedNet(), kSolvers[i]);
     this->ExpectSame(this->EmbedNet(), kSolvers[i]);
   }
 }

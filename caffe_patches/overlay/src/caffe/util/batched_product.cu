@@ -59,18 +59,18 @@ void Gather(int num_blocks, const Dtype* whole, int stride,
 
 template <typename Dtype>
 void Scatter(int num_blocks, Dtype* part, const BlockList& rows,
-    const BlockList& columns, bool runs, const BlockBias<Dtype>& bias,
+    const BlockList& columns, bool runs, const BlockFinish<Dtype>& finish,
     bool accumulate, int stride, Dtype* whole) {
   const int width = Wide16<Dtype>::kWidth;
   if (runs && Aligned(whole, stride, part, columns.size)) {
     // NOLINT_NEXT_LINE(whitespace/operators)
     ScatterBlocksKernel<Dtype, width><<<Grid(num_blocks, rows.size,
-        columns.size / width), Threads()>>>(part, rows, columns, bias,
+        columns.size / width), Threads()>>>(part, rows, columns, finish,
         accumulate, stride, whole);
   } else {
     // NOLINT_NEXT_LINE(whitespace/operators)
     ScatterBlocksKernel<Dtype, 1><<<Grid(num_blocks, rows.size, columns.size),
-        Threads()>>>(part, rows, columns, bias, accumulate, stride, whole);
+        Threads()>>>(part, rows, columns, finish, accumulate, stride, whole);
   }
   CUDA_POST_KERNEL_CHECK;
 }
@@ -298,10 +298,11 @@ const Dtype* BatchedProduct<Dtype>::Weight(const Blocks& blocks) {
 
 template <typename Dtype>
 void BatchedProduct<Dtype>::Forward(int outer, Dtype alpha, const Dtype* x,
-    const Dtype* bias, Dtype bias_scale, bool accumulate, Dtype* y) {
+    const Dtype* bias, Dtype bias_scale, bool rectify, bool accumulate,
+    Dtype* y) {
   const BlockSide& output = blocks_.output;
   const BlockSide& input = blocks_.input;
-  const bool in_place = outer == 1 && whole(output) && !bias;
+  const bool in_place = outer == 1 && whole(output) && !bias && !rectify;
   const ConstParts x_parts = PartsOf(outer, blocks_, input, x, &x_);
   const Parts y_parts = ResultParts(outer, blocks_, output, in_place, y, &y_);
   const BlockList rows = Samples(outer, output);
@@ -309,10 +310,10 @@ void BatchedProduct<Dtype>::Forward(int outer, Dtype alpha, const Dtype* x,
       x_parts, DenseParts<const Dtype>(Weight(blocks_), output.size,
       input.size), in_place && accumulate ? 1 : 0, y_parts, blocks_.count);
   if (in_place) { return; }
-  const BlockBias<Dtype> add = { bias, bias_scale,
-      List(output, output.weight) };
+  const BlockFinish<Dtype> finish = { bias, bias_scale,
+      List(output, output.weight), rectify };
   Scatter(blocks_.count, y_parts.data, rows, List(output, output.stored),
-      wide(output, true), add, accumulate, shape_.stored_output, y);
+      wide(output, true), finish, accumulate, shape_.stored_output, y);
 }
 
 template <typename Dtype>
@@ -386,7 +387,7 @@ void BatchedProduct<Dtype>::InputGradient(int outer, Dtype alpha,
       DenseParts<const Dtype>(Weight(blocks), outputs, input.size), 0, parts,
       blocks.count);
   if (in_place) { return; }
-  const BlockBias<Dtype> none = { NULL, 0, rows };
+  const BlockFinish<Dtype> none = { NULL, 0, rows, false };
   Scatter(blocks.count, parts.data, rows, List(input, input.stored),
       wide(input, true), none, false, shape_.stored_input, dx);
 }

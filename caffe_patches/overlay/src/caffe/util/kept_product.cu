@@ -107,6 +107,22 @@ __global__ void FillRowsKernel(const Dtype* values, Dtype scale,
   }
 }
 
+// whole[i][columns(j)] becomes ReLU of itself + scale * bias[units(j)] for
+// i < num_rows; bias: NULL for none. A thread an element, otherwise as in
+// GatherKernel.
+template <typename Dtype>
+__global__ void RectifyKernel(const Dtype* bias, Dtype scale, DeviceList units,
+    DeviceList columns, int num_rows, int stride, Dtype* whole) {
+  const int j = blockIdx.x * blockDim.x + threadIdx.x;
+  if (j >= columns.size) { return; }
+  const Dtype add = bias ? scale * bias[units(j)] : Dtype(0);
+  for (int i = blockIdx.y * blockDim.y + threadIdx.y; i < num_rows;
+      i += gridDim.y * blockDim.y) {
+    Dtype* value = whole + static_cast<size_t>(i) * stride + columns(j);
+    *value = Rectified(*value + add);
+  }
+}
+
 // sums[columns(j)] += scale * (the sum of column j of part). A block sums 32
 // columns: its 32 rows of threads take every 32nd row, then thread row 0 adds
 // their sums up, always in the same order.
@@ -320,15 +336,38 @@ void KeptProduct<Dtype>::PackWeights_gpu(const Dtype* weight) {
 template <typename Dtype>
 void KeptProduct<Dtype>::Forward_gpu(int outer, const Dtype* x,
     const Dtype* bias, bool accumulate, Dtype* y) {
-  if (!in_batch()) {
-    return Forward<GpuParts<Dtype> >(outer, x, bias, accumulate, y);
+  if (in_batch()) {
+    return ForwardBatch(outer, x, bias, false, accumulate, y);
   }
+  Forward<GpuParts<Dtype> >(outer, x, bias, accumulate, y);
+}
+
+template <typename Dtype>
+void KeptProduct<Dtype>::ForwardRectified_gpu(int outer, const Dtype* x,
+    const Dtype* bias, Dtype* y) {
+  if (in_batch()) { return ForwardBatch(outer, x, bias, true, false, y); }
+  Forward<GpuParts<Dtype> >(outer, x, NULL, false, y);
+  const Block& block = blocks_[0];
+  const int num_rows = outer * num_samples_;
+  if (block.output_weight.size() == 0) { return; }
+  // NOLINT_NEXT_LINE(whitespace/operators)
+  RectifyKernel<Dtype><<<Blocks(num_rows, block.output_weight.size()),
+      Threads()>>>(bias, bias_scale_,
+      GpuParts<Dtype>::Cells(block.output_weight),
+      GpuParts<Dtype>::Cells(block.output_stored), num_rows, stored_output_, y);
+  CUDA_POST_KERNEL_CHECK;
+}
+
+template <typename Dtype>
+void KeptProduct<Dtype>::ForwardBatch(int outer, const Dtype* x,
+    const Dtype* bias, bool rectify, bool accumulate, Dtype* y) {
   CHECK(!(accumulate && bias)) << "A product that is added to takes no bias";
   if (!covers_output_ && !accumulate) {
     GpuParts<Dtype>::SetZero(
         static_cast<size_t>(outer) * num_samples_ * stored_output_, y);
   }
-  batched_product_.Forward(outer, scale_, x, bias, bias_scale_, accumulate, y);
+  batched_product_.Forward(outer, scale_, x, bias, bias_scale_, rectify,
+      accumulate, y);
 }
 
 template <typename Dtype>
@@ -348,6 +387,8 @@ void KeptProduct<Dtype>::Backward_gpu(int outer, const Dtype* x,
   template void KeptProduct<Dtype>::PackWeights_gpu(const Dtype* weight); \
   template void KeptProduct<Dtype>::Forward_gpu(int outer, const Dtype* x, \
       const Dtype* bias, bool accumulate, Dtype* y); \
+  template void KeptProduct<Dtype>::ForwardRectified_gpu(int outer, \
+      const Dtype* x, const Dtype* bias, Dtype* y); \
   template void KeptProduct<Dtype>::Backward_gpu(int outer, const Dtype* x, \
       const Dtype* dy, Dtype* dx, Dtype* dweight, Dtype* dbias)
 
