@@ -4,6 +4,7 @@ It runs nothing on a GPU.
 """
 
 import os
+import shutil
 import subprocess
 
 from conftest import ROOT
@@ -12,7 +13,7 @@ LIBRARY = ROOT / "build" / "caffe-bundle" / "build" / "lib" / "libcaffe.so"
 KERNELS = ("ListUnitsKernel", "GatherKernel", "ScatterKernel",
            "AddColumnSumsKernel", "KeepKernel", "KeepGradientKernel",
            "CatchUpKernel", "AddGradientKernel", "UpdateKernel",
-           "AppendStepKernel")
+           "AppendStepKernel", "RectifyKernel")
 
 
 def test_cuda_build_compiles_and_links(bundle):
@@ -25,10 +26,43 @@ def test_cuda_build_compiles_and_links(bundle):
     assert "caffe version" in version
 
 
+def write_program(path, text=""):
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)
+
+
+def test_another_toolkit_builds_anew(tmp_path):
+    """With stand-ins for all that build_caffe.sh calls."""
+    scripts, programs = tmp_path / "scripts", tmp_path / "programs"
+    tree = tmp_path / "build" / "caffe-cuda"
+    for folder in scripts, programs, tree / "build":
+        folder.mkdir(parents=True)
+    shutil.copy(ROOT / "scripts" / "build_caffe.sh", scripts)
+    write_program(scripts / "get_caffe.sh")
+    (scripts / "patch_caffe.py").write_text("")
+    write_program(programs / "cmake")
+    write_program(programs / "make")
+    write_program(programs / "nvcc", 'echo "compute_90 of $TOOLKIT"')
+
+    def build(toolkit):
+        subprocess.run(
+            [scripts / "build_caffe.sh", "--cuda"], check=True,
+            capture_output=True,
+            env=dict(os.environ, TOOLKIT=toolkit,
+                     PATH=f"{programs}:{os.environ['PATH']}"))
+
+    build("12.4")
+    compiled = tree / "build" / "kernel.o"
+    compiled.touch()
+    build("12.4")
+    assert compiled.exists()
+    build("13.0")
+    assert not compiled.exists()
+
+
 def test_refused_host_compiler(tmp_path):
-    nvcc = tmp_path / "nvcc"
-    nvcc.write_text('#!/bin/sh\necho "nvcc was given: $*" >&2\nexit 1\n')
-    nvcc.chmod(0o755)
+    write_program(tmp_path / "nvcc",
+                  'echo "nvcc was given: $*" >&2\nexit 1')
     path = f"{tmp_path}:{os.environ['PATH']}"
     build = subprocess.run(
         [ROOT / "scripts" / "build_caffe.sh", "--cuda"], text=True,
