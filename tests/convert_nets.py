@@ -59,6 +59,17 @@ NETS = {
         (6, 7),
         {"a": "ro", "b": "rio", "c": "ni"},
     ),
+    "units that N divides": (
+        X
+        + ip("a", "x", "a", 12)
+        + drop("da", "a", "a")
+        + ip("b", "a", "b", 8)
+        + layer("ReLU", "rb", "b", "b")
+        + drop("db", "b", "b")
+        + ip("c", "b", "c"),
+        (6, 7),
+        {"a": "ro", "b": "rio", "c": "ni"},
+    ),
     "own tops": (
         X
         + ip("a", "x", "a")
@@ -163,7 +174,7 @@ NETS = {
         + ip("b", "a", "b", 11, "axis: -1")
         + drop("db", "b", "b")
         + ip("c", "b", "c", 10, "axis: -1"),
-        (3, 2, 7),
+        (3, 3, 7),
         {"a": "ro", "b": "rio", "c": "ni"},
     ),
     "axis does not fit": (
@@ -171,7 +182,7 @@ NETS = {
         + ip("a", "x", "a", 10, "axis: 2")
         + drop("da", "a", "a")
         + ip("b", "a", "b", 11, "axis: 1"),
-        (3, 2, 7),
+        (3, 3, 7),
         {"a": "r", "b": ""},
     ),
     "axis from the end": (

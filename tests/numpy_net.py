@@ -41,7 +41,8 @@ class NumpyNet:
     weights: layer name to list of arrays; made on first use and kept, so that
     a second net with the same dict has the same weights, and one that asks for
     other layers or shapes fails if frozen. patterns: name of the Dropout layer
-    to Pattern; in the TEST phase everything is kept.
+    to Pattern; in the TEST phase everything is kept. Patterns of several groups
+    are for Dropout layers only.
     """
 
     def __init__(self, net, weights, patterns, phase, frozen=False):
@@ -83,9 +84,16 @@ class NumpyNet:
         return mask, kept
 
     def dropout(self, layer, x):
+        """Each group's pattern drops units of its part of the samples."""
         if not self.train:
             return x
-        return x * self.mask(self.patterns[layer.name], x.shape[-1])[0]
+        pattern = self.patterns[layer.name]
+        samples = x.shape[-2] // len(pattern.residues)
+        masks = [
+            self.mask(pattern._replace(residues=[residues]), x.shape[-1])[0]
+            for residues in pattern.residues
+        ]
+        return x * np.repeat(masks, samples, axis=0)
 
     def dropout_pattern(self, layer, *k):
         """The pattern, and that its K is of the family's length."""

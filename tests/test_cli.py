@@ -168,6 +168,13 @@ def test_convert_options(run, net_file, tmp_path):
     ]
 
 
+def test_convert_groups(run, net_file):
+    done = run("convert", net_file, "--groups", 5)
+    assert "dropout_pattern_param {\n    family: RESIDUE\n    groups: 5" in (
+        done.out
+    )
+
+
 def test_convert_again_changes_nothing(run, net_file, tmp_path):
     first = tmp_path / "first.prototxt"
     run("convert", net_file, "-o", first)

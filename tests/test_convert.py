@@ -118,10 +118,12 @@ def drawn(blob):
     return Pattern(blob[0, 0], int(blob[0, 1]), blob[:, 2:].astype(int))
 
 
+@pytest.mark.parametrize("groups", [1, 3])
 @pytest.mark.parametrize(
     "case",
     [
         "mlp",
+        "units that N divides",
         "half in place",
         "two readers",
         "not homogeneous, in place",
@@ -135,23 +137,23 @@ def drawn(blob):
         "chain in one phase",
     ],
 )
-def test_in_caffe(case, tmp_path):
+def test_in_caffe(case, groups, tmp_path):
     """Caffe trains what the oracle says, and tests with stock layers alike.
 
     In a process of its own, which Caffe ends when it refuses a net.
     """
     process = multiprocessing.get_context("fork").Process(
-        target=compare_in_caffe, args=(case, tmp_path)
+        target=compare_in_caffe, args=(case, groups, tmp_path)
     )
     process.start()
     process.join()
     assert process.exitcode == 0
 
 
-def compare_in_caffe(case, folder):
+def compare_in_caffe(case, groups, folder):
     text, shape, _ = NETS[case]
     net = parse(text)
-    converted, _ = convert(net, max_period=N)
+    converted, _ = convert(net, max_period=N, groups=groups)
     rng = np.random.default_rng(2)
     inputs = {
         "x": rng.normal(0, 1, shape),
@@ -370,6 +372,23 @@ def test_tile_drops_units_where_it_cannot_drop_tiles(text):
         assert_same_outputs(net, converted, (6, 7), patterns, phase, {})
 
 
+def test_groups():
+    """What N does not divide is not made compact."""
+    text = (
+        X
+        + ip("a", "x", "a", 12)
+        + drop("da", "a", "a")
+        + ip("b", "a", "b", 10)
+        + drop("db", "b", "b")
+        + ip("c", "b", "c")
+    )
+    converted, _ = convert(parse(text), max_period=N, groups=3)
+    by_name = {x.name: x for x in converted.layer}
+    assert [describe(by_name[n]) for n in "abc"] == ["ro", "ri", ""]
+    for name in "da_pattern", "db_pattern":
+        assert by_name[name].dropout_pattern_param.groups == 3
+
+
 def test_rate_zero():
     text = X + ip("a", "x", "a") + drop("da", "a", "a", 0)
     converted, _ = convert(parse(text), max_period=N, inline_probability=True)
@@ -387,6 +406,12 @@ def test_rate_zero():
         ),
         (NETS["mlp"][0], dict(family="x"), "family is 'x'"),
         (NETS["mlp"][0], dict(max_period=0), "max_period is 0"),
+        (NETS["mlp"][0], dict(groups=0), "groups is 0"),
+        (
+            NETS["mlp"][0],
+            dict(family="PERIOD", groups=2),
+            "groups is 2, must be 1 for PERIOD",
+        ),
         (
             NETS["mlp"][0],
             dict(max_period=3),

@@ -40,6 +40,7 @@ def _print_converted(arguments):
         arguments.family,
         arguments.max_period,
         arguments.inline_probability,
+        arguments.groups,
     )
     for note in notes or ["the net has no Dropout"]:
         print(note, file=sys.stderr)
@@ -109,6 +110,14 @@ def _parser():
         "--inline-probability",
         action="store_true",
         help="write K into the net, which then needs no Python layer",
+    )
+    command.add_argument(
+        "--groups",
+        type=int,
+        default=1,
+        metavar="G",
+        help="patterns a pass, one for each G-th of the samples (RESIDUE; "
+        "%(default)s)",
     )
     command.add_argument(
         "-o", "--output", help="file to write instead of standard output"

@@ -8,9 +8,9 @@ ROW and the Dropout goes, if every layer between is ReLU or PReLU, since
 s keep f(y) = f(s keep y) only if f is positively homogeneous, and if nothing
 else reads what lies between. Else the Dropout becomes ApproxDropout. If the
 only reader of the dropped blob is another InnerProduct or LSTM, the blob is
-made compact (not across a PReLU, whose slopes belong to channels), and that
-reader takes compact_input; without a pattern of its own it becomes {NONE,
-compact_input}.
+made compact (not across a PReLU, whose slopes belong to channels, nor with
+groups if max_period does not divide its units), and that reader takes
+compact_input; without a pattern of its own it becomes {NONE, compact_input}.
 
 TILE: if the only reader of the dropped blob is an InnerProduct or LSTM, that
 one drops tiles of the weights that read the blob, and the Dropout goes: the
@@ -37,7 +37,13 @@ from .chains import (
     rules,
     tile_reader,
 )
-from .families import MAX_PERIOD_LIMIT, check_family, check_integer, check_rate
+from .families import (
+    MAX_PERIOD_LIMIT,
+    check_family,
+    check_groups,
+    check_integer,
+    check_rate,
+)
 from .proto import load_caffe_pb2
 from .search import search
 
@@ -48,13 +54,16 @@ class _Converter:
     """One conversion. Layers are edited in place, `inserted` go before them,
     and `removed` go, so that indices stay as chains.py found them."""
 
-    def __init__(self, net, pattern, family, max_period, inline_probability):
+    def __init__(
+        self, net, pattern, family, max_period, groups, inline_probability
+    ):
         self.pb2 = load_caffe_pb2()
         self.net = net
         self.layers = list(net.layer)
         self.pattern = pattern
         self.family = family
         self.max_period = max_period
+        self.groups = groups
         self.inline_probability = inline_probability
         self.names = set(net.input)
         for layer in self.layers:
@@ -75,8 +84,7 @@ class _Converter:
                 chain = find_chain(self.layers, i)
                 self.check(chain)
                 chains.append(chain)
-                find = tile_reader if self.pattern == "TILE" else compact_reader
-                self.readers[chain.drop] = find(self.layers, chain)
+                self.readers[chain.drop] = self.find_reader(chain)
             except Refused as reason:
                 self.notes.append(f"left Dropout '{layer.name}': {reason}")
         # By position, so that a K stands before the first pattern that reads
@@ -122,6 +130,15 @@ class _Converter:
             check_rate(self.rate(chain), self.family, self.max_period)
         except ValueError as error:
             raise ValueError(f"Dropout '{drop.name}': {error}") from error
+
+    def find_reader(self, chain):
+        """Index of the product that drops tiles or takes a compact blob, or
+        None."""
+        if self.pattern == "TILE":
+            return tile_reader(self.layers, chain)
+        if self.groups > 1 and self.units(chain) % self.max_period:
+            return None  # its groups would keep unequal numbers of units
+        return compact_reader(self.layers, chain)
 
     def rate(self, chain):
         """dropout_ratio, a float field, as the decimal that was written."""
@@ -179,6 +196,8 @@ class _Converter:
         layer.dropout_pattern_param.family = (
             self.pb2.DropoutPatternParameter.Family.Value(self.family)
         )
+        if self.groups > 1:
+            layer.dropout_pattern_param.groups = self.groups
         if k_blob is None:
             result = search(rate, self.family, self.max_period)
             layer.dropout_pattern_param.probability.extend(result.probability)
@@ -300,12 +319,14 @@ def convert(
     family="RESIDUE",
     max_period=16,
     inline_probability=False,
+    groups=1,
 ):
     """Converts a net's Dropout layers; returns (net, notes).
 
     net: a NetParameter, left as it is. pattern: "ROW" or "TILE". family:
     "PERIOD" or "RESIDUE". max_period: N. inline_probability: K is searched
-    now and written into the net, which then needs no Python.
+    now and written into the net, which then needs no Python. groups: patterns
+    a pass, each for so many equal parts of the samples; 1 for PERIOD.
     notes: a line for each Dropout, what became of it or why it was left.
     Raises ValueError for illegal arguments, a rate that the family cannot
     reach (naming the Dropout), or a net in Caffe's deprecated format.
@@ -314,6 +335,7 @@ def convert(
         raise ValueError(f"pattern is {pattern!r}, must be ROW or TILE")
     check_family(family)
     check_integer("max_period", max_period, 1, MAX_PERIOD_LIMIT)
+    check_groups(groups, family)
     if net.layers:
         raise ValueError(
             "the net has 'layers', Caffe's deprecated format; "
@@ -322,7 +344,7 @@ def convert(
     copy = type(net)()
     copy.CopyFrom(net)
     return _Converter(
-        copy, pattern, family, max_period, inline_probability
+        copy, pattern, family, max_period, groups, inline_probability
     ).run()
 
 

@@ -34,7 +34,7 @@ import typing
 
 import numpy as np
 
-from .families import check_integer, drop_rates
+from .families import check_groups, check_integer, drop_rates
 
 _MASK32 = 2**32 - 1
 _MASK64 = 2**64 - 1
@@ -146,9 +146,7 @@ def draw_pattern(probability, family, seed, layer, draw, groups=1):
     pu = drop_rates(family, len(k))
     check_integer("seed", seed, 0, _MASK64)
     check_integer("draw", draw, 0, _MASK64)
-    check_integer("groups", groups, 1, 2**31 - 1)
-    if family == "PERIOD" and groups != 1:
-        raise ValueError(f"groups is {groups}, must be 1 for PERIOD")
+    check_groups(groups, family)
 
     total = dropped = 0.0
     for value, rate in zip(k, pu):

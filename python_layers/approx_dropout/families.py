@@ -34,6 +34,13 @@ def check_integer(name, value, low, high):
         )
 
 
+def check_groups(groups, family):
+    """Raises ValueError unless a pass of the family can have so many."""
+    check_integer("groups", groups, 1, 2**31 - 1)
+    if family == "PERIOD" and groups != 1:
+        raise ValueError(f"groups is {groups}, must be 1 for PERIOD")
+
+
 def check_real(name, value, legal, is_legal):
     """Raises ValueError unless `value` is finite and is_legal(value)."""
     real = isinstance(value, numbers.Real) and not isinstance(value, bool)
