@@ -1,7 +1,7 @@
 # Approximate Random Dropout for Caffe. `make help` lists the targets.
 
 PYTHON := /usr/bin/python3
-TRAIN := $(PYTHON) scripts/train.py
+TRAIN := $(PYTHON) scripts/train.py $(if $(FORCE),--force)
 RATE ?= 0.5
 EPOCHS ?= 4
 MNIST_METHODS := conventional row tile row_period
@@ -42,7 +42,7 @@ test-docker:  ## build and run the image, on a CPU and without Docker's engine
 data: caffe  ## prepare MNIST in build/data: DATA_DIR, download or embedded
 	@$(PYTHON) scripts/prepare_mnist.py
 
-mnist: data  ## train the MNIST MLP four ways, print a table (RATE, EPOCHS)
+mnist: data  ## train the MNIST MLP four ways, print a table (RATE, EPOCHS, FORCE)
 	@$(TRAIN) --epochs $(EPOCHS) \
 	  $(foreach method,$(MNIST_METHODS),mnist/$(method)_$(RATE))
 	@$(PYTHON) scripts/report_mnist.py \
@@ -53,7 +53,7 @@ ptb-data: caffe  ## prepare Penn Treebank: DATA_DIR, download or embedded
 	@$(PTB_DATA)/ptb_length20 --sequence-length 20
 	@$(PTB_DATA)/ptb8800 --vocab-size 8800
 
-ptb: ptb-data  ## train the LSTM three ways, print a table (RATE, PTB_EPOCHS)
+ptb: ptb-data  ## train the LSTM three ways, print a table (RATE, PTB_EPOCHS, FORCE)
 	@$(TRAIN) --epochs $(PTB_EPOCHS) \
 	  $(foreach method,$(PTB_METHODS),ptb/small_$(method)_$(RATE))
 	@$(PYTHON) scripts/report_ptb.py \

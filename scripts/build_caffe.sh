@@ -111,7 +111,7 @@ mkdir -p build/bin runs/mnist runs/ptb
 cat >"$wrapper.part" <<EOF
 #!/bin/sh
 # Runs the patched Caffe with its Python layers, from any folder.
-root=$root
+root=$(printf %q "$root")
 # The interpreter inside Caffe finds its library by way of PATH.
 PATH=/usr/bin:\$PATH
 PYTHONPATH=\$root/python_layers:\$root/$tree/python\${PYTHONPATH:+:\$PYTHONPATH}

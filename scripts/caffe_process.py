@@ -20,7 +20,7 @@ def started(command, folder):
             command,
             cwd=folder,
             env={**os.environ, **LOGGING},
-            process_group=0,  # its signals come from here only
+            start_new_session=True,  # its signals come from here only
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

@@ -3,6 +3,7 @@
 Accuracy is in percent, differences of accuracies are in points.
 """
 
+import dataclasses
 import json
 
 import numpy as np
@@ -13,11 +14,22 @@ import studies
 CONFIDENCE = 0.95
 
 
+DATA_FIELDS = {"vocabulary", "tokens", "test_samples"}  # as the data has them
+
+
+def same_net(record, experiment):
+    """Whether the fields that metrics or a race recorded are those of an
+    experiment, but for what the data decides."""
+    fields = json.loads(json.dumps(dataclasses.asdict(experiment)))
+    common = record.keys() & fields.keys() - DATA_FIELDS
+    return all(record[field] == fields[field] for field in common)
+
+
 class Results:
     """All that a profile's trainings and races have left so far.
 
-    metrics(experiment, seed), race(experiment): what metrics.json and a
-    race's file hold, None where there is none.
+    metrics(experiment, seed), race(nets): what metrics.json and a race's file
+    hold, None where there is none or one of other settings.
     """
 
     def __init__(self, profile):
@@ -32,11 +44,22 @@ class Results:
 
     def metrics(self, experiment, seed):
         run = studies.replace(experiment, seed=seed)
-        folder = studies.run_folder(self.profile, run)
-        return self._json(folder / "metrics.json")
+        found = self._json(
+            studies.run_folder(self.profile, run) / "metrics.json"
+        )
+        return found if found and same_net(found["experiment"], run) else None
 
-    def race(self, baseline):
-        return self._json(studies.race_file(self.profile, baseline.key))
+    def race(self, nets):
+        """nets: {series: Experiment}, the conventional one among them."""
+        path = studies.race_file(self.profile, nets["conventional"].key)
+        found = self._json(path)
+        if found and all(
+            net.key in found["experiments"]
+            and same_net(found["experiments"][net.key], net)
+            for net in nets.values()
+        ):
+            return found
+        return None
 
     def finished(self, experiment, seeds):
         """{seed: metrics} of the finished trainings among 1 ... seeds."""
@@ -128,7 +151,7 @@ def compared(mine, other):
 
 def speed(results, point, series):
     """A net's place in its race, None for what is missing."""
-    race = point.timed and results.race(point.timed["conventional"])
+    race = point.timed and results.race(point.timed)
     rows = race["rows"] if race else []
     for row in rows:
         if series in point.timed and row["case"] == point.timed[series].key:
@@ -144,7 +167,8 @@ def cell(results, study, point, series):
     """One net of a point: how fast, how good, against the conventional one.
 
     `seeds` is how many trainings were wanted, `finished` how many there are,
-    `diverged` in how many of them a loss was not finite.
+    `measured` how many of these have a value, `diverged` in how many a loss was
+    not finite.
     """
     runs = results.finished(point.trained[series], point.seeds)
     others = results.finished(point.trained["conventional"], point.seeds)
@@ -166,6 +190,7 @@ def cell(results, study, point, series):
         **speed(results, point, series),
         "seeds": point.seeds,
         "finished": len(runs),
+        "measured": len(values),
         "diverged": sum(run["diverged"] for run in runs.values()),
         "mean": mean,
         "standard_error": error,
@@ -182,6 +207,22 @@ def cells(results, study):
         for point in study.points
         for series in point.trained
     ]
+
+
+def outdated(profile, chosen):
+    """Folders of finished trainings, and races, of other settings than the
+    studies'."""
+    results = Results(profile)
+    found = []
+    for run in studies.trainings(chosen).values():
+        folder = studies.run_folder(profile, run)
+        if (folder / "done").exists() and not results.metrics(run, run.seed):
+            found.append(folder)
+    for key, nets in studies.races(chosen).items():
+        path = studies.race_file(profile, key)
+        if path.exists() and not results.race({"conventional": nets[key], **nets}):
+            found.append(path)
+    return found
 
 
 def searches(results, chosen):

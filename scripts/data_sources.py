@@ -37,8 +37,11 @@ def iterations_per_epoch(tokens, batch_size, sequence_length):
 
 def sha256_of(path):
     """Hexadecimal SHA-256 of a file's bytes."""
+    digest = hashlib.sha256()
     with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
 
 
 def record_of(kind, what, paths=None):

@@ -27,7 +27,7 @@ DPI = 110
 
 
 def _save(figure, path):
-    figure.savefig(path, dpi=DPI)
+    figure.savefig(path, dpi=DPI, bbox_inches="tight")
     plt.close(figure)
 
 
@@ -46,12 +46,12 @@ def _legend(figure):
         for handle, label in zip(*axes.get_legend_handles_labels()):
             handles.setdefault(label, handle)
     if handles:
-        figure.get_layout_engine().set(rect=(0, 0, 1, 0.88))
         figure.legend(
             handles.values(),
             handles.keys(),
-            loc="upper center",
-            ncols=3 * len(figure.axes),
+            loc="lower center",
+            bbox_to_anchor=(0.5, 1),
+            ncol=3 * len(figure.axes),
             fontsize=8,
             frameon=False,
         )

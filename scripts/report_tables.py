@@ -34,8 +34,8 @@ def trained(numbers):
     if numbers["standard_error"] is not None:
         text += f" ± {numbers['standard_error']:.2f}"
     if numbers["finished"]:
-        text += f" ({numbers['finished']}"
-        if numbers["finished"] < numbers["seeds"]:
+        text += f" ({numbers['measured']}"
+        if numbers["measured"] < numbers["seeds"]:
             text += f" of {numbers['seeds']}"
         text += ")"
     if numbers["diverged"]:
@@ -115,7 +115,7 @@ def conditions(results, study):
     races = [
         race
         for point in study.points
-        if point.timed and (race := results.race(point.timed["conventional"]))
+        if point.timed and (race := results.race(point.timed))
     ]
     lines = []
     if runs:
@@ -204,7 +204,8 @@ def unit_table(shown):
     lines = []
     for title, experiment, layer, units, rate in shown:
         rates = unit_rates(layer, experiment.groups, units)
-        deviation = math.sqrt(rate * (1 - rate) / layer["draws"])
+        patterns = layer["draws"] * experiment.groups
+        deviation = math.sqrt(rate * (1 - rate) / patterns)
         lines.append(
             {
                 "training": title,

@@ -21,6 +21,9 @@ fail() {
 }
 
 while [ $# -gt 0 ]; do
+  if [[ $1 = --profile=* ]]; then
+    set -- --profile "${1#*=}" "${@:2}"
+  fi
   case $1 in
     -h | --help) usage; exit ;;
     --profile)
@@ -59,6 +62,8 @@ scripts/install_dependencies.sh snakemake
 scripts/build_caffe.sh
 [ ${#device[@]} = 0 ] || scripts/build_caffe.sh --cuda
 [ "$profile" = quick ] || scripts/build_caffe.sh --stock
+[ $report = no ] ||
+  /usr/bin/python3 scripts/prepare_studies.py --profile "$profile" "$workload"
 
 status=0
 snakemake --snakefile scripts/Snakefile --config profile="$profile" \

@@ -15,6 +15,7 @@ from experiments import RATES, ROOT
 from profiles import USUAL_PERIOD
 from workloads import METHODS
 
+PYTHON = "/usr/bin/python3"
 SERIES = METHODS[1:]
 ROW_SERIES = ("conventional", "row_period", "row")
 
@@ -333,6 +334,14 @@ def races(chosen):
                 if race.setdefault(experiment.key, experiment) != experiment:
                     raise ValueError(f"{experiment.key} names different nets")
     return found
+
+
+def preparations(chosen):
+    """Commands that prepare all data that the studies need."""
+    nets = [*trainings(chosen).values()]
+    nets += [net for race in races(chosen).values() for net in race.values()]
+    commands = {net.data: experiments.preparation(net) for net in nets}
+    return [[PYTHON, *command] for command in commands.values()]
 
 
 def run_folder(profile, experiment):

@@ -54,7 +54,7 @@ def race(profile, key):
         "command": " ".join(sys.argv),
         "machine": provenance.machine(),
         "commit": provenance.commit(),
-        "date": datetime.datetime.now(datetime.UTC).isoformat(
+        "date": datetime.datetime.now(datetime.timezone.utc).isoformat(
             timespec="seconds"
         ),
         "rounds": rounds,

@@ -83,6 +83,17 @@ def caffe_command(gpu):
     return [shown(program), "train", *options]
 
 
+def is_whole(state):
+    """Whether Caffe, if it was killed, had written a solver state before."""
+    from approx_dropout.state import read_state
+
+    try:
+        read_state(state)
+    except ValueError:
+        return False
+    return state.stat().st_size > 0
+
+
 class Run:
     """One training of an experiment in its folder.
 
@@ -144,15 +155,24 @@ class Run:
     def prepare(self):
         """Makes the folder ready; returns the state to go on from, or None
         after removing what a run without a snapshot left."""
-        if self.has_same_settings() and self.snapshots():
+        states = [*filter(is_whole, self.snapshots().values())]
+        if states and not self.has_same_settings():
+            raise self.other_settings("an unfinished")
+        if states:
             metrics = json.loads(self.metrics_file.read_text())
             self.earlier_wall_s = metrics["wall_s"]
-            return list(self.snapshots().values())[-1]
+            return states[-1]
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True)
         for path, text in self.settings.items():
             path.write_text(text)
         return None
+
+    def other_settings(self, what):
+        return TrainingError(
+            f"{shown(self.folder)} holds {what} run with another net or "
+            "solver; --force (make: FORCE=1) removes it and trains anew"
+        )
 
     def write_metrics(self, log, status, wall_s, drop_rate=None):
         epoch = self.experiment.epoch_iterations
@@ -191,7 +211,7 @@ class Run:
             command.append(f"--snapshot={shown(state)}")
             tqdm.write(f"{self.experiment.key}: goes on from {state.name}")
         self.facts["command"] = shlex.join(command)
-        self.facts["date"] = datetime.datetime.now(datetime.UTC).isoformat(
+        self.facts["date"] = datetime.datetime.now(datetime.timezone.utc).isoformat(
             timespec="seconds"
         )
         log = CaffeLog(self.log_file.read_text() if state else "")
@@ -311,10 +331,7 @@ def train(experiment, folder=None, force=False, gpu=None):
     elif run.has_same_settings():
         tqdm.write(f"{experiment.key}: finished before, nothing to do")
     else:
-        raise TrainingError(
-            f"{shown(folder)} holds a finished run with another net or "
-            "solver; --force trains it anew"
-        )
+        raise run.other_settings("a finished")
     return json.loads(run.metrics_file.read_text())
 
 
@@ -382,7 +399,7 @@ def main(arguments=None):
         for experiment, folder in chosen(options):
             changed = dataclasses.replace(experiment, **changes)
             train(changed, folder, force=options.force, gpu=options.gpu)
-    except (TrainingError, ValueError) as error:
+    except (TrainingError, ValueError, OSError) as error:
         print(f"train.py: {error}", file=sys.stderr)
         return 1
     return 0

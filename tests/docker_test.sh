@@ -80,7 +80,7 @@ check_image() {
   [ "$(run $image id -u)" = 10001 ] || fail "runs as $(run $image id -un)"
   # No C++ compiler in this list: Debian's SciPy asks for g++.
   for program in cmake make nvcc git ccache; do
-    ! run $image sh -c "command -v $program" || fail "holds $program"
+    run $image sh -c "! command -v $program" || fail "holds $program"
   done
   # As root, who sees every folder.
   leftovers=$(run --user 0 $image sh -c 'cd /
@@ -93,7 +93,8 @@ check_image() {
   run $image sh -c 'ldd build/caffe/build/tools/caffe |
     grep -o "/.*openblas[^ ]*" | xargs readlink -f' | grep openblas-openmp ||
     fail "runs with another OpenBLAS than the build"
-  ! run $image grep -rqs "^URIs\|^deb" /etc/apt || fail "names a mirror"
+  run $image sh -c '! grep -rqs "^URIs\|^deb" /etc/apt' ||
+    fail "names a mirror"
 }
 
 check_training() {

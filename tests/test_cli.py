@@ -194,6 +194,11 @@ def test_convert_refuses(run, net_file, tmp_path):
     assert done.returncode == 1 and done.out == ""
     assert "net.prototxt: 11:9" in done.err and "nme" in done.err
 
+    picture = tmp_path / "picture.png"
+    picture.write_bytes(b"\x89PNG\xff")
+    done = run("convert", picture)
+    assert done.returncode == 1
+    assert "picture.png: 'utf-8' codec can't decode" in done.err
     done = run("convert", tmp_path / "missing.prototxt")
     assert done.returncode == 1 and "missing.prototxt" in done.err
     assert "Traceback" not in done.err

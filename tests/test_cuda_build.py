@@ -32,9 +32,9 @@ def write_program(path, text=""):
 
 
 def test_another_toolkit_builds_anew(tmp_path):
-    """With stand-ins for all that build_caffe.sh calls."""
-    scripts, programs = tmp_path / "scripts", tmp_path / "programs"
-    tree = tmp_path / "build" / "caffe-cuda"
+    """With stand-ins for all that build_caffe.sh calls and builds."""
+    root, programs = tmp_path / "some where", tmp_path / "programs"
+    scripts, tree = root / "scripts", root / "build" / "caffe-cuda"
     for folder in scripts, programs, tree / "build":
         folder.mkdir(parents=True)
     shutil.copy(ROOT / "scripts" / "build_caffe.sh", scripts)
@@ -58,6 +58,12 @@ def test_another_toolkit_builds_anew(tmp_path):
     assert compiled.exists()
     build("13.0")
     assert not compiled.exists()
+    (tree / "build" / "tools").mkdir()
+    write_program(tree / "build" / "tools" / "caffe", 'echo "caffe $*"')
+    wrapper = root / "build" / "bin" / "caffe-cuda"
+    said = subprocess.run([wrapper, "train"], check=True, text=True,
+                          capture_output=True).stdout
+    assert said == "caffe train\n"
 
 
 def test_refused_host_compiler(tmp_path):

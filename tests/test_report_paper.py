@@ -248,6 +248,10 @@ def test_missing_and_illegible_cells_are_marked(report):
 def test_searches_and_units_are_shown(report):
     folder = report({"row_period": [0.4], "tile": [0.4]}, {})
     text = (folder / "report.md").read_text()
+    groups = studies.table2(PROFILE).points[1].trained["tile"].groups
+    (line,) = lines_of(text, "How often every unit", "TILE, RESIDUE (ours)")
+    deviation = (0.25 / int(line[8]) / groups) ** 0.5
+    assert groups > 1 and line[7] == f"{deviation:.4f}"
     (line,) = lines_of(text, "Every search", "PERIOD")
     assert line[:4] == ["PERIOD", "16", "default", "0.5"]
     assert line[-1].startswith("1: 0.370, 2: 0.098")
@@ -278,6 +282,32 @@ def test_gaps_are_of_the_same_seeds_and_epochs(report):
     percent = collect.gap(results, point, "row", "perplexity")
     assert percent == {1: pytest.approx(0), 3: pytest.approx(10)}
     assert collect.gap(results, point, "tile", "perplexity") == {}
+
+
+def test_runs_of_other_settings_do_not_count(report):
+    point = studies.table2(PROFILE).points[1]
+    report({"row": [0.4, 0.2]}, {"conventional": 1, "row": 1.5})
+    assert not collect.outdated(PROFILE, [studies.table2(PROFILE)])
+    path = studies.race_file(PROFILE, point.timed["conventional"].key)
+    race = json.loads(path.read_text())
+    del race["experiments"][point.timed["tile"].key]
+    write_json(path, race)
+    assert collect.outdated(PROFILE, [studies.table2(PROFILE)]) == [path]
+    run = dataclasses.replace(point.trained["row"], seed=1)
+    folder = studies.run_folder(PROFILE, run)
+    (folder / "done").touch()
+    metrics = json.loads((folder / "metrics.json").read_text())
+    metrics["experiment"] |= {"epochs": 99, "vocabulary": 12, "unknown": 1}
+    write_json(folder / "metrics.json", metrics)
+    text = (report({}, {}) / "report.md").read_text()
+    (line,) = lines_of(text, "Table II", "0.5", "ROW, RESIDUE (ours)")
+    assert line[3] == "X" and line[6] == "20.00 (1 of 2)"
+    assert folder in collect.outdated(PROFILE, [studies.table2(PROFILE)])
+    metrics["experiment"]["epochs"] = run.epochs
+    write_json(folder / "metrics.json", metrics)
+    text = (report({}, {}) / "report.md").read_text()
+    (line,) = lines_of(text, "Table II", "0.5", "ROW, RESIDUE (ours)")
+    assert line[6].endswith("(2)")
 
 
 def test_diverged_and_unfinished_runs(report):

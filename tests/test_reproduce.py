@@ -140,6 +140,7 @@ def test_unknown_profiles_are_refused(profile):
     status, text = reproduce("mnist", "--profile", profile)
     assert status == 1
     assert f"--profile {profile} is no profile; legal: quick, cpu" in text
+    assert reproduce("mnist", f"--profile={profile}") == (status, text)
 
 
 def test_help_says_how():

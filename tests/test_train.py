@@ -114,8 +114,11 @@ last = int(value("max_iter"))
 def log(message):
     line = "I1122 19:00:00.123456 1 solver.cpp:1] " + message
     print(line, file=sys.stderr, flush=True)
+def write(iteration, end, content=b"\x08\x32"):  # a state's iter
+    path = value("snapshot_prefix") + f"_iter_{{iteration}}.{{end}}"
+    pathlib.Path(path).write_bytes(content)
 def stop(*_):
-    pathlib.Path(value("snapshot_prefix") + "_iter_50.solverstate").touch()
+    write(50, "solverstate")
     sys.exit(0)
 signal.signal(signal.SIGINT, stop)
 log("Starting Optimization")
@@ -126,13 +129,15 @@ if "MODE" == "fail":
 if "MODE" == "hang" and "snapshot" not in flags:
     time.sleep(60)
 for i in range(int(value("snapshot")), last + 1, int(value("snapshot"))):
-    for end in "solverstate", "caffemodel":
-        pathlib.Path(value("snapshot_prefix") + f"_iter_{{i}}.{{end}}").touch()
+    write(i, "caffemodel")
+    write(i, "solverstate")
     log(f"Iteration {{i}}, Testing net (#0)")
     log("    Test net output #0: accuracy = 0.9")
-    if "MODE" == "die" and "snapshot" not in flags:
-        pathlib.Path(value("snapshot_prefix")
-                     + f"_iter_{{2 * i}}.caffemodel").touch()
+    if "MODE" in ("die", "cut", "empty") and "snapshot" not in flags:
+        write(2 * i, "caffemodel")
+        if "MODE" != "die":
+            cut = b"" if "MODE" == "empty" else b"\x1a\x7f"
+            write(2 * i, "solverstate", cut)
         os.kill(os.getpid(), signal.SIGKILL)
 """
 
@@ -188,11 +193,13 @@ def test_only_the_last_snapshot_is_kept(fake, tmp_path):
     }
 
 
-def test_killed_run_goes_on_from_the_last_epoch(fake, tmp_path):
-    """Killed while it wrote the next snapshot, whose state is missing."""
+@pytest.mark.parametrize("state", ["die", "cut", "empty"])
+def test_killed_run_goes_on_from_the_last_epoch(fake, tmp_path, state):
+    """Killed while it wrote the next snapshot, whose state is missing, cut off
+    or empty."""
     with pytest.raises(train.TrainingError, match="status -9"):
-        fake("die", epochs=2)
-    metrics = fake("die", epochs=2)
+        fake(state, epochs=2)
+    metrics = fake(state, epochs=2)
     assert metrics["status"] == "finished"
     assert "snapshot_iter_469.solverstate" in metrics["command"]
     assert [test["epoch"] for test in metrics["tests"]] == [1, 2]
@@ -236,6 +243,14 @@ def test_finished_run_is_skipped_unless_forced(fake, tmp_path):
     with pytest.raises(train.TrainingError, match="--force"):
         fake(epochs=2)
     assert fake(epochs=2, force=True)["tests"][-1]["iteration"] == 938
+
+
+def test_unfinished_run_of_other_settings_is_kept(fake, tmp_path):
+    with pytest.raises(train.TrainingError, match="status -9"):
+        fake("die", epochs=2)
+    with pytest.raises(train.TrainingError, match="unfinished.*--force"):
+        fake(epochs=3)
+    assert fake("die", epochs=2)["status"] == "finished"
 
 
 def test_failure_shows_the_last_lines_and_the_status(fake, tmp_path):

@@ -356,5 +356,5 @@ def read_net(path):
     with open(path, encoding="utf-8") as file:
         try:
             return text_format.Parse(file.read(), net)
-        except text_format.ParseError as error:
+        except (text_format.ParseError, UnicodeDecodeError) as error:
             raise ValueError(f"{path}: {error}") from error

@@ -16,7 +16,10 @@ else
   scripts/build_caffe.sh
 fi
 /usr/bin/python3 scripts/prepare_mnist.py
-/usr/bin/python3 scripts/prepare_ptb.py --output build/data/ptb
+prepare_ptb="/usr/bin/python3 scripts/prepare_ptb.py --output build/data"
+$prepare_ptb/ptb
+$prepare_ptb/ptb_length20 --sequence-length 20
+$prepare_ptb/ptb8800 --vocab-size 8800
 programs=("$tree"/build/lib/*.so "$tree/build/tools/caffe")
 strip --strip-unneeded "${programs[@]}"
 

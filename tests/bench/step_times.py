@@ -288,7 +288,7 @@ def write(sweep, options):
     if is_done(path, current):
         print(f"{sweep.name}: measured before, nothing to do")
         return
-    now = datetime.datetime.now(datetime.UTC)
+    now = datetime.datetime.now(datetime.timezone.utc)
     results = {
         "command": shlex.join(sys.argv),
         **current,
@@ -330,6 +330,8 @@ def main(arguments=None):
     names = options.names or known
     if unknown := set(names) - set(known):
         parser.error(f"no sweep {' '.join(unknown)}; there are: {known}")
+    if options.rounds < 1:
+        parser.error(f"--rounds is {options.rounds}, must be at least 1")
     options.output.mkdir(parents=True, exist_ok=True)
     try:
         for name in names:
