@@ -20,7 +20,8 @@ template <typename Dtype> class DeviceSteps;
  *
  * At the beginning all gradients must be zero. While it lives, the weights
  * that LazyLayers hold may be behind: CatchUpAll brings them up to date. It
- * does so when it is destroyed.
+ * does so when it is destroyed, and leaves the last update as gradients, as
+ * Caffe does. So nothing is lazy for who calls Step for one step at a time.
  */
 template <typename Dtype>
 class SGDUpdater {
@@ -57,6 +58,7 @@ class SGDUpdater {
   Net<Dtype>* net_;
   Dtype clip_gradients_;
   vector<Parameter> parameters_;
+  vector<shared_ptr<Blob<Dtype> > > history_;
   shared_ptr<DeviceSteps<Dtype> > device_steps_;  // NULL on the CPU
 
   DISABLE_COPY_AND_ASSIGN(SGDUpdater);

@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "caffe/sgd_updater.hpp"
+#include "caffe/util/math_functions.hpp"
 #ifndef CPU_ONLY
 #include "caffe/util/device_update.hpp"
 #include "caffe/util/fuse_relu.hpp"
@@ -21,13 +22,11 @@ bool SGDUpdater<Dtype>::CanUpdate(const string& type,
 template <typename Dtype>
 SGDUpdater<Dtype>::SGDUpdater(const SolverParameter& param, Net<Dtype>* net,
     const vector<shared_ptr<Blob<Dtype> > >& history)
-    : net_(net), clip_gradients_(param.clip_gradients()) {
+    : net_(net), clip_gradients_(param.clip_gradients()), history_(history) {
   UpdateRule<Dtype> rule;
   rule.normalization = Dtype(1.) / param.iter_size();
   rule.momentum = param.momentum();
   rule.l1 = param.regularization_type() == "L1";
-  CHECK(rule.l1 || param.regularization_type() == "L2")
-      << "Unknown regularization type: " << param.regularization_type();
   const vector<Blob<Dtype>*>& blobs = net->learnable_params();
 #ifndef CPU_ONLY
   if (Caffe::mode() == Caffe::GPU) {
@@ -38,6 +37,8 @@ SGDUpdater<Dtype>::SGDUpdater(const SolverParameter& param, Net<Dtype>* net,
 #endif
   for (int i = 0; i < blobs.size(); ++i) {
     rule.decay = Dtype(param.weight_decay()) * net->params_weight_decay()[i];
+    CHECK(rule.decay == 0 || rule.l1 || param.regularization_type() == "L2")
+        << "Unknown regularization type: " << param.regularization_type();
     const Dtype lr_mult = net->params_lr()[i];
     Parameter parameter = { shared_ptr<LazyParameter<Dtype> >(), NULL, 0,
         lr_mult };
@@ -94,6 +95,12 @@ SGDUpdater<Dtype>::~SGDUpdater() {
     if (parameters_[i].layer) {
       parameters_[i].layer->SetLazy(parameters_[i].index, NULL);
     }
+    // What SGDSolver::ComputeUpdateValue leaves: the last update.
+    Blob<Dtype>* blob = net_->learnable_params()[i];
+    const bool on_device = Caffe::mode() == Caffe::GPU;
+    caffe_copy(blob->count(),
+        on_device ? history_[i]->gpu_data() : history_[i]->cpu_data(),
+        on_device ? blob->mutable_gpu_diff() : blob->mutable_cpu_diff());
   }
 }
 

@@ -12,7 +12,7 @@ namespace caffe {
  *        `fused` false ends it.
  *
  * Meanwhile nobody sees the output before the ReLU: not for whoever watches
- * single layers. What comes out of the ReLU is the same to the bit.
+ * single layers. What comes out of the ReLU is the same up to rounding.
  */
 template <typename Dtype>
 void FuseReLU(Net<Dtype>* net, bool fused);

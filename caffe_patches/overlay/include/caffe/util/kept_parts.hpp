@@ -1,6 +1,8 @@
 #ifndef CAFFE_UTIL_KEPT_PARTS_HPP_
 #define CAFFE_UTIL_KEPT_PARTS_HPP_
 
+#include <limits>
+
 #include "caffe/blob.hpp"
 #ifdef __CUDACC__
 #include "caffe/util/device_update.hpp"
@@ -10,6 +12,12 @@
 #include "caffe/util/math_functions.hpp"
 
 namespace caffe {
+
+/// @brief Refuses elements that are too many for a blob.
+inline void CheckBufferSize(size_t size) {
+  CHECK_LE(size, std::numeric_limits<int>::max()) << "what all groups of "
+      << "samples keep, together, is too large for one blob; use fewer groups";
+}
 
 /**
  * @brief The steps that a KeptProduct is made of, on the CPU: copies and sums

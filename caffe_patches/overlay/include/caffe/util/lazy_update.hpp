@@ -70,7 +70,7 @@ class LazyParameter {
   void ClearGradient(const vector<int>& cells);
   /// @brief Adds part[i][j] to the gradient in (rows[i], columns[j]), cells
   ///        being rows; part is (rows x columns). In other columns the
-  ///        gradient is not changed. Calls TakeGradient itself.
+  ///        gradient is not changed. No TakeGradient is needed before.
   void AddGradient(const vector<int>& rows, const vector<int>& columns,
       const Dtype* part);
   /// @brief The same by one of several threads: no row may be another's.

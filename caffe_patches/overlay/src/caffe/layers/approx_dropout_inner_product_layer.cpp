@@ -14,6 +14,8 @@ void ApproxDropoutInnerProductLayer<Dtype>::LayerSetUp(
       + this->layer_param_.name() + "'";
   CHECK(!param.transpose()) << name << ": transpose: true is not supported; "
       << "store the weights as (num_output x inputs)";
+  CHECK(!this->layer_param_.approx_dropout_param().recurrent()) << name
+      << ": recurrent: true is for ApproxDropoutLSTM";
   CHECK_GE(param.num_output(), 1) << name << ": num_output must be at least 1";
   patterns_ = ApproxDropoutPatterns<Dtype>(this->layer_param_, 1,
       bottom.size());

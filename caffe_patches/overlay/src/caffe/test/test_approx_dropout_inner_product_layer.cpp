@@ -298,6 +298,22 @@ TYPED_TEST(ApproxDropoutInnerProductLayerDeathTest, TestBadInput) {
       "14 units must be divisible by N = 4");
 }
 
+// Where everything is kept anyway, any batch can be tested.
+TYPED_TEST(ApproxDropoutInnerProductLayerDeathTest, TestGroupsByPhase) {
+  const ProductCase c = {"ROW", 0, 4, 12, 12, 32, MakePattern(4, 2, 2), kNone,
+      true, true};
+  this->SetUpLayer(c);
+  LayerParameter param = this->layer_->layer_param();
+  this->bottom_[0]->Reshape(vector<int>({5, 12}));
+  EXPECT_DEATH(this->layer_->Reshape(this->bottom_, this->top_),
+      "'fc'.*groups: 2, which must divide the 5 samples.*; legal: 1 5");
+  param.set_phase(TEST);
+  ApproxDropoutInnerProductLayer<TypeParam> tested(param);
+  tested.SetUp(this->bottom_, this->top_);
+  EXPECT_EQ(5, this->top_[0]->shape(0));
+  EXPECT_EQ(12, this->top_[0]->shape(1));
+}
+
 TYPED_TEST(ApproxDropoutInnerProductLayerDeathTest, TestBadBottoms) {
   const ProductCase c = {"ROW", 0, 4, 12, 12, 32, MakePattern(4, 2), kNone,
       true, true};
@@ -312,6 +328,11 @@ TYPED_TEST(ApproxDropoutInnerProductLayerDeathTest, TestBadBottoms) {
   ApproxDropoutInnerProductLayer<TypeParam> transposed(param);
   EXPECT_DEATH(transposed.SetUp(this->bottom_, this->top_),
       "'fc': transpose: true is not supported");
+  param = this->layer_->layer_param();
+  param.mutable_approx_dropout_param()->set_recurrent(true);
+  ApproxDropoutInnerProductLayer<TypeParam> recurrent(param);
+  EXPECT_DEATH(recurrent.SetUp(this->bottom_, this->top_),
+      "'fc': recurrent: true is for ApproxDropoutLSTM");
   this->Draw(c, 1);
   this->out_pattern_.mutable_cpu_data()[3] = 7;
   EXPECT_DEATH(this->layer_->Reshape(this->bottom_, this->top_),

@@ -57,7 +57,7 @@ TYPED_TEST(ApproxDropoutLSTMLayerDeathTest, TestBadSizes) {
       "a compact input its 6 units must be divisible by N = 4");
   const LSTMCase no_tile = {"TILE", 2, 4, 8, 8, 0, half, kNone, false, false};
   EXPECT_DEATH(this->SetUpAndDraw(no_tile),
-      "'lstm': tile_size must be at least 1");
+      "'lstm': tile_size is 0; it must be from 1 to 4096");
   const LSTMCase compact = {"TILE", 2, 4, 8, 8, 2, half, kNone, true, false};
   EXPECT_DEATH(this->SetUpAndDraw(compact),
       "compact_output goes with pattern: ROW only, not with TILE");

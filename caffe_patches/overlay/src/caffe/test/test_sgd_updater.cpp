@@ -1,3 +1,4 @@
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -122,7 +123,8 @@ class SGDUpdaterTest : public MultiDeviceTest<TypeParam> {
         "weight_filler { type: 'gaussian' } } } " + Loss("c");
   }
 
-  // Weights and momentum after the steps, taken in several calls.
+  // Weights, momentum and last updates after the steps, taken in several
+  // calls.
   static vector<Dtype> Train(const string& net, const string& solver_text,
       bool dense) {
     SolverParameter param;
@@ -141,6 +143,8 @@ class SGDUpdaterTest : public MultiDeviceTest<TypeParam> {
       const Blob<Dtype>& history = *solver.history()[i];
       all.insert(all.end(), history.cpu_data(),
           history.cpu_data() + history.count());
+      all.insert(all.end(), blobs[i]->cpu_diff(),
+          blobs[i]->cpu_diff() + blobs[i]->count());
     }
     return all;
   }
@@ -225,6 +229,60 @@ TYPED_TEST(SGDUpdaterTest, TestTestsSeeUpToDateWeights) {
   }
   ExpectNear(weights[1][0], weights[0][0],
       this->Magnitude(1), "loss", 0);
+}
+
+// Throws in one forward pass, as a Python layer does on Ctrl-C.
+template <typename Dtype>
+class InterruptLayer : public Layer<Dtype> {
+ public:
+  explicit InterruptLayer(const LayerParameter& param)
+      : Layer<Dtype>(param) {}
+  virtual void Reshape(const vector<Blob<Dtype>*>& bottom,
+      const vector<Blob<Dtype>*>& top) {}
+  virtual const char* type() const { return "Interrupt"; }
+  static int passes;  // until then
+
+ protected:
+  virtual void Forward_cpu(const vector<Blob<Dtype>*>& bottom,
+      const vector<Blob<Dtype>*>& top) {
+    if (--passes == 0) { throw std::runtime_error("interrupted"); }
+  }
+  virtual void Backward_cpu(const vector<Blob<Dtype>*>& top,
+      const vector<bool>& propagate_down, const vector<Blob<Dtype>*>& bottom) {}
+};
+
+template <typename Dtype>
+int InterruptLayer<Dtype>::passes = 0;
+INSTANTIATE_CLASS(InterruptLayer);
+REGISTER_LAYER_CLASS(Interrupt);
+
+TYPED_TEST(SGDUpdaterTest, TestInterruptedStep) {
+  typedef typename TypeParam::Dtype Dtype;
+  vector<Dtype> weights[2];
+  for (int dense = 0; dense < 2; ++dense) {
+    SolverParameter param;
+    CHECK(google::protobuf::TextFormat::ParseFromString(
+        "random_seed: 7 base_lr: 0.002 lr_policy: 'fixed' momentum: 0.9 "
+        + string(dense ? "snapshot_diff: true " : "") + "net_param {"
+        + this->RowNet() + "layer { name: 'i' type: 'Interrupt' bottom: 'x' }"
+        + "}", &param));
+    SGDSolver<Dtype> solver(param);
+    InterruptLayer<Dtype>::passes = 8;
+    EXPECT_THROW(solver.Step(20), std::runtime_error);
+    for (int more = 0; more < 2; ++more) {
+      const vector<Blob<Dtype>*>& blobs = solver.net()->learnable_params();
+      for (int i = 0; i < blobs.size(); ++i) {
+        weights[dense].insert(weights[dense].end(), blobs[i]->cpu_data(),
+            blobs[i]->cpu_data() + blobs[i]->count());
+      }
+      solver.Step(20);
+    }
+  }
+  ASSERT_EQ(weights[1].size(), weights[0].size());
+  for (int i = 0; i < weights[0].size(); ++i) {
+    ExpectNear(weights[1][i], weights[0][i], this->Magnitude(weights[1][i]),
+        "weight", i);
+  }
 }
 
 }  // namespace caffe

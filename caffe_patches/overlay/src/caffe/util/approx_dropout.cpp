@@ -1,4 +1,5 @@
 #include <cmath>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -7,6 +8,8 @@
 namespace caffe {
 
 namespace {
+
+const uint32_t kMaxTileSize = 4096;
 
 string Name(const LayerParameter& layer) {
   return layer.type() + " layer '" + layer.name() + "'";
@@ -74,7 +77,9 @@ ApproxDropoutPatterns<Dtype>::ApproxDropoutPatterns(
       param.pattern() == ApproxDropoutParameter_Pattern_ROW) << name
       << ": compact_output goes with pattern: ROW only, not with "
       << ApproxDropoutParameter_Pattern_Name(param.pattern());
-  CHECK_GE(param.tile_size(), 1) << name << ": tile_size must be at least 1";
+  CHECK(param.tile_size() >= 1 && param.tile_size() <= kMaxTileSize) << name
+      << ": tile_size is " << param.tile_size() << "; it must be from 1 to "
+      << kMaxTileSize;
   int expected = num_inputs;
   if (param.pattern() != ApproxDropoutParameter_Pattern_NONE) {
     output_bottom_ = expected++;
@@ -133,11 +138,20 @@ void ApproxDropoutPatterns<Dtype>::Read(const vector<Blob<Dtype>*>& bottom,
     DropoutPattern<Dtype>& pattern = output ? output_ : input_;
     pattern = ReadDropoutPattern(
         *bottom[output ? output_bottom_ : input_bottom_], layer_);
+    const KeptCells& first = pattern.groups[0];
+    if (layer_.phase() == TEST && first.kept == first.period) {
+      pattern.groups.resize(1);  // they are all the same, for any batch
+    }
     const int groups = pattern.groups.size();
-    CHECK_EQ(num_samples % groups, 0) << Name(layer_) << ": the pattern of its "
+    if (num_samples % groups == 0) { continue; }
+    std::ostringstream legal;
+    for (int g = 1; g <= num_samples; ++g) {
+      if (num_samples % g == 0) { legal << " " << g; }
+    }
+    LOG(FATAL) << Name(layer_) << ": the pattern of its "
         << (output ? "output" : "input") << " has groups: " << groups
         << ", which must divide the " << num_samples
-        << " samples (the axis before the features)";
+        << " samples (the axis before the features); legal:" << legal.str();
   }
 }
 

@@ -36,6 +36,7 @@ int CpuParts<Dtype>::Thread() {
 
 template <typename Dtype>
 Dtype* CpuParts<Dtype>::Grow(shared_ptr<Blob<Dtype> >* buffer, size_t size) {
+  CheckBufferSize(size);
   if (!*buffer) { buffer->reset(new Blob<Dtype>(vector<int>(1, 1))); }
   if (size > (*buffer)->count()) {
     (*buffer)->Reshape(vector<int>(1, size));

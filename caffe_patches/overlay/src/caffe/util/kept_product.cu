@@ -184,6 +184,7 @@ bool Wide(const IndexList& columns, const Dtype* whole, int stride,
 
 template <typename Dtype>
 Dtype* GpuParts<Dtype>::Grow(shared_ptr<Blob<Dtype> >* buffer, size_t size) {
+  CheckBufferSize(size);
   if (!*buffer) { buffer->reset(new Blob<Dtype>(vector<int>(1, 1))); }
   if (size > (*buffer)->count()) {
     (*buffer)->Reshape(vector<int>(1, size));
