@@ -5,6 +5,7 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.ticker import FixedLocator
 
 import paper_numbers
 from collect import curve, gap
@@ -22,6 +23,7 @@ MEASURES = {
     "accuracy": "test accuracy, %",
     "perplexity": "test perplexity",
 }
+GAPS = (-5, -2, -1, -0.5, 0, 0.5, 1, 2, 5, 10, 20, 50)  # percent, of ticks
 EMPTY = "nothing measured yet"
 DPI = 110
 
@@ -205,10 +207,12 @@ def draw_gaps(study, results, path):
                     color=colour,
                     label=f"{study.varies}: {point.label}",
                 )
-        axes.axhline(0, color="black", lw=0.8)
         title = f"{TITLES[series]}: perplexity above conventional, %"
         _finish(axes, title)
+        axes.axhline(0, color="black", lw=0.8)
         axes.set_yscale("symlog", linthresh=1)
+        axes.yaxis.set_major_locator(FixedLocator(GAPS))
+        axes.yaxis.set_major_formatter("{x:g}")
         axes.set_xlabel("epoch")
         axes.xaxis.get_major_locator().set_params(integer=True)
     _legend(figure)
