@@ -74,7 +74,7 @@ check:  ## check the patch set and the generated prototxt files
 test: dependencies  ## build, then run every test, Caffe's own included
 	@scripts/build_caffe.sh --tests
 	@$(MAKE) --no-print-directory check
-	@$(PYTHON) -m pytest tests
+	@$(PYTHON) -m pytest --timeout 2400 tests
 
 clean:  ## remove what was built and prepared (runs/ stays)
 	rm -rf build

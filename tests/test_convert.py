@@ -140,9 +140,10 @@ def drawn(blob):
 def test_in_caffe(case, groups, tmp_path):
     """Caffe trains what the oracle says, and tests with stock layers alike.
 
-    In a process of its own, which Caffe ends when it refuses a net.
+    In a process of its own, which Caffe ends when it refuses a net; started
+    anew, as a fork of one whose BLAS has threads can hang.
     """
-    process = multiprocessing.get_context("fork").Process(
+    process = multiprocessing.get_context("spawn").Process(
         target=compare_in_caffe, args=(case, groups, tmp_path)
     )
     process.start()
