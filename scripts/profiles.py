@@ -23,7 +23,7 @@ class Profile:
     batches: of Fig. 6(b). periods: (N, lambda3) of the PERIOD study.
     groups: of the groups study.
     seeds: trainings of each net, seeds 1, 2, ...; more_seeds: of Fig. 4's MLP
-        at rates 0.5, 0.5.
+        where its two rates are equal.
     timing: {workload: (rounds, steps a round)} of a race.
     stock: races are against a build of stock Caffe, else against Caffe's own
         layers in ours.

@@ -98,13 +98,13 @@ def fig4(profile):
     points = []
     for rates in experiments.RATE_PAIRS:
         nets = {method: _mlp(profile, method, rates) for method in SERIES}
-        more = rates == (0.5, 0.5)
+        diagonal = rates[0] == rates[1]
         points.append(
             Point(
                 label="{:g}, {:g}".format(*rates),
                 trained=nets,
                 timed=nets,
-                seeds=profile.more_seeds if more else profile.seeds,
+                seeds=profile.more_seeds if diagonal else profile.seeds,
             )
         )
     return Study(
