@@ -206,7 +206,8 @@ def test_language_model_goes_on_from_the_end_of_an_epoch(tmp_path):
     run.metrics_file.write_text('{"wall_s": 7}')
     for iteration in 2324, 4648, 5000:
         for end in "solverstate", "caffemodel":
-            (run.folder / f"snapshot_iter_{iteration}.{end}").touch()
+            file = run.folder / f"snapshot_iter_{iteration}.{end}"
+            file.write_bytes(b"\x08\x32")  # a state's iter
     assert run.prepare() == run.folder / "snapshot_iter_4648.solverstate"
     assert run.earlier_wall_s == 7
     run.remove_snapshots(4647)
