@@ -1,7 +1,7 @@
 """How large the studies of the paper's tables and figures are.
 
 paper  the paper's sizes and at most its epochs; for machines with many cores
-cpu    the same tables on 2 cores, the MLPs in half a night and the LSTMs in
+cpu    the same tables on 2 cores, the MLPs in a night and the LSTMs in
        three: the MLPs as they are, LSTMs of 200 units trained and those of the
        paper timed
 quick  every cell in minutes, on tiny nets: shows that it all runs, no more

@@ -6,7 +6,7 @@
 #
 #   scripts/reproduce_mnist.sh [--profile cpu] [anything of Snakemake's]
 #
-# --profile  cpu (default): MNIST in about half a night on 2 cores
+# --profile  cpu (default): MNIST in about a night on 2 cores
 #            paper: the paper's sizes, for larger machines
 #            quick: minutes; tiny nets that show that it works, no more
 #            a folder with Snakemake's config.yaml, besides: runs the jobs on a

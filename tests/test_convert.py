@@ -374,7 +374,7 @@ def test_tile_drops_units_where_it_cannot_drop_tiles(text):
 
 
 def test_groups():
-    """What N does not divide is not made compact."""
+    """What N does not divide is not made compact, and a note says so."""
     text = (
         X
         + ip("a", "x", "a", 12)
@@ -383,7 +383,12 @@ def test_groups():
         + drop("db", "b", "b")
         + ip("c", "b", "c")
     )
-    converted, _ = convert(parse(text), max_period=N, groups=3)
+    converted, notes = convert(parse(text), max_period=N, groups=3)
+    assert notes == [
+        "Dropout 'da': InnerProduct 'a' drops ROW, compact",
+        "Dropout 'db': InnerProduct 'b' drops ROW, not compact: with groups, "
+        "max_period must divide its 10 units, 4 does not",
+    ]
     by_name = {x.name: x for x in converted.layer}
     assert [describe(by_name[n]) for n in "abc"] == ["ro", "ri", ""]
     for name in "da_pattern", "db_pattern":

@@ -39,7 +39,7 @@ def test_multiplicity_counts_sub_models():
     )
     assert np.exp(log_multiplicity("RESIDUE", 16))[7] == pytest.approx(12870)
     assert not log_multiplicity("PERIOD", 16).any()
-    assert np.isfinite(log_multiplicity("RESIDUE", 4096)).all()
+    assert np.isfinite(log_multiplicity("RESIDUE", 256)).all()
 
 
 @pytest.mark.parametrize("family", ["PERIOD", "RESIDUE"])
@@ -194,7 +194,7 @@ def test_highest_rate_is_reached():
         (0.9, 9, 10),
         (0.1, 1, 2),
         (2 / 3, 2, 3),
-        (0.999, 64, 1000),
+        (0.99, 64, 100),
         (0.98, 49, 50),
     ],
 )
@@ -216,13 +216,21 @@ def test_unreachable_rate_names_the_period(family, rate, max_period, needed):
         (dict(dropout_ratio=float("nan")), "dropout_ratio is nan"),
         (dict(dropout_ratio="0.5"), "dropout_ratio is '0.5'"),
         (dict(dropout_ratio=True), "dropout_ratio is True"),
-        (dict(dropout_ratio=1 - 2**-53), "max_period must be at least"),
+        (
+            dict(dropout_ratio=0.998),
+            "max_period can be 256 at most, which drops 0.996094",
+        ),
+        (dict(dropout_ratio=1 - 2**-53, family="PERIOD"), "can be 4096"),
         (dict(family="ROW"), "family is 'ROW', must be PERIOD or RESIDUE"),
         (
             dict(max_period=0),
-            "max_period is 0, must be an integer from 1 to 4096",
+            "max_period is 0, must be an integer from 1 to 256",
         ),
-        (dict(max_period=5000), "max_period is 5000"),
+        (
+            dict(max_period=4097, family="PERIOD"),
+            "max_period is 4097, must be an integer from 1 to 4096",
+        ),
+        (dict(max_period=257), "max_period is 257"),
         (dict(max_period=16.0), "max_period is 16.0"),
         (dict(lambda1=0), "lambda1 is 0, must be greater than 0"),
         (dict(lambda2=-1), "lambda2 is -1"),

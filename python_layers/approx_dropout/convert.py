@@ -38,10 +38,8 @@ from .chains import (
     tile_reader,
 )
 from .families import (
-    MAX_PERIOD_LIMIT,
-    check_family,
     check_groups,
-    check_integer,
+    check_max_period,
     check_rate,
 )
 from .proto import load_caffe_pb2
@@ -72,6 +70,7 @@ class _Converter:
         self.removed = set()
         self.k_blobs = {}
         self.readers = {}  # of chains, by their Dropout
+        self.unequal = set()  # Dropouts whose groups keep unequal numbers
         self.notes = []
 
     def run(self):
@@ -136,9 +135,12 @@ class _Converter:
         None."""
         if self.pattern == "TILE":
             return tile_reader(self.layers, chain)
-        if self.groups > 1 and self.units(chain) % self.max_period:
-            return None  # its groups would keep unequal numbers of units
-        return compact_reader(self.layers, chain)
+        reader = compact_reader(self.layers, chain)
+        if reader is not None and self.groups > 1:
+            if self.units(chain) % self.max_period:
+                self.unequal.add(chain.drop)
+                return None
+        return reader
 
     def rate(self, chain):
         """dropout_ratio, a float field, as the decimal that was written."""
@@ -234,12 +236,21 @@ class _Converter:
             layer.propagate_down.append(False)
         layer.bottom.append(blob)
 
+    def compactness(self, chain, compact):
+        """For a note: whether the chain's output is compact, or might be."""
+        if chain.drop in self.unequal:
+            return (
+                f", not compact: with groups, max_period must divide its "
+                f"{self.units(chain)} units, {self.max_period} does not"
+            )
+        return ", compact" if compact else ""
+
     def fuse(self, chain, pattern_blob, compact):
         """The base drops; the layer before the Dropout writes its top."""
         base, drop = self.layers[chain.base], self.layers[chain.drop]
         self.notes.append(
             f"Dropout '{drop.name}': {base.type} '{base.name}' drops "
-            f"{self.pattern}{', compact' if compact else ''}"
+            f"{self.pattern}{self.compactness(chain, compact)}"
         )
         old, new = drop.bottom[0], drop.top[0]
         for i in reversed((chain.base,) + chain.between):
@@ -278,7 +289,7 @@ class _Converter:
         drop = self.layers[chain.drop]
         self.notes.append(
             f"Dropout '{drop.name}': becomes ApproxDropout"
-            f"{', compact' if compact else ''}"
+            f"{self.compactness(chain, compact)}"
         )
         old = drop.bottom[0]
         if old == drop.top[0]:
@@ -333,8 +344,7 @@ def convert(
     """
     if pattern not in PATTERNS:
         raise ValueError(f"pattern is {pattern!r}, must be ROW or TILE")
-    check_family(family)
-    check_integer("max_period", max_period, 1, MAX_PERIOD_LIMIT)
+    check_max_period(max_period, family)
     check_groups(groups, family)
     if net.layers:
         raise ValueError(

@@ -16,7 +16,7 @@ import numbers
 import numpy as np
 
 FAMILIES = ("PERIOD", "RESIDUE")
-MAX_PERIOD_LIMIT = 4096
+MAX_PERIOD_LIMITS = {"PERIOD": 4096, "RESIDUE": 256}  # as in the C++ layers
 
 
 def check_family(family):
@@ -48,10 +48,15 @@ def check_real(name, value, legal, is_legal):
         raise ValueError(f"{name} is {value!r}, must be {legal}")
 
 
+def check_max_period(max_period, family):
+    """Raises ValueError unless N, `max_period`, is legal for the family."""
+    check_family(family)
+    check_integer("max_period", max_period, 1, MAX_PERIOD_LIMITS[family])
+
+
 def drop_rates(family, max_period):
     """The paper's pu: the rate that each index drops, (N,) float64."""
-    check_family(family)
-    check_integer("max_period", max_period, 1, MAX_PERIOD_LIMIT)
+    check_max_period(max_period, family)
     i = np.arange(1, max_period + 1, dtype=np.float64)
     if family == "PERIOD":
         return (i - 1) / i
@@ -79,7 +84,7 @@ def check_rate(dropout_ratio, family, max_period):
     """Raises ValueError unless some K of the family drops `dropout_ratio`.
 
     Legal rates are 0 up to (N - 1) / N, for both families; the message names
-    the smallest N that would do.
+    the smallest N that would do, if there is one.
     """
     check_real(
         "dropout_ratio",
@@ -92,8 +97,11 @@ def check_rate(dropout_ratio, family, max_period):
         needed = math.ceil(1 / (1 - dropout_ratio) - 1e-9)
         if (needed - 1) / needed < dropout_ratio:
             needed += 1
+        limit = MAX_PERIOD_LIMITS[family]
+        remedy = f"must be at least {needed}"
+        if needed > limit:
+            remedy = f"can be {limit} at most, which drops {1 - 1 / limit:.6g}"
         raise ValueError(
             f"dropout_ratio is {dropout_ratio!r}, but {family} with max_period "
-            f"{max_period} drops {highest:.6g} at most; max_period must be at "
-            f"least {needed}"
+            f"{max_period} drops {highest:.6g} at most; max_period {remedy}"
         )
