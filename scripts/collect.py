@@ -10,6 +10,7 @@ import numpy as np
 from scipy import stats
 
 import studies
+import train
 
 CONFIDENCE = 0.95
 
@@ -25,11 +26,20 @@ def same_net(record, experiment):
     return all(record[field] == fields[field] for field in common)
 
 
+def same_data(found, experiment):
+    """Whether metrics are of the data that is prepared, if any is."""
+    try:
+        source = train.data_source(experiment)
+    except train.TrainingError:
+        return True
+    return found["data"]["used"] == source["used"]
+
+
 class Results:
     """All that a profile's trainings and races have left so far.
 
     metrics(experiment, seed), race(nets): what metrics.json and a race's file
-    hold, None where there is none or one of other settings.
+    hold, None where there is none or one of other settings or other data.
     """
 
     def __init__(self, profile):
@@ -47,7 +57,9 @@ class Results:
         found = self._json(
             studies.run_folder(self.profile, run) / "metrics.json"
         )
-        return found if found and same_net(found["experiment"], run) else None
+        if not found or not same_net(found["experiment"], run):
+            return None
+        return found if same_data(found, run) else None
 
     def race(self, nets):
         """nets: {series: Experiment}, the conventional one among them."""
@@ -211,7 +223,7 @@ def cells(results, study):
 
 def outdated(profile, chosen):
     """Folders of finished trainings, and races, of other settings than the
-    studies'."""
+    studies', or other data than is prepared."""
     results = Results(profile)
     found = []
     for run in studies.trainings(chosen).values():
@@ -227,9 +239,10 @@ def outdated(profile, chosen):
 
 def searches(results, chosen):
     """Every K that was searched for, with what the trainings made of it:
-    family, N, lambda3, rate, K, its rate, the rate achieved (mean over
-    layers and trainings), their number, and of a layer of a training the
-    draws and the different sub-models among them, on average."""
+    family, N, lambda3, groups of samples, rate and number of draws of a
+    training, K and its rate; and over the layers of these trainings whose
+    draws differ, `layers` many: the mean of the rates achieved, and of the
+    numbers of different sub-models among the draws."""
     found = {}
     for (_, seed), experiment in studies.trainings(chosen).items():
         run = results.finished(experiment, seed).get(seed)
@@ -241,24 +254,29 @@ def searches(results, chosen):
                 experiment.family,
                 experiment.max_period,
                 experiment.lambda3,
+                experiment.groups,
                 rates[name],
+                layer["draws"],
             )
-            found.setdefault(key, []).append(layer)
+            # The same seed and name give the same draws in every net.
+            found.setdefault(key, {})[seed, name] = layer
     return [
         {
             "family": family,
             "max_period": max_period,
             "lambda3": lambda3,
+            "groups": groups,
             "rate": rate,
-            "probability": layers[0]["probability"],
+            "draws": draws,
+            "probability": next(iter(layers.values()))["probability"],
             "layers": len(layers),
             **{
-                what: float(np.mean([layer[what] for layer in layers]))
-                for what in ("expected", "realised", "draws", "sub_models")
+                what: float(np.mean([layer[what] for layer in layers.values()]))
+                for what in ("expected", "realised", "sub_models")
             },
         }
-        for (family, max_period, lambda3, rate), layers in sorted(
+        for (family, max_period, lambda3, groups, rate, draws), layers in sorted(
             found.items(),
-            key=lambda item: (*item[0][:2], item[0][2] or 0, item[0][3]),
+            key=lambda item: (*item[0][:2], item[0][2] or 0, *item[0][3:]),
         )
     ]

@@ -61,8 +61,9 @@ READING = (
     "ones: period dp keeps 1/dp and drops (dp − 1)/dp.",
     "How kept outputs are scaled in training is not said. Both dp and "
     "1/(1 − p) are unbiased; here it is 1/(1 − p).",
-    "N, λ1 and λ2 of the search are not said. Here N = 16 unless a table "
-    "says otherwise, and λ1 : λ2 = 10⁵, which keeps the rate within 0.001. "
+    "N, λ1 and λ2 of the search are not said. Here N = 16 for the MLPs "
+    "unless a table says otherwise, for the LSTMs a number near it that "
+    "divides their units, and λ1 : λ2 = 10⁵, which keeps the rate within 0.001. "
     "The paper's loss has two terms; for the MLPs a third, λ3 = 10⁻⁴ times "
     "the variance of the dropped fraction, is added unless a table says "
     "otherwise, since without it PERIOD learns visibly worse.",
@@ -75,7 +76,10 @@ READING = (
     "Epochs and decay of the MLPs' training, the pairs of rates in Fig. 4, "
     "the batch sizes and the rate of Fig. 6(b) and the decay of the LSTMs' "
     "learning rate are not said. The LSTMs follow the published recipes for "
-    "Penn Treebank.",
+    "Penn Treebank unless the profile shortens them.",
+    "The paper draws one pattern for all samples of a batch, and so does "
+    "PERIOD here. RESIDUE's LSTMs draw several, each for a group of samples, "
+    "as each table says.",
     "Table II's corpus is only called a dictionary of 8,800 words. Here it is "
     "Penn Treebank with its most frequent 8,800 words.",
     "The paper measured a GTX 1080 Ti; what was measured here is said with "

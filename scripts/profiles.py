@@ -1,9 +1,9 @@
 """How large the studies of the paper's tables and figures are.
 
-paper  the paper's sizes and at most its epochs; for machines with many cores
+paper  the paper's sizes and up to 50 epochs; for machines with many cores
 cpu    the same tables on 2 cores, the MLPs in a night and the LSTMs in
-       three: the MLPs as they are, LSTMs of 200 units trained and those of the
-       paper timed
+       three: the MLPs as they are; LSTMs of 200 units trained, most of them
+       with a short recipe, and those of the paper timed
 quick  every cell in minutes, on tiny nets: shows that it all runs, no more
 """
 
@@ -20,8 +20,8 @@ class Profile:
     training: {workload or what: fields of its trained experiments}; {} leaves
         the published recipe.
     trained, timed: {what: size} of the language models, by experiments.SIZES.
-    batches: of Fig. 6(b). periods: (N, lambda3) of the PERIOD study.
-    groups: of the groups study.
+    batches: of Fig. 6(b). groups: of the groups study.
+    periods: (rate, N, lambda3) of the study of PERIOD.
     seeds: trainings of each net, seeds 1, 2, ...; more_seeds: of Fig. 4's MLP
         where its two rates are equal.
     timing: {workload: (rounds, steps a round)} of a race.
@@ -58,15 +58,26 @@ QUICK_SIZES = {
     "medium": "tiny",
 }
 PERIODS = (
-    *((N, None) for N in (4, 6, 8, 10, 12, 14, USUAL_PERIOD)),
-    *((N, lambda3) for lambda3 in (1e-5, 1e-4) for N in (8, USUAL_PERIOD)),
+    *((0.5, N, None) for N in (4, 6, 8, 10, 12, 14, USUAL_PERIOD)),
+    *(
+        (0.7, N, lambda3)
+        for lambda3 in (None, 1e-5, 1e-4)
+        for N in (8, USUAL_PERIOD)
+    ),
 )
+# Four epochs at the first learning rate, as published, and few more say
+# nothing about the end of a training.
+SHORT_RECIPE = {"epochs": 3, "flat_epochs": 1, "lr_decay": 0.5}
 PROFILES = {
     profile.name: profile
     for profile in (
         Profile(
             name="paper",
-            training={"mnist": {"epochs": 50}, "ptb": {"epochs": 50}},
+            training={
+                "mnist": {"epochs": 50},
+                "ptb": {"epochs": 50},
+                "medium": {},
+            },
             trained=PAPER_SIZES,
             timed=PAPER_SIZES,
             batches=(20, 25, 30, 35, 40),
@@ -81,7 +92,7 @@ PROFILES = {
             name="cpu",
             training={
                 "mnist": {"epochs": 5},
-                "ptb": {"epochs": 3},
+                "ptb": SHORT_RECIPE,
                 "groups": {},
             },
             trained={
@@ -93,10 +104,10 @@ PROFILES = {
             timed={**PAPER_SIZES, "groups": "medium"},
             batches=(20, 40),
             periods=PERIODS,
-            groups=(1, 2, 5),
+            groups=(1, 2, 4, 5),
             seeds=3,
             more_seeds=8,
-            timing={"mnist": (5, 50), "ptb": (3, 5)},
+            timing={"mnist": (5, 50), "ptb": (10, 5)},
             threads=1,
         ),
         Profile(
@@ -115,7 +126,11 @@ PROFILES = {
             trained=QUICK_SIZES,
             timed=QUICK_SIZES,
             batches=(20, 40),
-            periods=((4, None), (USUAL_PERIOD, None), (USUAL_PERIOD, 1e-4)),
+            periods=(
+                (0.5, 4, None),
+                (0.7, USUAL_PERIOD, None),
+                (0.7, USUAL_PERIOD, 1e-4),
+            ),
             groups=(1, 5),
             seeds=2,
             more_seeds=2,

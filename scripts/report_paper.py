@@ -68,9 +68,11 @@ def search_section(searches, folder):
         "Every search for K, and the rate that trainings achieved",
         [
             "Index i of K is the period (PERIOD) or how many of N residues "
-            "are kept (RESIDUE); indices below 0.0005 are left out. Achieved: "
-            "the mean over all layers and trainings with this K. Sub-models: "
-            "different patterns among the draws of a layer, on average."
+            "are kept (RESIDUE); indices below 0.0005 are left out. A line is "
+            "for trainings of as many draws; layers × seeds: how many of their "
+            "layers draw differently, since the same seed and name of a layer "
+            "give the same draws in every net. Achieved: the mean over these. "
+            "Sub-models: different patterns among a layer's draws, on average."
         ],
         [report_tables.search_table(searches)],
         [("searches.png", "K of every search")],
@@ -111,6 +113,13 @@ def introduction(profile):
         paragraphs.append(
             "Profile quick: tiny nets, trained for seconds. It shows that "
             "everything runs; its numbers mean nothing."
+        )
+    if profile.name == "cpu":
+        paragraphs.append(
+            "Profile cpu: what two cores can do. The MLPs train for fewer "
+            "epochs; the LSTMs that train are small, and but for the study of "
+            "groups, which has the whole published recipe, they train for "
+            "three epochs at learning rates 1, 0.5 and 0.25."
         )
     return Section(f"The paper's results, profile {profile.name}", paragraphs)
 

@@ -92,6 +92,13 @@ def _nets(all_fields):
     if "vocabulary" in all_fields[0]:
         text += f"; {_joined(f['vocabulary'] for f in all_fields)} words"
         text += f"; {_joined(f['sequence_length'] for f in all_fields)} steps"
+    ours = [f for f in all_fields if f["method"] in ("row", "tile")]
+    if ours:
+        text += f"; RESIDUE: N {_joined(f['max_period'] for f in ours)}"
+        text += f", groups {_joined(f['groups'] for f in ours)}"
+    tiles = [f["tile_size"] for f in all_fields if "tile" in f["method"]]
+    if tiles:
+        text += f"; tiles of {_joined(tiles)}"
     return text
 
 
@@ -139,7 +146,13 @@ def conditions(results, study):
             f"build {_joined(race['baseline_build'] for race in races)}; "
             f"{_joined(race['rounds'] for race in races)} rounds of "
             f"{_joined(race['steps'] for race in races)} steps; "
-            f"{_machines(races)}."
+            + "".join(
+                f"other processes kept {race['others_busy_cores']:.2f} cores "
+                f"busy; "
+                for race in races
+                if "others_busy_cores" in race
+            )
+            + f"{_machines(races)}."
         )
     return lines
 
@@ -152,11 +165,12 @@ def search_table(searches):
             "λ3": cell(search["lambda3"], "g")
             if search["lambda3"] is not None
             else "default",
+            "groups": str(search["groups"]),
             "p": f"{search['rate']:g}",
             "rate of K": f"{search['expected']:.4f}",
             "rate achieved": f"{search['realised']:.4f}",
-            "layers trained": str(search["layers"]),
-            "draws": f"{search['draws']:.0f}",
+            "layers × seeds": str(search["layers"]),
+            "draws": str(search["draws"]),
             "sub-models drawn": f"{search['sub_models']:.0f}",
             "K": ", ".join(
                 f"{i}: {k:.3f}"

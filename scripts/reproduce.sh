@@ -53,9 +53,11 @@ while [ $# -gt 0 ]; do
 done
 
 mkdir -p runs
-exec 9>runs/reproduce.lock
-flock -n 9 || fail "another reproduction is under way in this folder; timed\
+if [ $report = yes ]; then
+  exec 9>runs/reproduce.lock
+  flock -n 9 || fail "another reproduction is under way in this folder; timed\
  runs must not share the machine"
+fi
 
 scripts/install_dependencies.sh
 scripts/install_dependencies.sh snakemake

@@ -18,6 +18,8 @@
 # cores.
 #
 # Type the same command again after an interruption: finished runs stay, the
-# others go on from their last snapshot.
+# others go on from their last snapshot. What a training says meanwhile
+# is in runs/PROFILE/mnist/NAME_seedN.txt, and scripts/report_paper.py --profile
+# PROFILE writes the report of what there is.
 set -euo pipefail
 exec "$(dirname "$0")/reproduce.sh" mnist "$@"

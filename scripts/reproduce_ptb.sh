@@ -19,6 +19,8 @@
 # uses no more cores.
 #
 # Type the same command again after an interruption: finished runs stay, the
-# others go on from the end of their last epoch.
+# others go on from the end of their last epoch. What a training says meanwhile
+# is in runs/PROFILE/ptb/NAME_seedN.txt, and scripts/report_paper.py --profile
+# PROFILE writes the report of what there is.
 set -euo pipefail
 exec "$(dirname "$0")/reproduce.sh" ptb "$@"

@@ -4,7 +4,8 @@
 All nets that are held against one conventional net take steps in turn, each
 in a process of its own (tests/bench/step_times.py). Writes the race's JSON
 file: each net's milliseconds a step and its speed-up over the conventional
-net, as the median of the rounds, with the rounds' lowest and highest.
+net, as the median of the rounds, with the rounds' lowest and highest. Warns if
+something else keeps the machine busy, and writes down how much.
 """
 
 import argparse
@@ -43,7 +44,8 @@ def race(profile, key):
     (workload,) = {experiment.workload for experiment in nets.values()}
     rounds, steps = profile.timing[workload]
     with tqdm(desc=key, total=len(cases) * (rounds + 2)) as bar:
-        workers = step_times.measure(cases, rounds, steps, bar)
+        workers, others = step_times.measure(cases, rounds, steps, bar)
+    step_times.warn_of_others(key, others)
     rows = [
         {**step_times.row(worker, workers[0]), "case": name}
         for name, worker in zip(nets, workers)
@@ -57,6 +59,7 @@ def race(profile, key):
         "date": datetime.datetime.now(datetime.timezone.utc).isoformat(
             timespec="seconds"
         ),
+        "others_busy_cores": others,
         "rounds": rounds,
         "steps": steps,
         "experiments": {

@@ -142,6 +142,8 @@ check_tests() {
 buildah "${storage[@]}" inspect $base >/dev/null 2>&1 || make_base
 if command -v hadolint >/dev/null; then
   hadolint Dockerfile || fail "hadolint"
+else
+  echo "docker_test: no hadolint here; the Dockerfile is not linted" >&2
 fi
 build
 check_image

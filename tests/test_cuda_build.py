@@ -26,6 +26,19 @@ def test_cuda_build_compiles_and_links(bundle):
     assert "caffe version" in version
 
 
+def test_gpu_tests_compile_and_link(bundle):
+    subprocess.run(
+        [ROOT / "scripts" / "build_caffe.sh", "--bundle", "--tests"],
+        check=True, stdout=subprocess.DEVNULL,
+        env={**os.environ, "CUDA_ARCH": "90"})
+    program = ROOT / "build" / "caffe-bundle" / "build/test/test.testbin"
+    symbols = subprocess.run(["nm", "-C", program], check=True, text=True,
+                             capture_output=True).stdout
+    for test in ("SGDUpdaterTest_TestRectified_Test<caffe::GPUDevice<double> >",
+                 "DeviceUpdateGPUTest_", "Im2colKernelTest_"):
+        assert test in symbols
+
+
 def write_program(path, text=""):
     path.write_text(f"#!/bin/sh\n{text}\n")
     path.chmod(0o755)

@@ -173,6 +173,7 @@ def report(tmp_path, monkeypatch):
     speed_ups {series}."""
     monkeypatch.setattr(studies, "ROOT", tmp_path)
     monkeypatch.setattr(report_paper, "ROOT", tmp_path)
+    monkeypatch.setattr(collect.train, "ROOT", tmp_path)
     table2 = studies.table2(PROFILE).points[1]
 
     def make(accuracies, speed_ups, point=table2):
@@ -253,7 +254,7 @@ def test_searches_and_units_are_shown(report):
     deviation = (0.25 / int(line[8]) / groups) ** 0.5
     assert groups > 1 and line[7] == f"{deviation:.4f}"
     (line,) = lines_of(text, "Every search", "PERIOD")
-    assert line[:4] == ["PERIOD", "16", "default", "0.5"]
+    assert line[:5] == ["PERIOD", "16", "default", "1", "0.5"]
     assert line[-1].startswith("1: 0.370, 2: 0.098")
     shown = lines_of(text, "How often every unit", "TILE, RESIDUE (ours)")
     assert shown[0][0] == "ptb/tiny_tile_0.5, seed 1, pattern1"
@@ -308,6 +309,11 @@ def test_runs_of_other_settings_do_not_count(report):
     text = (report({}, {}) / "report.md").read_text()
     (line,) = lines_of(text, "Table II", "0.5", "ROW, RESIDUE (ours)")
     assert line[6].endswith("(2)")
+    source = collect.train.ROOT / run.data / "source.json"
+    write_json(source, {"used": "made-up words"})
+    assert folder not in collect.outdated(PROFILE, [studies.table2(PROFILE)])
+    write_json(source, {"used": "Penn Treebank"})
+    assert folder in collect.outdated(PROFILE, [studies.table2(PROFILE)])
 
 
 def test_diverged_and_unfinished_runs(report):

@@ -4,10 +4,13 @@ Whatever is in runs/quick is removed: its nets are tiny, its numbers worthless.
 """
 
 import json
+import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -94,6 +97,29 @@ def test_what_is_done_is_not_done_again(reproduced):
     assert "Time " not in text
     after = (done.parent / "tiny_row_0.5_seed1/metrics.json").read_bytes()
     assert after == before and (done / "done").exists()
+
+
+def test_interrupted_training_goes_on(reproduced):
+    """After Ctrl-C, from the end of an epoch that it had come to."""
+    run = studies.find_training(PROFILE, "ptb/tiny3_conventional_0.7", 2)
+    folder = studies.run_folder(PROFILE, run)
+    shutil.rmtree(folder)
+    options = "--profile", "quick", "fig6a"
+    script = ROOT / "scripts/reproduce_ptb.sh"
+    first_epoch = folder / "snapshot_iter_15.solverstate"
+    deadline = time.monotonic() + 300
+    with subprocess.Popen([script, *options], start_new_session=True) as process:
+        while not first_epoch.exists():
+            assert process.poll() is None and time.monotonic() < deadline
+            time.sleep(0.01)
+        os.killpg(process.pid, signal.SIGINT)
+    assert process.returncode != 0 and not (folder / "done").exists()
+    status, text = reproduce("ptb", *options)
+    assert status == 0, text[-5000:]
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert "--snapshot=" in metrics["command"]
+    assert metrics["status"] == "finished" and (folder / "done").exists()
+    assert {test["epoch"] for test in metrics["tests"]} == {1, 2, 3}
 
 
 def test_dry_run_on_a_cluster(reproduced):

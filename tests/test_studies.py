@@ -160,7 +160,8 @@ def test_periods_reach_the_search():
     assert nets[0].key == "mnist/row_period_0.5_N4"
     assert nets[6].key == "mnist/row_period_0.5_N16"  # the paper's loss
     assert "lambda3" not in train.make_prototxt.net_text(nets[6])
-    assert nets[-1].key == "mnist/row_period_0.5"  # the usual one
+    assert nets[-2].key == "mnist/row_period_0.7_N8_lambda0.0001"
+    assert nets[-1].key == "mnist/row_period_0.7"  # the usual one
     text = train.make_prototxt.net_text(nets[-1])
     assert '"max_period": 16, "lambda3": 0.0001}' in text
 
@@ -215,4 +216,4 @@ def test_what_the_paper_reports():
     assert reported("table2", "0.5", "row", "value") == "–"
     assert reported("table2", "0.5", "conventional", "speed_up") == 1
     assert reported("table1", "1024×64", "row_period", "value") == "not legible"
-    assert reported("periods", "8", "row_period", "value") == "–"
+    assert reported("periods", "0.5: 8", "row_period", "value") == "–"

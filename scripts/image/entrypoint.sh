@@ -26,7 +26,7 @@ Approximate Random Dropout for Caffe. Commands run in /opt/approx-dropout:
   docker run IMAGE python3 -m approx_dropout search --rate 0.7
 
 --gpus all wants the CUDA image and the NVIDIA container toolkit; caffe then
-uses GPU 0, or those of --gpu=1 or --gpu=0,1. Without it a CPU trains.
+uses GPU 0, or that of --gpu=1. Without it a CPU trains.
 Prepared data lies in the volume build/data, results in runs:
 
   docker run -v my-data:/opt/approx-dropout/build/data \

@@ -144,8 +144,24 @@ def checked(group, folder, stack, bar):
     return workers
 
 
+def busy_seconds():
+    """What all processors have worked since the machine started."""
+    with open("/proc/stat") as lines:
+        fields = next(lines).split()[1:9]
+    user, nice, system, _, _, irq, softirq, steal = map(int, fields)
+    ticks = user + nice + system + irq + softirq + steal
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def used_seconds():
+    """What this process and its finished children have worked."""
+    return sum(os.times()[:4])
+
+
 def measure(group, rounds, steps, bar):
-    """Checks and times a group's cases; their workers."""
+    """Checks and times a group's cases; their workers, and how many cores
+    other processes kept busy meanwhile."""
+    start_s, busy_s, used_s = time.monotonic(), busy_seconds(), used_seconds()
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory())
         workers = checked(group, Path(folder), stack, bar)
@@ -158,7 +174,18 @@ def measure(group, rounds, steps, bar):
             bar.set_postfix_str(f"profiles {one.case.name}", refresh=False)
             one.profile = one.call(worker.profile, max(steps // 5, 1))
             bar.update()
-    return workers
+    busy_s = busy_seconds() - busy_s - (used_seconds() - used_s)
+    return workers, busy_s / (time.monotonic() - start_s)
+
+
+def warn_of_others(name, cores):
+    """Warns if a measurement of that name did not have the machine alone."""
+    if cores > OTHERS_TOLERATED:
+        tqdm.write(
+            f"{name}: WARNING: other processes kept up to {cores:.2f} cores "
+            "busy; these times are of a machine that was shared",
+            file=sys.stderr,
+        )
 
 
 def row(one, baseline):
@@ -205,20 +232,6 @@ def row(one, baseline):
     }
 
 
-def busy_seconds():
-    """What all processors have worked since the machine started."""
-    with open("/proc/stat") as lines:
-        fields = next(lines).split()[1:9]
-    user, nice, system, _, _, irq, softirq, steal = map(int, fields)
-    ticks = user + nice + system + irq + softirq + steal
-    return ticks / os.sysconf("SC_CLK_TCK")
-
-
-def used_seconds():
-    """What this process and its finished children have worked."""
-    return sum(os.times()[:4])
-
-
 def run(sweep, rounds, steps):
     """Measures a sweep; its results, to be written as JSON.
 
@@ -230,17 +243,10 @@ def run(sweep, rounds, steps):
     with tqdm(desc=sweep.name, total=total, mininterval=shown_every_s) as bar:
         for group in sweep.groups:
             workload = group[0].experiment.workload
-            start_s, busy_s = time.monotonic(), busy_seconds()
-            used_s = used_seconds()
-            workers = measure(group, rounds, steps[workload], bar)
+            workers, cores = measure(group, rounds, steps[workload], bar)
             rows += [row(one, workers[0]) for one in workers]
-            busy_s = busy_seconds() - busy_s - (used_seconds() - used_s)
-            others = max(others, busy_s / (time.monotonic() - start_s))
-    if others > OTHERS_TOLERATED:
-        tqdm.write(
-            f"{sweep.name}: WARNING: other processes kept up to {others:.2f} "
-            "cores busy; these times are of a machine that was shared"
-        )
+            others = max(others, cores)
+    warn_of_others(sweep.name, others)
     return {"others_busy_cores": others, "rows": rows}
 
 
