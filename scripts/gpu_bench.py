@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import statistics
 import sys
 from pathlib import Path
 
@@ -12,6 +13,15 @@ import step_workers
 MOVED_TOLERANCE = 0.02
 LOSS_TOLERANCE = 1e-4
 CHECKED_STEPS = 10
+# How many times as fast as another run the faster of ROW and TILE should be:
+# case, rate, the other run, times.
+GOALS = (
+    ("MLP 4096 batch 1024", 0.5, "stock 0.5", 2.5),
+    ("MLP 4096 batch 1024", 0.7, "stock 0.7", 5),
+    ("LSTM 2x1500", 0.5, "stock 0.5", 3),
+    ("LSTM 2x1500", 0.7, "stock 0.7", 4),
+    ("LSTM 2x1500", 0.7, "PyTorch", 1),
+)
 TORCH = Path(__file__).with_name("torch_steps.py")
 
 
@@ -24,20 +34,31 @@ def start(check, case, run, cpu=False):
          f"--solver={run['solver']}", f"--inputs={case['inputs']}"],
         check.log,
         env={**os.environ, "GLOG_minloglevel": "2"},
+        start_new_session=True,
     )
     check.stop_in_time(worker.process)
     return worker
 
 
-def start_torch(check, case):
-    """PyTorch's worker on the same net."""
+def add_torch(check, case, workers):
+    """Adds PyTorch's worker on the same net; says why it could not, or None.
+    """
+    if not importlib.util.find_spec("torch"):
+        return "PyTorch is not installed"
     torch = {**case["torch"], "device": "cpu" if check.cpu else "cuda"}
     options = [f"--{field}={value}" for field, value in torch.items()]
     worker = step_workers.Worker(
-        "PyTorch", [sys.executable, TORCH, *options], check.log
+        "PyTorch", [sys.executable, TORCH, *options], check.log,
+        start_new_session=True,
     )
     check.stop_in_time(worker.process)
-    return worker
+    try:
+        worker.step(1, record=False)
+    except RuntimeError as error:
+        worker.end()
+        return str(error)
+    workers.append(worker)
+    return None
 
 
 def same_losses(check, case, run, worker):
@@ -74,8 +95,9 @@ def time_case(check, case):
         for run, worker in zip(case["runs"], workers):
             if not run["stock"]:
                 losses[run["label"]] = same_losses(check, case, run, worker)
-        if importlib.util.find_spec("torch"):
-            workers.append(start_torch(check, case))
+        without_torch = add_torch(check, case, workers)
+        if without_torch:
+            check.say(f"  {case['name']}: {without_torch}, not timed")
         step_workers.take_turns(workers, case["rounds"], case["steps"])
     finally:
         for worker in workers:
@@ -90,7 +112,27 @@ def time_case(check, case):
     check.say(f"\n### {case['name']}, {case['steps']} steps a turn, "
               f"{case['rounds']} rounds\n\n{step_workers.table(rows)}\n")
     return {"case": case["name"], "rounds": case["rounds"],
-            "steps": case["steps"], "losses": losses, "rows": rows}
+            "steps": case["steps"], "losses": losses, "rows": rows,
+            "without_torch": without_torch}
+
+
+def judge(results):
+    """The goals whose runs were timed, and whether they were met."""
+    times = {(case["case"], row["case"]): row["wall_ms_all"]
+             for case in results for row in case["rows"]}
+    judged = []
+    for case, rate, other, wanted in GOALS:
+        runs = [(case, f"{method} {rate}") for method in ("row", "tile")]
+        if not {(case, other), *runs} <= times.keys():
+            continue
+        measured = max(
+            statistics.median(theirs / ours for theirs, ours
+                              in zip(times[case, other], times[run]))
+            for run in runs)
+        judged.append({"goal": f"{case} at rate {rate} against {other}",
+                       "wanted": wanted, "measured": measured,
+                       "met": measured >= wanted})
+    return judged
 
 
 def bench_part(check):
@@ -104,4 +146,9 @@ def bench_part(check):
             results.append(time_case(check, case))
         except RuntimeError as error:
             check.fail(f"{case['name']}: {error}")
-    return {"cases": results}
+    goals = judge(results)
+    for goal in goals:
+        check.say(f"  {goal['goal']}: {goal['measured']:.2f} times as fast, "
+                  f"wanted {goal['wanted']}: "
+                  f"{'met' if goal['met'] else 'missed'}")
+    return {"cases": results, "goals": goals}

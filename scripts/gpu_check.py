@@ -1,10 +1,12 @@
 """The parts of gpu_check.sh, one JSON and one log; see there."""
 
 import argparse
+import contextlib
 import datetime
 import json
 import os
 import platform
+import signal
 import subprocess
 import sys
 import threading
@@ -44,16 +46,29 @@ class Check:
         self.deadline = time.monotonic() + options.limit
         self.log = open(self.folder / "gpu_check.log", "a", buffering=1)
         self.failures, self.skipped = [], None
+        self.processes = []
+        timer = threading.Timer(options.limit, self.stop)
+        timer.daemon = True
+        timer.start()
 
     def left_s(self):
         """Seconds until the time limit."""
         return self.deadline - time.monotonic()
 
     def stop_in_time(self, process):
-        """Has a process, one that hangs too, killed when no time is left."""
-        timer = threading.Timer(max(self.left_s(), 0), process.kill)
-        timer.daemon = True
-        timer.start()
+        """Has a process, one that hangs too, killed when no time is left, and
+        all that it started: it leads a session of its own."""
+        self.processes.append(process)
+        if self.left_s() <= 0:
+            self.stop()
+
+    def stop(self, *_):
+        """Ends the time, and what runs, now; may serve as signal handler."""
+        self.deadline = min(self.deadline, time.monotonic())
+        for process in self.processes:
+            if process.returncode is None:
+                with contextlib.suppress(ProcessLookupError):  # just ended
+                    os.killpg(process.pid, signal.SIGKILL)
 
     def say(self, text):
         print(text, flush=True)
@@ -130,7 +145,9 @@ def device(check):
     found = output_of(["nvidia-smi", f"--query-gpu={fields}",
                        "--format=csv,noheader", "--id=0"])
     if found is None:
-        return {"query": query.stderr[-4000:]}
+        # Without times and process numbers, the same in every call.
+        return {"query": [line.split("] ", 1)[-1]
+                          for line in query.stderr.splitlines()]}
     return dict(zip(fields.split(","), found.split(", ")))
 
 
@@ -185,6 +202,8 @@ def main():
     options = parse_arguments()
     os.environ["GLOG_logtostderr"] = "1"
     check = Check(options)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, check.stop)
     os.chdir(ROOT)  # paths in nets and tests begin there
     path = check.folder / "gpu_check.json"
     report = {"commit": check.cases["commit"], "data": check.cases["data"]}

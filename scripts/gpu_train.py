@@ -18,7 +18,8 @@ def train(check, training):
     log = CaffeLog()
     with subprocess.Popen(command, text=True, errors="replace",
                           stdout=subprocess.PIPE,
-                          stderr=subprocess.STDOUT) as process:
+                          stderr=subprocess.STDOUT,
+                          start_new_session=True) as process:
         check.stop_in_time(process)
         for line in process.stdout:
             if NOT_LOGGED not in line:

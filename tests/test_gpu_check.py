@@ -7,8 +7,10 @@ import dataclasses
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -18,6 +20,7 @@ sys.path.insert(0, str(ROOT / "scripts"))
 
 import bundle_nets  # noqa: E402
 import experiments  # noqa: E402
+import gpu_bench  # noqa: E402
 import gpu_check  # noqa: E402
 import gpu_tests  # noqa: E402
 import make_prototxt  # noqa: E402
@@ -28,6 +31,14 @@ from test_caffe_suite import CAFFE_CPU_TESTS  # noqa: E402
 BUILD = ROOT / "build" / "caffe" / "build"
 SCRIPTS = ("gpu_check", "gpu_tests", "gpu_bench", "gpu_train", "torch_steps",
            "caffe_log", "step_workers")
+
+
+def put_program(path, text):
+    """Puts a shell script in the place of a program."""
+    path.parent.mkdir(exist_ok=True)
+    path.unlink(missing_ok=True)
+    path.write_text("#!/bin/sh\n" + text)
+    path.chmod(0o755)
 
 
 def put_launcher(folder):
@@ -90,17 +101,30 @@ def test_goes_on_after_tests_that_fail_or_crash(bundle):
     program = bundle / "caffe/bin/test.testbin"
     all_tests = gpu_tests.list_tests(program)
     tests = [x for x in all_tests if gpu_tests.on_gpu(x)]
-    found = gpu_tests.run_in_parallel(program, tests, all_tests,
+    found = gpu_tests.run_in_parallel([program], tests, all_tests,
                                       checker(bundle, limit=60))
     assert sorted(found["passed"]) == [
-        "ApproxDropoutTest/3.Good", "GPUMathTest/1.AfterCrash",
+        "ApproxDropoutLSTMStateTest/2.TestGradient",
+        "ApproxDropoutLSTMStateTest/2.TestGradientStepByStep",
+        "ApproxDropoutTest/3.Good", "BenchmarkTest/2.Timer",
+        "DeviceUpdateGPUTest/0.TestRows", "DeviceUpdateGPUTest/0.TestWords",
+        "GPUMathTest/1.AfterCrash",
         "GPUMathTest/1.Good", "NetTest/2.Better", "NetTest/2.Good"]
     assert found["failed"] == ["ApproxDropoutTest/3.Bad"]
     assert found["crashed"] == ["GPUMathTest/1.Crash"]
     assert found["not_run"] == []
     ours = gpu_tests.counts(found, ours=True)
-    assert (ours["total"], ours["passed"], ours["failed"]) == (2, 1, 1)
+    assert (ours["total"], ours["passed"], ours["failed"]) == (6, 5, 1)
     assert ours["names"] == {"failed": ["ApproxDropoutTest/3.Bad"]}
+
+
+def test_timers_run_by_themselves(bundle):
+    result = checker(bundle, limit=60).run("tests")
+    assert result["caffe"]["passed"] == 5
+    lines = [line for line in (bundle / "out/gpu_check.log").read_text()
+             .splitlines() if line.startswith("[ ")]
+    assert lines[-2:] == ["[ RUN      ] BenchmarkTest/2.Timer",
+                          "[       OK ] BenchmarkTest/2.Timer (1 ms)"]
 
 
 def test_tests_without_time_are_not_run(bundle):
@@ -108,7 +132,7 @@ def test_tests_without_time_are_not_run(bundle):
     tests = gpu_tests.list_tests(program)
     found = gpu_tests.run_tests([program], tests, tests,
                                 checker(bundle, limit=0))
-    assert len(found["not_run"]) == len(tests) == 8 and not found["passed"]
+    assert len(found["not_run"]) == len(tests) == 13 and not found["passed"]
 
 
 def test_lists_all_of_caffes_tests():
@@ -133,6 +157,18 @@ def test_parts_are_added_to_an_earlier_report(bundle):
     assert set(report["parts"]) == {"bench"}  # of another bundle
 
 
+def test_parts_are_added_where_nvidia_smi_is_missing(bundle, monkeypatch):
+    put_program(bundle / "tools/nvidia-smi", "exit 9")
+    monkeypatch.setenv("PATH", f"{bundle}/tools:{os.environ['PATH']}")
+    put_program(bundle / "caffe/bin/caffe", """
+echo "I0101 $(date +%H:%M:%S.%N) $$ common.cpp:178] Device id: 0" >&2
+""")
+    check(bundle, "tests")
+    _, _, report = check(bundle, "bench")
+    assert set(report["parts"]) == {"tests", "bench"}
+    assert report["device"] == {"query": ["Device id: 0"]}
+
+
 def test_unknown_parts_are_refused(bundle):
     status, output, report = check(bundle, "--cpu", "benhc")
     assert status == 2 and "no part 'benhc'" in output and report is None
@@ -145,11 +181,21 @@ def small_case(folder, **changes):
     return case | {"rounds": 2, "steps": 3} | changes
 
 
-def test_steps_are_checked_and_timed(bundle):
-    write_cases(bundle, steps=[small_case(bundle)], trainings=[])
+def test_steps_are_checked_and_timed(bundle, monkeypatch):
+    name = gpu_bench.GOALS[0][0]
+    write_cases(bundle, steps=[small_case(bundle, name=name)], trainings=[])
+    (bundle / "torch.py").write_text("raise RuntimeError('old driver')\n")
+    monkeypatch.setenv("PYTHONPATH", str(bundle))
     status, output, report = check(bundle, "--cpu", "bench")
     assert status == 0, output
+    assert f"{name}: PyTorch: its process ended, not timed" in output
+    # A missed goal is no failure; that at another rate was not run.
+    goal, = report["parts"]["bench"]["goals"]
+    assert goal["goal"] == f"{name} at rate 0.5 against stock 0.5"
+    assert goal["met"] == (goal["measured"] >= goal["wanted"] == 2.5)
+    assert f"{goal['goal']}: {goal['measured']:.2f} times as fast" in output
     case, = report["parts"]["bench"]["cases"]
+    assert case["without_torch"] == "PyTorch: its process ended"
     rows = {row["case"]: row for row in case["rows"]}
     assert {"stock 0.5", "row 0.5", "tile 0.5"} <= rows.keys()
     for row in rows.values():
@@ -160,19 +206,30 @@ def test_steps_are_checked_and_timed(bundle):
         assert losses["device"] == pytest.approx(losses["cpu"], rel=1e-4)
 
 
+def test_goals_are_for_the_faster_of_row_and_tile():
+    times = {"stock 0.7": [30, 33, 90], "row 0.7": [10, 10, 10],
+             "tile 0.7": [20, 20, 20], "PyTorch": [10, 11, 9.5]}
+    rows = [{"case": name, "wall_ms_all": each} for name, each in times.items()]
+    met = [{"goal": "LSTM 2x1500 at rate 0.7 against stock 0.7", "wanted": 4,
+            "measured": 3.3, "met": False},
+           {"goal": "LSTM 2x1500 at rate 0.7 against PyTorch", "wanted": 1,
+            "measured": 1, "met": True}]
+    assert gpu_bench.judge([{"case": "LSTM 2x1500", "rows": rows},
+                            {"case": "LSTM 2x650", "rows": rows}]) == met
+    assert gpu_bench.judge(
+        [{"case": "LSTM 2x1500", "rows": rows[:3]}]) == met[:1]
+
+
 def test_a_wrong_loss_fails_the_benchmark_which_goes_on(bundle):
     case = small_case(bundle)
     # Each process trains from another seed.
-    wrong = bundle / "caffe/bin/step_times"
-    wrong.unlink()
-    wrong.write_text(f"""#!/bin/sh
+    put_program(bundle / "caffe/bin/step_times", f"""
 for argument; do
   case $argument in --solver=*) solver=${{argument#*=}} ;; esac
 done
 sed "s/random_seed: 1/random_seed: $$/" $solver >{bundle}/solver.$$
 exec {BUILD}/tools/step_times "$@" --solver={bundle}/solver.$$
 """)
-    wrong.chmod(0o755)
     broken = small_case(bundle, name="broken", inputs="nosuch:2")
     write_cases(bundle, steps=[broken, case], trainings=[])
     status, output, report = check(bundle, "--cpu", "bench")
@@ -272,44 +329,112 @@ def test_launcher_finds_cudas_libraries(tmp_path):
     assert done.stdout == f"stock argument {blas}:{home}/lib64\n"
 
 
-def test_sanitizer_errors_are_counted(bundle, monkeypatch):
-    tool = bundle / "tools" / "compute-sanitizer"
-    tool.parent.mkdir()
-    tool.write_text("""#!/bin/sh
+@pytest.fixture
+def sanitizer(bundle, monkeypatch):
+    """Stands for compute-sanitizer: each run of a tool reports the tool's
+    number of errors in $ERRORS, or that it does not support the device."""
+    put_program(bundle / "tools/compute-sanitizer", f"""
 for argument; do
   shift
   case $argument in
-    --log-file=*) log=$(echo "${argument#*=}" | sed "s/%p/$$/") ;;
+    --log-file=*) log=$(echo "${{argument#*=}}" | sed "s/%p/$$/") ;;
+    --tool=*) tool=${{argument#*=}} ;;
     --*) ;;
-    *) echo "========= ERROR SUMMARY: $ERRORS errors" >"$log"
-      exec "$argument" "$@" ;;
+    *) break ;;
   esac
 done
+echo $tool "$@" >>{bundle}/runs
+count=$(echo "$ERRORS" | sed "s/.*$tool //; s/ .*//")
+case $tool in
+  racecheck)
+    text="RACECHECK SUMMARY: $count hazards displayed (0 errors, $count warn"
+    ;;
+  *) text="ERROR SUMMARY: $count errors" ;;
+esac
+[ -z "$CRASH" ] || text="Error: Device not supported."
+echo "========= $text" >"$log"
+exec "$argument" "$@"
 """)
-    tool.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tool.parent}:{os.environ['PATH']}")
+    monkeypatch.setenv("PATH", f"{bundle}/tools:{os.environ['PATH']}")
+
+
+def test_sanitizer_errors_are_counted(bundle, sanitizer, monkeypatch):
     program = bundle / "caffe/bin/test.testbin"
-    program.write_text(program.read_text().replace("ApproxDropoutTest/3",
-                                                   "ApproxDropoutTest/2"))
+    text = program.read_text()
     check = checker(bundle, limit=60)
-    monkeypatch.setenv("ERRORS", "2")
+    monkeypatch.setenv("ERRORS", "memcheck 1 racecheck 3 synccheck 0 ")
+    program.write_text(text.replace("StepByStep", "Bad"))
     result = check.run("sanitizer")
-    assert result["errors"] == 2 and result["status"] == "failed"
-    assert result["passed"] == 1 and result["failed"] == 1
-    program.write_text(program.read_text().replace(
-        'endswith("Bad")', 'endswith("Worse")'))
-    monkeypatch.setenv("ERRORS", "0")
+    assert result["status"] == "failed" and len(result["failures"]) == 2
+    # Of two suites, each in a process of its own.
+    assert result["memcheck"]["errors"] == 2
+    assert result["memcheck"]["names"] == {
+        "failed": ["ApproxDropoutLSTMStateTest/2.TestGradientBad"]}
+    assert result["racecheck"]["errors"] == 3
+    assert result["synccheck"]["errors"] == 0
+
+    program.write_text(text)
+    monkeypatch.setenv("ERRORS", "memcheck 0 racecheck 0 synccheck 0 ")
     result = check.run("sanitizer")
-    assert result["errors"] == 0 and result["status"] == "passed"
+    assert result["status"] == "passed"
+    assert [result[tool]["passed"]
+            for tool in ("memcheck", "racecheck", "synccheck")] == [3, 2, 2]
     assert not list((bundle / "out").glob("sanitizer.*"))
 
 
-def test_what_hangs_is_stopped(bundle):
+def test_sanitizer_is_tried_with_one_test_first(bundle, sanitizer,
+                                                monkeypatch):
+    monkeypatch.setenv("CRASH", "1")
+    result = checker(bundle, limit=60).run("sanitizer")
+    assert result["status"].startswith("skipped: compute-sanitizer does not")
+    assert (bundle / "runs").read_text() == (
+        "memcheck --gtest_filter=DeviceUpdateGPUTest/0.TestRows\n")
+
+
+def test_sanitized_tests_are_there():
+    """By name; those of the CPU have the same names but for the number."""
+    tests = {".".join(test).replace("/0.", "/2.")
+             for test in gpu_tests.list_tests(BUILD / "test/test.testbin")}
+    assert set(gpu_tests.LONG_TESTS) <= tests
+    assert sorted(filter(gpu_tests.SHARED_MEMORY.match, tests)) == [
+        "ApproxDropoutInnerProductLayerTest/2.TestAgainstMaskedProduct",
+        "ApproxDropoutLSTMLayerTest/2.TestAgainstMaskedLSTM",
+        "ApproxDropoutLayerTest/2.TestKeepsAndScales"]
+
+
+def let_hang(bundle):
+    """Has all programs wait for a child that holds their output too."""
     for build in ("caffe", "stock"):
-        program = bundle / build / "bin" / "step_times"
-        program.unlink()
-        program.write_text("#!/bin/sh\nexec sleep 1000\n")
-        program.chmod(0o755)
-    write_cases(bundle, steps=[small_case(bundle)], trainings=[])
-    status, output, _ = check(bundle, "--cpu", "--limit", "3", "bench")
-    assert status == 1 and "its process ended" in output
+        for name in ("caffe", "step_times", "test.testbin"):
+            put_program(bundle / build / "bin" / name, f"""
+case $1 in
+  --gtest_list_tests) printf 'NetTest/0.\\n  Good\\n' ;;
+  *) touch {bundle}/hangs; sleep 100; exit ;;
+esac
+""")
+    training = {"name": "mnist/hangs", "stock": True, "solver": ""}
+    write_cases(bundle, steps=[small_case(bundle)], trainings=[training])
+
+
+@pytest.mark.parametrize("part, said", [
+    ("tests", "caffe: 1 tests not_run"), ("train", "no time was left"),
+    ("bench", "its process ended")])
+def test_what_hangs_is_stopped(bundle, part, said):
+    let_hang(bundle)
+    start = time.monotonic()
+    status, output, _ = check(bundle, "--cpu", "--limit", "3", part)
+    assert status == 1 and said in output
+    assert time.monotonic() - start < 50
+
+
+def test_what_runs_is_stopped_with_the_check(bundle):
+    let_hang(bundle)
+    with subprocess.Popen([bundle / "gpu_check.sh", "--cpu", "--output",
+                           bundle / "out", "tests"],
+                          env={**os.environ, "PYTHON": sys.executable}) as run:
+        while not (bundle / "hangs").exists():
+            time.sleep(0.1)
+        run.send_signal(signal.SIGTERM)
+        assert run.wait(50) == 1
+    report = json.loads((bundle / "out/gpu_check.json").read_text())
+    assert report["parts"]["tests"]["caffe"]["not_run"] == 1
