@@ -13,8 +13,7 @@ import studies
 import train
 
 CONFIDENCE = 0.95
-
-
+SEARCH_FIELDS = ("family", "max_period", "lambda3", "groups")
 DATA_FIELDS = {"vocabulary", "tokens", "test_samples"}  # as the data has them
 
 
@@ -232,7 +231,8 @@ def outdated(profile, chosen):
             found.append(folder)
     for key, nets in studies.races(chosen).items():
         path = studies.race_file(profile, key)
-        if path.exists() and not results.race({"conventional": nets[key], **nets}):
+        nets = {"conventional": nets[key], **nets}
+        if path.exists() and not results.race(nets):
             found.append(path)
     return found
 
@@ -251,10 +251,7 @@ def searches(results, chosen):
         rates = dict(zip(sorted(run["drop_rate"]["layers"]), experiment.rates))
         for name, layer in run["drop_rate"]["layers"].items():
             key = (
-                experiment.family,
-                experiment.max_period,
-                experiment.lambda3,
-                experiment.groups,
+                *(getattr(experiment, field) for field in SEARCH_FIELDS),
                 rates[name],
                 layer["draws"],
             )
@@ -262,12 +259,7 @@ def searches(results, chosen):
             found.setdefault(key, {})[seed, name] = layer
     return [
         {
-            "family": family,
-            "max_period": max_period,
-            "lambda3": lambda3,
-            "groups": groups,
-            "rate": rate,
-            "draws": draws,
+            **dict(zip((*SEARCH_FIELDS, "rate", "draws"), key)),
             "probability": next(iter(layers.values()))["probability"],
             "layers": len(layers),
             **{
@@ -275,8 +267,7 @@ def searches(results, chosen):
                 for what in ("expected", "realised", "sub_models")
             },
         }
-        for (family, max_period, lambda3, groups, rate, draws), layers in sorted(
-            found.items(),
-            key=lambda item: (*item[0][:2], item[0][2] or 0, *item[0][3:]),
+        for key, layers in sorted(
+            found.items(), key=lambda item: [x or 0 for x in item[0]]
         )
     ]
