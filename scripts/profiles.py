@@ -59,6 +59,7 @@ QUICK_SIZES = {
 }
 PERIODS = (
     *((0.5, N, None) for N in (4, 6, 8, 10, 12, 14, USUAL_PERIOD)),
+    (0.5, USUAL_PERIOD, 1e-4),
     *(
         (0.7, N, lambda3)
         for lambda3 in (None, 1e-5, 1e-4)
