@@ -337,13 +337,15 @@ def sanitizer(bundle, monkeypatch):
 for argument; do
   shift
   case $argument in
+    --help) echo "  --kernel-$WORD arg  key1=val1"; exit ;;
+    --kernel-*) kernels=$argument ;;
     --log-file=*) log=$(echo "${{argument#*=}}" | sed "s/%p/$$/") ;;
     --tool=*) tool=${{argument#*=}} ;;
     --*) ;;
     *) break ;;
   esac
 done
-echo $tool "$@" >>{bundle}/runs
+echo $tool $kernels "$@" >>{bundle}/runs
 count=$(echo "$ERRORS" | sed "s/.*$tool //; s/ .*//")
 case $tool in
   racecheck)
@@ -356,6 +358,19 @@ echo "========= $text" >"$log"
 exec "$argument" "$@"
 """)
     monkeypatch.setenv("PATH", f"{bundle}/tools:{os.environ['PATH']}")
+    monkeypatch.setenv("WORD", "name")
+
+
+@pytest.mark.parametrize("word", ["name", "regex"])
+def test_races_in_cublas_are_not_looked_for(bundle, sanitizer, monkeypatch,
+                                            word):
+    monkeypatch.setenv("WORD", word)
+    monkeypatch.setenv("ERRORS", "memcheck 0 racecheck 0 synccheck 0 ")
+    checker(bundle, limit=60).run("sanitizer")
+    runs = {tuple(line.split(" --gtest")[0].split())
+            for line in (bundle / "runs").read_text().splitlines()}
+    ours = f"--kernel-{word}=kernel_substring=caffe"
+    assert runs == {("memcheck",), ("racecheck", ours), ("synccheck", ours)}
 
 
 def test_sanitizer_errors_are_counted(bundle, sanitizer, monkeypatch):

@@ -82,7 +82,8 @@ __global__ void AddPartsKernel(Dtype* part, OutputBlocks blocks,
 // every 32nd row, then thread row 0 adds their sums up, always in the same
 // order. Outputs that no group keeps are left alone.
 template <typename Dtype>
-__global__ void AddOutputSumsKernel(BlockParts<const Dtype> dy,
+__global__ void __launch_bounds__(kSumColumnsPerBlock * kSumRowsPerBlock)
+AddOutputSumsKernel(BlockParts<const Dtype> dy,
     OutputBlocks blocks, int num_rows, Dtype scale, Dtype* sums) {
   __shared__ Dtype partial[kSumRowsPerBlock][kSumColumnsPerBlock];
   const int o = blockIdx.x * kSumColumnsPerBlock + threadIdx.x;

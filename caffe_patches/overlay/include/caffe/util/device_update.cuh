@@ -161,8 +161,9 @@ __global__ void UpdateKernel(ParameterView<Dtype> p, int count) {
     ReplayChunk<Dtype, kWidth>(p, at, replay);
     *ChunkAt<Dtype, kWidth>(p.gradient, at) = zeros;
   }
-  const int rest = chunks * kWidth + blockIdx.x * blockDim.x + threadIdx.x;
-  if (rest < count) {
+  const size_t rest = static_cast<size_t>(chunks) * kWidth
+      + blockIdx.x * blockDim.x + threadIdx.x;
+  if (rest < static_cast<size_t>(count)) {
     ReplayChunk<Dtype, 1>(p, rest, replay);
     p.gradient[rest] = 0;
   }

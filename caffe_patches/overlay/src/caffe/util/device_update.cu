@@ -177,6 +177,7 @@ bool DeviceParameter<Dtype>::TakeGradient(const CellList<Dtype>& cells) {
     return false;
   }
   has_gradient_ = true;
+  if (cells.size == 0) { return true; }
   // NOLINT_NEXT_LINE(whitespace/operators)
   StampKernel<Dtype><<<CAFFE_GET_BLOCKS(cells.size),
       CAFFE_CUDA_NUM_THREADS>>>(View(), cells);

@@ -127,7 +127,8 @@ __global__ void RectifyKernel(const Dtype* bias, Dtype scale, DeviceList units,
 // columns: its 32 rows of threads take every 32nd row, then thread row 0 adds
 // their sums up, always in the same order.
 template <typename Dtype>
-__global__ void AddColumnSumsKernel(const Dtype* part, int stride,
+__global__ void __launch_bounds__(kColumnsPerBlock * kSumRowsPerBlock)
+AddColumnSumsKernel(const Dtype* part, int stride,
     int num_rows, DeviceList columns, Dtype scale, Dtype* sums) {
   __shared__ Dtype partial[kSumRowsPerBlock][kColumnsPerBlock];
   const int j = blockIdx.x * kColumnsPerBlock + threadIdx.x;
