@@ -209,9 +209,9 @@ def cases(folder):
             hidden=(units, units),
             batch_size=batch,
         )
-        | {"rounds": 10, "steps": 100}
+        | {"rounds": 10, "steps": number}
         for units in (2048, 4096)
-        for batch in (128, 1024)
+        for batch, number in ((128, 500), (1024, 100))
     ]
     steps += [
         timed_case(folder, f"LSTM 2x{units}", f"ptb/{size}_", language_inputs,
