@@ -141,17 +141,17 @@ def conditions(results, study):
             for key, net in race["experiments"].items()
             if key in keys
         ]
+        others = _joined(
+            f"{race['others_busy_cores']:.2f}"
+            for race in races
+            if "others_busy_cores" in race
+        )
         lines.append(
             f"Timed: {_nets(fields)}; against conventional dropout in the "
             f"build {_joined(race['baseline_build'] for race in races)}; "
             f"{_joined(race['rounds'] for race in races)} rounds of "
             f"{_joined(race['steps'] for race in races)} steps; "
-            + "".join(
-                f"other processes kept {race['others_busy_cores']:.2f} cores "
-                f"busy; "
-                for race in races
-                if "others_busy_cores" in race
-            )
+            + (f"other processes kept {others} cores busy; " if others else "")
             + f"{_machines(races)}."
         )
     return lines
