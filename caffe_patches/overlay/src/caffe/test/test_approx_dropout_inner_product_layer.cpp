@@ -181,10 +181,11 @@ TYPED_TEST(ApproxDropoutInnerProductLayerTest, TestPatternsInTurn) {
   EXPECT_EQ(sizeof(Dtype), sizeof(*this->y_.cpu_data()));
 }
 
-// Undrawn patterns and scale 1: the layer is InnerProduct, bit for bit.
+// Undrawn patterns and scale 1: the layer is InnerProduct, but for rounding.
 TYPED_TEST(ApproxDropoutInnerProductLayerTest, TestEverythingKeptIsDense) {
   typedef typename TypeParam::Dtype Dtype;
-  const double kLargest = 8;  // of the sums of 40 products of normal values
+  // cuBLAS may sum in another order: as large as 40 normal products get.
+  const double kLargest = Caffe::mode() == Caffe::GPU ? 8 : 1;
   const char* kPatterns[] = {"ROW", "TILE"};
   for (int p = 0; p < 2; ++p) {
     const ProductCase c = {kPatterns[p], 0, 6, 40, 30, 8, MakePattern(4, 2),
