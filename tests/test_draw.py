@@ -85,14 +85,17 @@ def reference_draw(probability, family, seed, layer, draw, groups):
     )
     if family == "PERIOD":
         return i, [[below(i)]]
-    residues = []
+    residues, rest = [], []
     for _ in range(groups):
-        rest, taken = list(range(len(sums))), []
-        for _ in range(i):
+        taken, first = [], 0
+        if len(rest) < i:
+            taken, first = rest, len(rest)
+            rest = sorted(set(range(len(sums))) - set(taken))
+        for _ in range(i - first):
             k = below(len(rest))
-            taken.append(rest[k])
-            rest[k] = rest[0]
-            rest.pop(0)
+            rest[0], rest[k] = rest[k], rest[0]
+            taken.append(rest.pop(0))
+        rest = rest + taken[:first]
         residues.append(sorted(taken))
     return len(sums), residues
 
@@ -204,22 +207,58 @@ def test_period_residue_is_uniform(period):
 
 
 def test_residue_subsets_are_uniform():
-    """All C(5, 2) = 10 subsets equally often, in each of two groups; the
-    pairs of the two groups' subsets too, so that the groups are independent.
+    """All C(5, 2) = 10 subsets equally often, in each of six groups, of which
+    the third and the sixth are dealt in two rounds.
     """
     index = {s: i for i, s in enumerate(itertools.combinations(range(5), 2))}
-    pairs = np.zeros((10, 10))
-    draws = 8000
+    draws = 4000
+    counts = np.zeros((6, 10))
     for draw in range(draws):
         residues = draw_pattern(
-            [0, 1, 0, 0, 0], "RESIDUE", 5, "c", draw, 2
+            [0, 1, 0, 0, 0], "RESIDUE", 5, "c", draw, 6
         ).residues
-        assert residues.shape == (2, 2)
-        pairs[index[tuple(residues[0])], index[tuple(residues[1])]] += 1
-    expected = np.full(10, draws / 10)
-    assert chi_square_p(pairs.sum(0), expected) > 1e-3
-    assert chi_square_p(pairs.sum(1), expected) > 1e-3
-    assert chi_square_p(pairs.ravel(), np.full(100, draws / 100)) > 1e-3
+        assert residues.shape == (6, 2)
+        for group, kept in enumerate(residues):
+            counts[group, index[tuple(kept)]] += 1
+    for group in counts:
+        assert chi_square_p(group, np.full(10, draws / 10)) > 1e-3
+
+
+def test_pairs_of_groups_are_as_random_as_rounds_allow():
+    """Of two groups with 2 of 5 each, all 30 pairs without a common residue,
+    and 1 of 3 groups that keep 2 of 3 leaves each residue equally often.
+    """
+    draws = 6000
+    pairs = collections.Counter(
+        tuple(
+            draw_pattern([0, 1, 0, 0, 0], "RESIDUE", 6, "c", draw, 2)
+            .residues.ravel()
+        )
+        for draw in range(draws)
+    )
+    assert all(len(set(pair)) == 4 for pair in pairs)
+    assert len(pairs) == 30
+    assert chi_square_p([*pairs.values()], np.full(30, draws / 30)) > 1e-3
+    left_out = collections.Counter(
+        tuple(
+            3 - draw_pattern([0, 1, 0], "RESIDUE", 6, "c", draw, 3)
+            .residues.sum(1)
+        )
+        for draw in range(draws)
+    )
+    assert sorted(left_out) == sorted(itertools.permutations(range(3)))
+    assert chi_square_p([*left_out.values()], np.full(6, draws / 6)) > 1e-3
+
+
+@pytest.mark.parametrize("rate", [0.3, 0.5, 0.7])
+@pytest.mark.parametrize("groups", [2, 3, 5])
+def test_groups_keep_every_residue_equally_often(rate, groups):
+    k = search(rate, "RESIDUE", 10).probability
+    for draw in range(200):
+        residues = draw_pattern(k, "RESIDUE", 4, "e", draw, groups).residues
+        counts = np.bincount(residues.ravel(), minlength=10)
+        assert counts.max() - counts.min() <= 1
+        assert all(len(set(group)) == len(group) for group in residues)
 
 
 def test_draws_and_layers_are_independent():

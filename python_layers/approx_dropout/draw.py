@@ -20,9 +20,17 @@ below(n). w = next word; prod = w n in 64 bits; if (prod mod 2^32) >=
 (2^32 mod n) the answer is prod >> 32, else again with the next word.
 
 PERIOD. i chosen from K; period i, the one residue kept is below(i).
-RESIDUE. m = i chosen from K once, period N; then for each group in turn
-a = [0 ... N-1]; for j = 0 ... m-1: k = j + below(N - j), swap a[j] and a[k];
-the group's residues are a[0 ... m-1], sorted.
+RESIDUE. m = i chosen from K once, period N. Groups are dealt their residues in
+rounds, each residue once a round: so the numbers of groups that keep two
+residues differ by one at most, and two groups that keep half each complement
+one another. Their errors of one pass then cancel to first order, which
+independent groups' only do on average; each group alone keeps any m of the N
+residues as likely. rest = [] before the first group. A group whose m exceeds
+the length of rest takes all of rest, and rest becomes the residues that the
+group does not have, ascending. Until it has m, it takes k = below(length of
+rest): rest[k], in whose place rest[0] goes, which leaves the front. Then what
+it took of the round before joins the end of rest, in the order taken, and the
+group's residues are sorted.
 
 scale. 1 / (1 - p_K), p_K = (sum K_i pu_i) / total, summed in ascending order;
 the same for every draw from K.
@@ -110,12 +118,20 @@ def _choose(words, probability):
     return chosen
 
 
-def _subset(words, period, kept):
-    a = list(range(period))
-    for j in range(kept):
-        k = j + _below(words, period - j)
-        a[j], a[k] = a[k], a[j]
-    return sorted(a[:kept])
+def _deal(words, period, kept, groups):
+    rest = []
+    for _ in range(groups):
+        last_round, taken = [], []
+        if len(rest) < kept:
+            last_round = rest
+            rest = [u for u in range(period) if u not in last_round]
+        while len(last_round) + len(taken) < kept:
+            k = _below(words, len(rest))
+            taken.append(rest[k])
+            rest[k] = rest[0]
+            del rest[0]
+        rest += last_round
+        yield sorted(last_round + taken)
 
 
 def _check_probability(probability):
@@ -158,7 +174,7 @@ def draw_pattern(probability, family, seed, layer, draw, groups=1):
     i = _choose(words, k)
     if family == "PERIOD":
         return Pattern(scale, i, np.array([[_below(words, i)]]))
-    residues = [_subset(words, len(k), i) for _ in range(groups)]
+    residues = list(_deal(words, len(k), i, groups))
     return Pattern(scale, len(k), np.array(residues))
 
 

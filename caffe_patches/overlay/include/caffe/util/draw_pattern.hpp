@@ -50,9 +50,11 @@ double DropRate(DropoutPatternParameter::Family family,
  * @brief Draws period and residues; residues[g] are those of group g.
  *
  * i is the least with u ΣK < K_1 + ... + K_i and K_i > 0, u a NextUniform().
- * PERIOD: the period is i, its residue NextBelow(i). RESIDUE: for each group
- * the first i of 0 ... N-1 after swapping the j-th with the (j +
- * NextBelow(N - j))-th, j = 0 ... i-1, sorted.
+ * PERIOD: the period is i, its residue NextBelow(i). RESIDUE: each group gets
+ * i of 0 ... N-1, sorted, any i as likely; groups are dealt them in rounds,
+ * each residue once a round, so that the numbers of groups that keep two
+ * residues differ by one at most. draw.py of the Python package says it word
+ * for word.
  */
 void DrawPattern(DropoutPatternParameter::Family family,
     const std::vector<double>& probability, int groups, PatternStream* stream,

@@ -101,44 +101,50 @@ TYPED_TEST(DropoutPatternLayerTest, TestEverythingAtSetUpAndInTest) {
 
 TYPED_TEST(DropoutPatternLayerTest, TestResidueFamily) {
   typedef typename TypeParam::Dtype Dtype;
+  const int kGroups = 3;
   DropoutPatternLayer<Dtype> layer(
-      this->Param("dropout_pattern_param { groups: 2 }"));
+      this->Param("dropout_pattern_param { groups: 3 }"));
   layer.SetUp(this->bottom_, this->top_);
   layer.SetSeed(5);
   // p = sum K_m (1 - m / 4) = 0.09375 + 0.25 + 0.0625
   const double scale = 1 / (1 - 0.40625);
   vector<int> counts(5);
-  vector<int> kept(4);
+  vector<vector<int> > kept(kGroups, vector<int>(4));
   const int kDraws = 4000;
-  int same = 0;
   for (int i = 0; i < kDraws; ++i) {
     layer.Forward(this->bottom_, this->top_);
     const int m = this->pattern_.shape(1) - 2;
-    ASSERT_EQ(this->pattern_.shape(0), 2);
+    ASSERT_EQ(this->pattern_.shape(0), kGroups);
     ++counts[m];
-    same += std::equal(this->pattern_.cpu_data() + 2,
-        this->pattern_.cpu_data() + 2 + m, this->pattern_.cpu_data() + m + 4);
-    for (int g = 0; g < 2; ++g) {
+    vector<int> keeping(4);  // groups that keep a residue
+    for (int g = 0; g < kGroups; ++g) {
       const Dtype* row = this->pattern_.cpu_data() + g * (m + 2);
       EXPECT_NEAR(row[0], scale, 1e-6);
       EXPECT_EQ(row[1], 4);
       for (int j = 0; j < m; ++j) {
         if (j) { EXPECT_LT(row[1 + j], row[2 + j]); }
-        ASSERT_TRUE(row[2 + j] >= 0 && row[2 + j] < 4);
-        if (g == 0) { ++kept[static_cast<int>(row[2 + j])]; }
+        const int r = static_cast<int>(row[2 + j]);
+        ASSERT_TRUE(r >= 0 && r < 4);
+        ++kept[g][r];
+        ++keeping[r];
       }
+    }
+    const int least = kGroups * m / 4;
+    for (int r = 0; r < 4; ++r) {
+      EXPECT_GE(keeping[r], least);
+      EXPECT_LE(keeping[r], least + (kGroups * m % 4 > 0));
     }
   }
   for (int m = 1; m <= 4; ++m) {
     const double p = this->k_.cpu_data()[m - 1];
     EXPECT_NEAR(counts[m], kDraws * p, 5 * std::sqrt(kDraws * p * (1 - p)));
   }
-  for (int r = 0; r < 4; ++r) {
-    EXPECT_NEAR(kept[r], kDraws * (1 - 0.40625), 5 * std::sqrt(kDraws * 0.25));
+  for (int g = 0; g < kGroups; ++g) {
+    for (int r = 0; r < 4; ++r) {
+      EXPECT_NEAR(kept[g][r], kDraws * (1 - 0.40625),
+          5 * std::sqrt(kDraws * 0.25));
+    }
   }
-  // Groups draw apart: they agree with probability sum K_m / C(4, m).
-  const double agree = 0.125 / 4 + 0.5 / 6 + 0.25 / 4 + 0.125;
-  EXPECT_NEAR(same, kDraws * agree, 5 * std::sqrt(kDraws * agree));
 }
 
 TYPED_TEST(DropoutPatternLayerTest, TestPeriodFamily) {

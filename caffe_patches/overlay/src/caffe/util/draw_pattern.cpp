@@ -107,13 +107,25 @@ void DrawPattern(DropoutPatternParameter::Family family,
     return;
   }
   *period = n;
+  std::vector<int> rest;  // residues that no group of this round has yet
   for (int g = 0; g < groups; ++g) {
     std::vector<int>& group = (*residues)[g];
-    for (int i = 0; i < n; ++i) { group.push_back(i); }
-    for (int j = 0; j < drawn; ++j) {
-      std::swap(group[j], group[j + stream->NextBelow(n - j)]);
+    if (rest.size() < static_cast<size_t>(drawn)) {
+      group.swap(rest);
+      std::vector<bool> held(n, false);
+      for (size_t j = 0; j < group.size(); ++j) { held[group[j]] = true; }
+      for (int i = 0; i < n; ++i) {
+        if (!held[i]) { rest.push_back(i); }
+      }
     }
-    group.resize(drawn);
+    const size_t last_round = group.size();
+    while (group.size() < static_cast<size_t>(drawn)) {
+      const int j = stream->NextBelow(rest.size());
+      group.push_back(rest[j]);
+      rest[j] = rest[0];
+      rest.erase(rest.begin());
+    }
+    rest.insert(rest.end(), group.begin(), group.begin() + last_round);
     std::sort(group.begin(), group.end());
   }
 }
