@@ -7,7 +7,9 @@ Caffe's own layers of the patched build stand in for it.
 
 import dataclasses
 import json
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -153,6 +155,33 @@ def pool():
     """The oracle's process."""
     with step_times.process() as one:
         yield one
+
+
+def test_processes_end_with_the_program():
+    """Even when it is killed."""
+    program = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            "import os, time, step_times\n"
+            "pool = step_times.process()\n"
+            "print(pool.submit(os.getpid).result(), flush=True)\n"
+            "time.sleep(600)",
+        ],
+        cwd=ROOT / "tests/bench",
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with program.stdout:
+        stat = Path("/proc", program.stdout.readline().strip(), "stat")
+    # Nobody may be there to collect it: then it stays, as a zombie.
+    assert stat.read_text().rpartition(")")[2][1] != "Z"
+    program.kill()
+    program.wait()
+    deadline = time.monotonic() + 60
+    while stat.exists() and stat.read_text().rpartition(")")[2][1] != "Z":
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def wrong_settings(experiment):

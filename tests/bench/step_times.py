@@ -53,10 +53,11 @@ class BenchError(Exception):
     """A net that ended early or computes the wrong thing."""
 
 
-def process(*arguments):
-    """A pool of one new process, none of whose state is ours."""
+def process(*solver):
+    """A pool of one new process, none of whose state is ours, with the solver
+    of a build and a file, if given."""
     return ProcessPoolExecutor(
-        1, multiprocessing.get_context("spawn"), *arguments
+        1, multiprocessing.get_context("spawn"), worker.start, solver
     )
 
 
@@ -91,9 +92,7 @@ class Worker:
         self.case, self.folder = case, folder
         self.timings, self.profile, self.error = [], {}, None
         folder.mkdir()
-        self.pool = process(
-            worker.start, (case.build, solver_file(case.experiment, folder))
-        )
+        self.pool = process(case.build, solver_file(case.experiment, folder))
 
     def call(self, function, *arguments):
         """Calls a function of worker.py there."""

@@ -3,11 +3,13 @@
 step_times.py calls these functions there, start() first.
 """
 
+import multiprocessing
 import os
 import resource
 import signal
 import statistics
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -19,8 +21,7 @@ solver = None
 
 def import_caffe(build):
     """pycaffe of build/BUILD, in the folder that the nets' data paths are
-    relative to. Ctrl-C is left to step_times.py."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    relative to."""
     os.chdir(ROOT)
     sys.path[:0] = [
         str(ROOT / "build" / build / "python"),
@@ -34,10 +35,19 @@ def import_caffe(build):
     return caffe
 
 
-def start(build, solver_file):
-    """Makes the solver."""
+def _end_with_parent():
+    multiprocessing.parent_process().join()
+    os._exit(1)
+
+
+def start(build=None, solver_file=None):
+    """Makes the solver, if the process is for one. Ctrl-C is left to
+    step_times.py, whose end, even by a signal, ends this process too."""
     global solver
-    solver = import_caffe(build).SGDSolver(str(solver_file))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    if build:
+        solver = import_caffe(build).SGDSolver(str(solver_file))
 
 
 def step(count):
