@@ -62,6 +62,25 @@ def unit_rates(layer, groups, units):
     return 1 - kept / (layer["draws"] * groups)
 
 
+def unit_deviation(layer, family, groups):
+    """The standard deviation of a unit's rate that chance gives it.
+
+    layer: of layer_rates. Of `groups` patterns that keep a share s, groups * s
+    keep a unit, rounded up or down (approx_dropout.draw).
+    """
+    from approx_dropout import families
+
+    K = layer["probability"]
+    shares = 1 - families.drop_rates(family, len(K))
+    rounded_up = groups * shares % 1  # probability that it is rounded up
+    mean = np.average(shares, weights=K)
+    variance = np.average(
+        rounded_up * (1 - rounded_up) / groups**2 + (shares - mean) ** 2,
+        weights=K,
+    )
+    return float(np.sqrt(variance / layer["draws"]))
+
+
 def drop_rates(experiment, state_file):
     """What a finished training dropped, from its last solver state.
 

@@ -87,9 +87,10 @@ def unit_section(results, chosen, folder):
         [
             "The first dropped layer of one training for each method; the "
             "line is p. With TILE the units are the diagonals of tiles that "
-            "are kept and dropped together. Expected deviation: "
-            "√(p (1 − p) / (draws × groups)), the standard deviation of one "
-            "unit's rate.",
+            "are kept and dropped together. Expected deviation: the standard "
+            "deviation of one unit's rate, √(p (1 − p) / draws) with one group "
+            "of samples; several groups are dealt units in turn and leave "
+            "less to chance, nothing where equally many of them keep each.",
         ],
         [report_tables.unit_table(shown)],
         [("units.png", "Drop rate of every unit")],

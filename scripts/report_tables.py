@@ -5,7 +5,7 @@ import math
 
 import paper_numbers
 import studies
-from drop_rates import unit_rates
+from drop_rates import unit_deviation, unit_rates
 from report import cell
 from report_pictures import MEASURES, TITLES
 
@@ -218,8 +218,9 @@ def unit_table(shown):
     lines = []
     for title, experiment, layer, units, rate in shown:
         rates = unit_rates(layer, experiment.groups, units)
-        patterns = layer["draws"] * experiment.groups
-        deviation = math.sqrt(rate * (1 - rate) / patterns)
+        deviation = unit_deviation(
+            layer, experiment.family, experiment.groups
+        )
         lines.append(
             {
                 "training": title,

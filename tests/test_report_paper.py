@@ -101,6 +101,34 @@ def test_unit_rates_are_those_of_the_draws(family, groups):
     assert layer["realised"] == pytest.approx(np.mean(shares))
 
 
+@pytest.mark.parametrize(
+    "family, rate, groups",
+    [
+        ("PERIOD", 0.6, 1),
+        ("RESIDUE", 0.6, 1),
+        ("RESIDUE", 0.6, 3),
+        ("RESIDUE", 0.5, 5),
+    ],
+)
+def test_unit_deviation_is_that_of_the_draws(family, rate, groups):
+    draws = 4000
+    K = search(rate, family, 8).probability
+    layer = {"probability": [float(k) for k in K], "draws": draws}
+    kept = np.zeros(draws)
+    for number in range(draws):
+        pattern = draw.draw_pattern(K, family, 5, "pattern1", number, groups)
+        for residues in pattern.residues:
+            kept[number] += 3 % pattern.period in residues
+    assert drop_rates.unit_deviation(layer, family, groups) == pytest.approx(
+        (kept / groups).std() / draws**0.5, rel=0.1
+    )
+
+
+def test_nothing_is_left_to_chance_where_groups_keep_units_equally_often():
+    layer = {"probability": [0, 0, 0, 1, 0, 0, 0, 0], "draws": 10}
+    assert drop_rates.unit_deviation(layer, "RESIDUE", 2) == 0
+
+
 # The report
 
 
@@ -251,10 +279,12 @@ def test_missing_and_illegible_cells_are_marked(report):
 def test_searches_and_units_are_shown(report):
     folder = report({"row_period": [0.4], "tile": [0.4]}, {})
     text = (folder / "report.md").read_text()
-    groups = studies.table2(PROFILE).points[1].trained["tile"].groups
+    experiment = studies.table2(PROFILE).points[1].trained["tile"]
     (line,) = lines_of(text, "How often every unit", "TILE, RESIDUE (ours)")
-    deviation = (0.25 / int(line[8]) / groups) ** 0.5
-    assert groups > 1 and line[7] == f"{deviation:.4f}"
+    deviation = drop_rates.unit_deviation(
+        layers_of(experiment)["pattern1"], "RESIDUE", experiment.groups
+    )
+    assert line[7] == f"{deviation:.4f}"
     (line,) = lines_of(text, "Every search", "PERIOD")
     assert line[:5] == ["PERIOD", "16", "default", "1", "0.5"]
     assert line[-1].startswith("1: 0.370, 2: 0.098")
