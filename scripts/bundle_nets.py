@@ -121,9 +121,8 @@ def timed_case(folder, title, base, inputs_of, rates, **settings):
     runs = []
     for rate in rates:
         for method in METHODS:
-            some = experiments.find(f"{base}{method}_0.5")
             experiment = dataclasses.replace(
-                some, rates=(rate,) * len(some.rates), **settings
+                experiments.find(f"{base}{method}_{rate:g}"), **settings
             )
             layers, inputs = inputs_of(experiment)
             net = for_timing(networks.net(experiment), layers)

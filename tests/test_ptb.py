@@ -17,6 +17,7 @@ import networks  # noqa: E402
 import prepare_ptb  # noqa: E402
 import report_ptb  # noqa: E402
 import train  # noqa: E402
+from profiles import PROFILES  # noqa: E402
 
 MODELS = [e for e in experiments.EXPERIMENTS if e.workload == "ptb"]
 
@@ -86,7 +87,7 @@ def test_patterns_fit_the_layers():
     equally many samples in each group."""
     for experiment in MODELS:
         if experiment.family == "RESIDUE":
-            assert experiment.groups == 5
+            assert experiment.groups == (2 if 0.5 in experiment.rates else 5)
             whole = experiment.max_period
             if experiment.pattern == "TILE":
                 whole *= experiment.tile_size
@@ -95,6 +96,14 @@ def test_patterns_fit_the_layers():
             assert experiment.batch_size % experiment.groups == 0
         else:
             assert experiment.groups == 1
+
+
+def test_groups_divide_every_batch():
+    for batch_size in PROFILES["paper"].batches:
+        usual = experiments.ptb("small", "row", 0.5, batch_size)
+        assert batch_size % usual.groups == 0 and not usual.variant
+    five = experiments.ptb("small", "row", 0.5, groups=5)
+    assert (five.groups, five.key) == (5, "ptb/small_row_0.5_groups5")
 
 
 # Nets

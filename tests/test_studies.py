@@ -179,7 +179,7 @@ def test_groups_reach_the_net():
     nets = {point.label: point.trained["row"] for point in points}
     assert nets["20, 1"].groups == 1 and nets["40, 5"].groups == 5
     assert nets["20, 1"].key == "ptb/small_row_0.5_groups1"
-    assert nets["20, 5"].key == "ptb/small_row_0.5"  # the usual number
+    assert nets["20, 2"].key == "ptb/small_row_0.5"  # the usual number
     assert nets["40, 2"].data == "build/data/ptb_batch40"
 
 
