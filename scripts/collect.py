@@ -13,7 +13,7 @@ import studies
 import train
 
 CONFIDENCE = 0.95
-SEARCH_FIELDS = ("family", "max_period", "lambda3", "groups")
+SEARCH_FIELDS = ("family", "max_period", "lambda3")
 DATA_FIELDS = {"vocabulary", "tokens", "test_samples"}  # as the data has them
 
 
@@ -248,18 +248,21 @@ def searches(results, chosen):
         run = results.finished(experiment, seed).get(seed)
         if not run or not experiment.pattern:
             continue
-        rates = dict(zip(sorted(run["drop_rate"]["layers"]), experiment.rates))
-        for name, layer in run["drop_rate"]["layers"].items():
+        layers = sorted(run["drop_rate"]["layers"].items())
+        for (name, layer), groups, rate in zip(
+            layers, experiment.place_groups, experiment.rates
+        ):
             key = (
                 *(getattr(experiment, field) for field in SEARCH_FIELDS),
-                rates[name],
+                groups,
+                rate,
                 layer["draws"],
             )
             # The same seed and name give the same draws in every net.
             found.setdefault(key, {})[seed, name] = layer
     return [
         {
-            **dict(zip((*SEARCH_FIELDS, "rate", "draws"), key)),
+            **dict(zip((*SEARCH_FIELDS, "groups", "rate", "draws"), key)),
             "probability": next(iter(layers.values()))["probability"],
             "layers": len(layers),
             **{

@@ -92,8 +92,12 @@ def drop_rates(experiment, state_file):
         return {"expected": mean, "realised": mean, "layers": {}}
     from approx_dropout.state import read_state
 
+    groups = {
+        f"pattern{place}": number
+        for place, number in enumerate(experiment.place_groups, 1)
+    }
     layers = {
-        layer.layer: layer_rates(layer, experiment.groups)
+        layer.layer: layer_rates(layer, groups[layer.layer])
         for layer in read_state(state_file)
     }
     return {

@@ -11,8 +11,9 @@ all parameters together then has
 
 which are estimated without bias and printed, mask variance with its standard
 error over the batches. LSTMs begin every batch at a state of zero, so that all
-its passes begin alike. --groups repeats each RESIDUE net with those numbers of
-groups. Needs pycaffe (`make caffe`) and the prepared data.
+its passes begin alike. --groups measures each RESIDUE net with those numbers of
+groups, 2-2-10 being a number for each place that is dropped; --alone drops at
+one place at a time, too. Needs pycaffe (`make caffe`) and the prepared data.
 """
 
 import argparse
@@ -38,6 +39,7 @@ import networks  # noqa: E402
 import provenance  # noqa: E402
 import train  # noqa: E402
 from experiments import ROOT  # noqa: E402
+from workloads import groups_text  # noqa: E402
 
 # Before scripts/, pycaffe has a train.py of its own.
 sys.path += [str(ROOT / "python_layers"), str(ROOT / "build/caffe/python")]
@@ -152,15 +154,21 @@ def measured(experiment, weights, count, draws):
         return noise(passes(), draws)
 
 
-def variants(keys, groups):
-    """The experiments of the keys, RESIDUE's with each number of groups."""
+def variants(keys, groups, alone):
+    """The experiments of the keys, RESIDUE's with each number of groups and,
+    if alone, dropped at one place at a time."""
     for key in keys:
         experiment = experiments.find(key)
-        if experiment.family != "RESIDUE" or not groups:
+        if experiment.family != "RESIDUE":
             yield experiment
             continue
-        for number in groups:
-            yield dataclasses.replace(experiment, groups=number)
+        for number in groups or [experiment.groups]:
+            grouped = dataclasses.replace(experiment, groups=number)
+            yield grouped
+            for place, rate in enumerate(grouped.rates if alone else ()):
+                rates = [0] * len(grouped.rates)
+                rates[place] = rate
+                yield dataclasses.replace(grouped, rates=tuple(rates))
 
 
 def at_least_two(text):
@@ -170,6 +178,12 @@ def at_least_two(text):
     return value
 
 
+def groups_of(text):
+    """What groups_text writes."""
+    numbers = tuple(map(int, text.split("-")))
+    return numbers if len(numbers) > 1 else numbers[0]
+
+
 def main(arguments=None):
     parser = argparse.ArgumentParser(
         description=__doc__,
@@ -177,7 +191,8 @@ def main(arguments=None):
     )
     parser.add_argument("keys", nargs="+", metavar="EXPERIMENT")
     parser.add_argument("--weights", type=Path, required=True)
-    parser.add_argument("--groups", type=int, nargs="+", default=[])
+    parser.add_argument("--groups", type=groups_of, nargs="+", default=[])
+    parser.add_argument("--alone", action="store_true")
     parser.add_argument("--batches", type=at_least_two, default=8)
     parser.add_argument("--draws", type=at_least_two, default=8)
     parser.add_argument("--output", type=Path, help="JSON file")
@@ -187,7 +202,9 @@ def main(arguments=None):
         if not options.weights.is_file():
             raise ValueError(f"--weights: there is no file {options.weights}")
         print(f"{'':32} groups" + "".join(f"{name:>15}" for name in COLUMNS))
-        for experiment in variants(options.keys, options.groups):
+        for experiment in variants(
+            options.keys, options.groups, options.alone
+        ):
             source = train.data_source(experiment)
             estimates = measured(
                 experiment.fitted(source),
@@ -195,14 +212,15 @@ def main(arguments=None):
                 options.batches,
                 options.draws,
             )
+            groups = groups_text(experiment.groups)
             rows.append(
-                {"key": experiment.key, "groups": experiment.groups}
+                {"key": experiment.key, "groups": groups}
                 | {"data": source["used"], **estimates}
             )
             values = "".join(
                 f"{estimates[field]:15.4g}" for field in COLUMNS.values()
             )
-            print(f"{experiment.key:32} {experiment.groups:6}{values}")
+            print(f"{experiment.key:32} {groups:>6}{values}")
     except (train.TrainingError, ValueError) as error:
         print(f"gradient_noise.py: {error}", file=sys.stderr)
         return 1

@@ -50,17 +50,19 @@ def pattern_layers(experiment):
         search_layer(experiment, name, rate)
         for name, rate in dict(zip(names, rates)).items()
     ]
-    parameters = {"family": Enum(experiment.family)}
-    if experiment.groups > 1:
-        parameters["groups"] = experiment.groups
     patterns = [
         layer(
             f"pattern{i}",
             "DropoutPattern",
             [name],
             [f"pattern{i}"],
-            dropout_pattern_param=parameters,
+            dropout_pattern_param={
+                "family": Enum(experiment.family),
+                **({"groups": groups} if groups > 1 else {}),
+            },
         )
-        for i, name in enumerate(names, 1)
+        for i, (name, groups) in enumerate(
+            zip(names, experiment.place_groups), 1
+        )
     ]
     return searches + patterns

@@ -259,7 +259,7 @@ def draw_units(shown, path):
         layout="constrained",
     )  # fmt: skip
     for axes, (title, experiment, layer, units, rate) in zip(grid.flat, shown):
-        rates = unit_rates(layer, experiment.groups, units)
+        rates = unit_rates(layer, experiment.place_groups[0], units)
         axes.plot(rates, ".", ms=2, color=STYLES[experiment.method][0])
         axes.axhline(rate, color="black", lw=0.8)
         margin = max(0.02, 1.3 * np.abs(rates - rate).max())

@@ -8,6 +8,7 @@ import studies
 from drop_rates import unit_deviation, unit_rates
 from report import cell
 from report_pictures import MEASURES, TITLES
+from workloads import groups_text
 
 LEAST_SHOWN = 0.0005  # of K
 
@@ -95,7 +96,7 @@ def _nets(all_fields):
     ours = [f for f in all_fields if f["method"] in ("row", "tile")]
     if ours:
         text += f"; RESIDUE: N {_joined(f['max_period'] for f in ours)}"
-        text += f", groups {_joined(f['groups'] for f in ours)}"
+        text += f", groups {_joined(groups_text(f['groups']) for f in ours)}"
     tiles = [f["tile_size"] for f in all_fields if "tile" in f["method"]]
     if tiles:
         text += f"; tiles of {_joined(tiles)}"
@@ -217,10 +218,9 @@ def shown_units(results, chosen):
 def unit_table(shown):
     lines = []
     for title, experiment, layer, units, rate in shown:
-        rates = unit_rates(layer, experiment.groups, units)
-        deviation = unit_deviation(
-            layer, experiment.family, experiment.groups
-        )
+        groups = experiment.place_groups[0]
+        rates = unit_rates(layer, groups, units)
+        deviation = unit_deviation(layer, experiment.family, groups)
         lines.append(
             {
                 "training": title,

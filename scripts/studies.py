@@ -13,7 +13,7 @@ from dataclasses import replace
 import experiments
 from experiments import RATES, ROOT
 from profiles import USUAL_PERIOD
-from workloads import METHODS
+from workloads import METHODS, groups_text
 
 PYTHON = "/usr/bin/python3"
 SERIES = METHODS[1:]
@@ -270,7 +270,7 @@ def groups(profile):
         ("conventional", "row", "tile"),
         [
             (
-                f"{batch_size}, {number}",
+                f"{batch_size}, {groups_text(number)}",
                 {"rate": 0.5, "batch_size": batch_size, "groups": number},
             )
             for batch_size in (20, 40)

@@ -17,6 +17,11 @@ APPROXIMATE = {
 METHODS = ("none", "conventional", *APPROXIMATE)
 
 
+def groups_text(groups):
+    """"2", or "2-2-10" where each place has a number of its own."""
+    return "-".join(map(str, [groups] if isinstance(groups, int) else groups))
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Experiment:
     """One net, how it is trained and where its data lies.
@@ -30,6 +35,8 @@ class Experiment:
     lr_decay: factor on the learning rate after epoch flat_epochs and after
         each epoch that follows; 1 for a constant rate.
     lambda3: of the search for K, None for its default.
+    groups: of samples, each with a pattern of its own; a tuple has a number
+        for each place that is dropped.
     clip_gradients: largest L2 norm of all gradients together, 0 for any.
     iteration_limit: trains no longer than that, 0 for all epochs.
     display: iterations between two lines of the log; losses are their mean.
@@ -52,7 +59,7 @@ class Experiment:
     max_period: int = 16
     lambda3: float | None = None
     tile_size: int = 32
-    groups: int = 1
+    groups: int | tuple = 1
     iteration_limit: int = 0
     seed: int = 1
     display: int = 50
@@ -72,6 +79,11 @@ class Experiment:
                 f"{self.method} with hidden layers {self.hidden} needs "
                 f"{places} rates, got {self.rates}"
             )
+        if len(self.place_groups) != len(self.rates):
+            raise ValueError(
+                f"groups is {self.groups}, must be one number or have one "
+                f"for each of the {len(self.rates)} rates"
+            )
         for field, least in ("epochs", 1), ("iteration_limit", 0):
             value = getattr(self, field)
             if value < least:
@@ -83,6 +95,13 @@ class Experiment:
     def dropped_places(self):
         """How many blobs conventional dropout would drop units of."""
         return len(self.hidden)
+
+    @property
+    def place_groups(self):
+        """The groups of each place."""
+        if isinstance(self.groups, int):
+            return (self.groups,) * len(self.rates)
+        return self.groups
 
     @property
     def name(self):

@@ -93,15 +93,15 @@ def test_noise_of_a_tiny_language_model(tiny, tmp_path, capsys):
     keys = ["small_none", "small_conventional_0.5", "small_row_0.5"]
     status = gradient_noise.main(
         ["--weights", str(tiny), "--output", str(tmp_path / "noise.json")]
-        + ["--groups", "1", "2", "--draws", "20"]
+        + ["--groups", "1", "2", "2-2-5", "--draws", "20"]
         + [f"ptb/{key}" for key in keys]
     )
     assert status == 0
     result = json.loads((tmp_path / "noise.json").read_text())
     shown = capsys.readouterr().out.splitlines()
-    assert len(shown) == 1 + len(result["rows"]) == 5
-    none, conventional, one, two = result["rows"]
-    assert [row["groups"] for row in (one, two)] == [1, 2]
+    assert len(shown) == 1 + len(result["rows"]) == 6
+    none, conventional, one, two, five = result["rows"]
+    assert [row["groups"] for row in (one, two, five)] == ["1", "2", "2-2-5"]
     # Without dropout all passes of a batch are the same.
     assert abs(none["mask_variance"]) < 1e-4 * none["squared_mean"]
     assert none["batch_variance"] > 0
@@ -117,6 +117,19 @@ def test_noise_of_a_tiny_language_model(tiny, tmp_path, capsys):
         )
 
 
+def test_places_are_dropped_alone(tiny, tmp_path):
+    arguments = ["--weights", str(tiny), "--output", str(tmp_path / "n.json")]
+    arguments += ["--alone", "--draws", "20", "ptb/small_row_0.5"]
+    assert gradient_noise.main(arguments + ["--groups", "1"]) == 0
+    every, *alone = json.loads((tmp_path / "n.json").read_text())["rows"]
+    assert [row["key"] for row in alone] == [
+        f"ptb/small_row_{rates}" for rates in ("0.5_0_0", "0_0.5_0", "0_0_0.5")
+    ]
+    # The units in front of the softmax move every word's score.
+    noise = [row["mask_variance"] for row in alone]
+    assert max(noise[:2]) < noise[2] <= 1.5 * every["mask_variance"]
+
+
 def test_bad_input_is_refused(tiny, capsys):
     keys = ["ptb/small_row_0.5"]
     assert gradient_noise.main(["--weights", "/nowhere", *keys]) == 1
@@ -124,3 +137,6 @@ def test_bad_input_is_refused(tiny, capsys):
     with pytest.raises(SystemExit):
         gradient_noise.main(["--weights", str(tiny), "--draws", "1", *keys])
     assert "--draws: 1 is less than 2" in capsys.readouterr().err
+    arguments = [*keys, "--weights", str(tiny), "--groups", "2-5"]
+    assert gradient_noise.main(arguments) == 1
+    assert "one for each of the 3 rates" in capsys.readouterr().err

@@ -87,13 +87,15 @@ def test_patterns_fit_the_layers():
     equally many samples in each group."""
     for experiment in MODELS:
         if experiment.family == "RESIDUE":
-            assert experiment.groups == (2 if 0.5 in experiment.rates else 5)
+            usual = (*[2] * len(experiment.hidden), 10)
+            assert experiment.groups == (usual if 0.5 in experiment.rates else 5)
             whole = experiment.max_period
             if experiment.pattern == "TILE":
                 whole *= experiment.tile_size
             for units in experiment.hidden:
                 assert units % whole == 0
-            assert experiment.batch_size % experiment.groups == 0
+            for groups in experiment.place_groups:
+                assert experiment.batch_size % groups == 0
         else:
             assert experiment.groups == 1
 
@@ -101,9 +103,28 @@ def test_patterns_fit_the_layers():
 def test_groups_divide_every_batch():
     for batch_size in PROFILES["paper"].batches:
         usual = experiments.ptb("small", "row", 0.5, batch_size)
-        assert batch_size % usual.groups == 0 and not usual.variant
+        assert not usual.variant
+        for groups in usual.place_groups:
+            assert batch_size % groups == 0
+
+
+def test_groups_are_one_number_or_one_for_each_place():
     five = experiments.ptb("small", "row", 0.5, groups=5)
     assert (five.groups, five.key) == (5, "ptb/small_row_0.5_groups5")
+    assert five.place_groups == (5, 5, 5)
+    pair = experiments.ptb("large3", "tile", 0.5, groups=(4, 5))
+    assert pair.groups == pair.place_groups == (4, 4, 4, 5)
+    assert pair.key == "ptb/large3_tile_0.5_groups4-5"
+    usual = experiments.ptb("small", "row", 0.5, groups=(2, 10))
+    assert usual.key == "ptb/small_row_0.5"
+    patterns = [
+        each["dropout_pattern_param"].get("groups", 1)
+        for each in networks.net(pair)["layer"]
+        if each["type"] == "DropoutPattern"
+    ]
+    assert patterns == [4, 4, 4, 5]
+    with pytest.raises(ValueError, match=r"groups is \(2, 10\), must be one"):
+        dataclasses.replace(pair, groups=(2, 10))
 
 
 # Nets

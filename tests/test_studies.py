@@ -99,12 +99,13 @@ def test_layers_take_every_net_s_patterns(profile):
         for units in net.hidden:
             if net.pattern == "ROW":
                 assert units >= N, net.key
-                assert net.groups == 1 or units % N == 0, net.key
+                assert set(net.place_groups) == {1} or units % N == 0, net.key
         for inputs, outputs, size in grids(net):
             tiles = -(-inputs // size) + -(-outputs // size)
             assert tiles - 1 >= N, net.key
-        assert net.batch_size % net.groups == 0, net.key
-        assert net.groups == 1 or net.family == "RESIDUE", net.key
+        for groups in net.place_groups:
+            assert net.batch_size % groups == 0, net.key
+            assert groups == 1 or net.family == "RESIDUE", net.key
 
 
 @every_profile
@@ -179,7 +180,8 @@ def test_groups_reach_the_net():
     nets = {point.label: point.trained["row"] for point in points}
     assert nets["20, 1"].groups == 1 and nets["40, 5"].groups == 5
     assert nets["20, 1"].key == "ptb/small_row_0.5_groups1"
-    assert nets["20, 2"].key == "ptb/small_row_0.5"  # the usual number
+    assert nets["20, 2"].key == "ptb/small_row_0.5_groups2"
+    assert nets["20, 2-10"].key == "ptb/small_row_0.5"  # the usual numbers
     assert nets["40, 2"].data == "build/data/ptb_batch40"
 
 

@@ -39,9 +39,11 @@ def draws(experiment, number):
             experiment.seed,
             f"pattern{i}",
             number,
-            experiment.groups,
+            groups,
         )
-        for i, rate in enumerate(experiment.rates, 1)
+        for i, (rate, groups) in enumerate(
+            zip(experiment.rates, experiment.place_groups), 1
+        )
     }
 
 
@@ -87,7 +89,7 @@ class Oracle:
         pattern, tile_size = self.stock.tiles[name]
         blobs = [
             self.net.params[f"{name}_{group}"][int(index)]
-            for group in range(self.experiment.groups)
+            for group in range(len(patterns[pattern].residues))
         ]
         if index != "0":  # not the matrix that is cut into tiles
             return [(blob, 1) for blob in blobs]

@@ -16,7 +16,10 @@ class StockNet:
     """
 
     def __init__(self, experiment):
-        self.groups = experiment.groups
+        self.groups = {
+            f"pattern{place}": number
+            for place, number in enumerate(experiment.place_groups, 1)
+        }
         self.batch = [experiment.batch_size]  # all axes but the units'
         if experiment.workload == "ptb":
             self.batch.insert(0, experiment.sequence_length)
@@ -73,7 +76,7 @@ class StockNet:
         """A layer for each group, between Slices and a Concat."""
         name, bottoms, (top,) = stock["name"], stock["bottom"], stock["top"]
         axis = {"axis": len(self.batch) - 1}
-        groups = range(self.groups)
+        groups = range(self.groups[pattern])
         for bottom in bottoms:
             blob = f"{name}_{bottom}"
             slices = [f"{blob}_{g}" for g in groups]
