@@ -49,7 +49,9 @@ namespace caffe {
  * first, after Reset(), and when N changes. Gradients go back to the start of
  * the pass. cont and patterns get no gradient.
  *
- * Group g of a pattern covers the g-th of G equal ranges of the N samples.
+ * Of the N samples' G equal ranges the b-th is dropped at step t as group
+ * (b + t) mod G of a pattern says, h_0 as at step -1; the recurrent product's
+ * tiles, as group b says at all steps.
  * Static input and expose_hidden are refused; debug_info, there being no
  * unrolled net, has no effect. T may change between passes.
  */
@@ -102,7 +104,8 @@ class ApproxDropoutLSTMLayer : public Layer<Dtype>,
   void KeepProducts();
   /// @brief Makes place_ from the output's pattern.
   void PlaceOutputs();
-  LSTMExit<Dtype> Exit(const int* place) const;
+  /// @brief Step t's; G - 1 stands for the step before the first.
+  LSTMExit<Dtype> Exit(int t, const int* place) const;
   void ForwardStep_cpu(int t, const Dtype* cont, Dtype* output);
   void BackwardStep_cpu(int t, const Dtype* cont, const Dtype* output_diff);
 #ifndef CPU_ONLY

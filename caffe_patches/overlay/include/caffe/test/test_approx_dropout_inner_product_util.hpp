@@ -42,12 +42,15 @@ inline vector<ProductCase> ProductCases() {
     // Inner products along more axes.
     {"ROW", 3, 4, 12, 10, 32, five, kNone, true, true},
     {"ROW", 3, 4, 12, 10, 32, five, third, false, true},
-    // Groups, the same number on both sides and different ones.
+    // Groups, the same number on both sides and, where there are no time
+    // steps, different ones.
     {"ROW", 0, 6, 12, 20, 32, half2, kNone, true, true},
     {"ROW", 0, 6, 12, 18, 32, half2, kNone, false, true},
     {"ROW", 0, 6, 12, 18, 32, most3, half2, true, true},
-    {"ROW", 2, 6, 12, 20, 32, half2, most3, true, true},
-    {"ROW", 2, 6, 12, 19, 32, half2, most3, false, false},
+    {"ROW", 0, 6, 12, 19, 32, half2, most3, false, false},
+    {"ROW", 4, 6, 12, 18, 32, most3, MakePattern(4, 3, 3), true, true},
+    {"ROW", 3, 6, 12, 19, 32, half2, MakePattern(3, 1, 2), false, false},
+    {"ROW", 3, 6, 12, 20, 32, half2, five, true, true},
     {"NONE", 0, 6, 31, 18, 32, kNone, five, false, true},
     {"NONE", 0, 6, 12, 18, 32, kNone, half2, false, true},
     {"NONE", 3, 6, 12, 18, 32, kNone, most3, false, false},
@@ -60,12 +63,14 @@ inline vector<ProductCase> ProductCases() {
     {"TILE", 0, 5, 13, 40, 32, MakePattern(2, 1), kNone, false, true},
     {"TILE", 0, 5, 61, 75, 8, third, five, false, true},
     {"TILE", 0, 6, 48, 40, 4, half2, kNone, false, true},
-    {"TILE", 2, 6, 48, 40, 4, half2, most3, false, true},
+    {"TILE", 0, 6, 48, 40, 4, half2, most3, false, true},
+    {"TILE", 3, 6, 48, 40, 4, most3, MakePattern(4, 2, 3), false, true},
     {"TILE", 3, 6, 45, 41, 7, all, kNone, false, true},
     // Groups whose tiles are of other sizes at both edges, whole and compact;
     // fewer tile rows, or columns, than the period; sizes for wide copies.
     {"TILE", 0, 6, 45, 41, 7, half2, kNone, false, true},
-    {"TILE", 2, 6, 42, 43, 8, half2, most3, false, true},
+    {"TILE", 0, 6, 42, 43, 8, half2, most3, false, true},
+    {"TILE", 3, 6, 40, 43, 8, half2, MakePattern(5, 3, 2), false, true},
     {"TILE", 2, 6, 42, 43, 8, five, most3, false, false},
     {"TILE", 0, 4, 40, 20, 8, MakePattern(7, 2, 2), kNone, false, true},
     {"TILE", 0, 4, 20, 40, 8, MakePattern(7, 2, 2), kNone, false, true},
@@ -89,8 +94,8 @@ struct ProductOracle {
   vector<double> y_size, dx_size, dw_size, db_size;  // sums of magnitudes
 };
 
-inline bool TileKept(const ProductCase& c, int o, int i, int sample) {
-  return c.output.keeps(o / c.tile_size + i / c.tile_size, sample, c.samples);
+inline bool TileKept(const ProductCase& c, int o, int i, int row) {
+  return c.output.keeps(o / c.tile_size + i / c.tile_size, row, c.samples);
 }
 
 inline void AddTerm(double term, double* sum, double* size) {
@@ -114,9 +119,8 @@ void RunOracle(const ProductCase& c, double scale,
   out->dw_size = out->dw;
   out->db_size = out->db;
   for (int row = 0; row < rows; ++row) {
-    const int sample = row % c.samples;
     for (int o = 0; o < c.outputs; ++o) {
-      if (row_pattern && !c.output.keeps(o, sample, c.samples)) { continue; }
+      if (row_pattern && !c.output.keeps(o, row, c.samples)) { continue; }
       const double bias_scale = row_pattern ? scale : 1;
       const int at = row * c.outputs + o;
       if (b) {
@@ -124,7 +128,7 @@ void RunOracle(const ProductCase& c, double scale,
         AddTerm(bias_scale * dy[at], &out->db[o], &out->db_size[o]);
       }
       for (int i = 0; i < c.inputs; ++i) {
-        if (tile && !TileKept(c, o, i, sample)) { continue; }
+        if (tile && !TileKept(c, o, i, row)) { continue; }
         const int wi = o * c.inputs + i;
         const int xi = row * c.inputs + i;
         AddTerm(scale * x[xi] * w[wi], &out->y[at], &out->y_size[at]);

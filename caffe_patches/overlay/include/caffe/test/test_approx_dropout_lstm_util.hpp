@@ -63,6 +63,7 @@ inline vector<LSTMCase> LSTMCases() {
     {"ROW", 3, 4, 8, 11, 32, half2, half2, false, true},
     {"ROW", 3, 4, 8, 11, 32, half4, half2, false, false},
     {"ROW", 3, 4, 8, 11, 32, MakePattern(5, 2, 2), half2, false, true},
+    {"ROW", 6, 4, 8, 12, 32, half4, half2, true, true},
     // Samples so many that weights are not packed.
     {"NONE", 2, 97, 4, 3, 32, kNone, third, false, false},
     {"ROW", 2, 97, 4, 3, 32, third, kNone, true, true},
@@ -74,7 +75,8 @@ inline vector<LSTMCase> LSTMCases() {
     {"TILE", 3, 2, 7, 11, 3, third, five, false, true},
     {"TILE", 3, 2, 5, 3, 1, five, kNone, false, true},
     {"TILE", 1, 1, 7, 11, 3, third, five, false, true},
-    {"TILE", 3, 4, 8, 9, 2, half2, half4, false, true},
+    {"TILE", 3, 4, 8, 9, 2, half2, half2, false, true},
+    {"TILE", 6, 4, 8, 9, 2, half4, MakePattern(8, 3, 4), false, true},
     {"TILE", 3, 4, 8, 9, 2, half2, kNone, false, true},
     {"TILE", 3, 4, 8, 9, 2, third, half2, false, true},
     {"TILE", 3, 4, 8, 9, 2, half4, kNone, false, false},
@@ -96,17 +98,24 @@ struct LSTMOracle {
 
   bool row() const { return c.pattern == string("ROW"); }
   bool tile() const { return c.pattern == string("TILE"); }
-  double unit_factor(int u, int n) const {
+  // s: a sample's row at one step, of steps x samples.
+  double unit_factor(int u, int s) const {
     if (!row()) { return 1; }
-    return c.output.keeps(u, n, c.samples) ? scale : 0;
+    return c.output.keeps(u, s, c.samples) ? scale : 0;
   }
-  double weight_factor(int row, int column, int n) const {
-    return c.output.keeps(row / c.tile_size + column / c.tile_size, n,
+  // That of h_{t-1}, which enters step t; h_0 as at step -1.
+  double entering_factor(int u, int s) const {
+    const int steps = s < c.samples ? c.output.groups.size() : 0;
+    return c.recurrent ? unit_factor(u, s + (steps - 1) * c.samples) : 1;
+  }
+  double weight_factor(int row, int column, int s) const {
+    return c.output.keeps(row / c.tile_size + column / c.tile_size, s,
         c.samples) ? scale : 0;
   }
-  double input_factor(int g, int i, int n) const {
-    return tile() ? weight_factor(g, i, n) : 1;
+  double input_factor(int g, int i, int s) const {
+    return tile() ? weight_factor(g, i, s) : 1;
   }
+  // The same at all steps.
   double recurrent_factor(int g, int u, int n) const {
     return tile() && c.recurrent ? weight_factor(g, u, n) : 1;
   }
@@ -121,13 +130,12 @@ struct LSTMOracle {
       for (int n = 0; n < c.samples; ++n) {
         const int s = t * c.samples + n;
         for (int u = 0; u < H; ++u) {
-          r[s * H + u] = cont[s] * h0[n * H + u]
-              * (c.recurrent ? unit_factor(u, n) : 1);
+          r[s * H + u] = cont[s] * h0[n * H + u] * entering_factor(u, s);
         }
         for (int g = 0; g < 4 * H; ++g) {
           double sum = b[g];
           for (int i = 0; i < D; ++i) {
-            sum += input_factor(g, i, n) * wx[g * D + i] * x[s * D + i];
+            sum += input_factor(g, i, s) * wx[g * D + i] * x[s * D + i];
           }
           for (int u = 0; u < H; ++u) {
             sum += recurrent_factor(g, u, n) * wh[g * H + u] * r[s * H + u];
@@ -140,7 +148,7 @@ struct LSTMOracle {
               + a[u] * a[3 * H + u];
           c0[n * H + u] = cell[s * H + u];
           h0[n * H + u] = a[2 * H + u] * std::tanh(cell[s * H + u]);
-          y[s * H + u] = unit_factor(u, n) * h0[n * H + u];
+          y[s * H + u] = unit_factor(u, s) * h0[n * H + u];
         }
       }
     }
@@ -166,7 +174,7 @@ struct LSTMOracle {
           const double tanh_c = std::tanh(cell[s * H + u]);
           const double i = a[u], f = a[H + u], o = a[2 * H + u];
           const double g = a[3 * H + u];
-          dh[k] += unit_factor(u, n) * dy[s * H + u];
+          dh[k] += unit_factor(u, s) * dy[s * H + u];
           dc[k] += dh[k] * o * (1 - tanh_c * tanh_c);
           dgate[u] = dc[k] * g * i * (1 - i);
           dgate[H + u] = dc[k] * cont[s] * before * f * (1 - f);
@@ -178,7 +186,7 @@ struct LSTMOracle {
         for (int g = 0; g < 4 * H; ++g) {
           db[g] += dgate[g];
           for (int i = 0; i < D; ++i) {
-            const double d = input_factor(g, i, n) * dgate[g];
+            const double d = input_factor(g, i, s) * dgate[g];
             dwx[g * D + i] += d * x[s * D + i];
             dx[s * D + i] += d * wx[g * D + i];
           }
@@ -186,7 +194,7 @@ struct LSTMOracle {
             const double d = recurrent_factor(g, u, n) * dgate[g];
             dwh[g * H + u] += d * r[s * H + u];
             dh[n * H + u] += d * wh[g * H + u] * cont[s]
-                * (c.recurrent ? unit_factor(u, n) : 1);
+                * entering_factor(u, s);
           }
         }
       }

@@ -19,15 +19,18 @@ struct TestPattern {
   vector<vector<int> > groups;  // residues of each group
 
   bool none() const { return groups.empty(); }
-  bool keeps(int cell, int sample, int num_samples) const {
+  // row: of a blob of (steps x num_samples) rows.
+  bool keeps(int cell, int row, int num_samples) const {
     if (none()) { return true; }
-    const vector<int>& r = groups[sample * groups.size() / num_samples];
+    const int range = row % num_samples * groups.size() / num_samples;
+    const vector<int>& r =
+        groups[(range + row / num_samples) % groups.size()];
     return std::count(r.begin(), r.end(), cell % period) > 0;
   }
-  vector<int> kept_units(int units, int sample, int num_samples) const {
+  vector<int> kept_units(int units, int row, int num_samples) const {
     vector<int> kept;
     for (int u = 0; u < units; ++u) {
-      if (keeps(u, sample, num_samples)) { kept.push_back(u); }
+      if (keeps(u, row, num_samples)) { kept.push_back(u); }
     }
     return kept;
   }
@@ -106,7 +109,7 @@ vector<double> ExpandUnits(const TestPattern& pattern, int rows, int samples,
     int units, const Dtype* stored) {
   vector<double> full(rows * units);
   for (int row = 0; row < rows; ++row) {
-    const vector<int> kept = pattern.kept_units(units, row % samples, samples);
+    const vector<int> kept = pattern.kept_units(units, row, samples);
     for (int j = 0; j < kept.size(); ++j) {
       full[row * units + kept[j]] = stored[row * kept.size() + j];
     }

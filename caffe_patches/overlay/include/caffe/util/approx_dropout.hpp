@@ -22,7 +22,8 @@ struct DropoutPattern {
   Dtype scale;
   vector<KeptCells> groups;
 
-  /// @brief The cells that a sample's group keeps; G divides num_samples.
+  /// @brief The cells that a sample's group keeps at step 0; G divides
+  ///        num_samples.
   const KeptCells& of_sample(int sample, int num_samples) const {
     return groups[sample / (num_samples / groups.size())];
   }
@@ -60,6 +61,9 @@ class ApproxDropoutPatterns {
   /// @brief Reads the patterns. num_samples is the size of the axis just
   ///        before the features, which the numbers of groups must divide.
   void Read(const vector<Blob<Dtype>*>& bottom, int num_samples);
+  /// @brief For a product that has both patterns, that its numbers of groups
+  ///        are the same, or one of them 1, if there are several time steps.
+  void CheckGroups(int num_steps) const;
 
   bool has_output() const { return output_bottom_ >= 0; }
   bool has_input() const { return input_bottom_ >= 0; }

@@ -26,6 +26,7 @@ class BatchedProduct {
   struct Shape {
     int num_output, num_input, num_samples;  // W, and samples of each step
     int stored_output, stored_input;         // columns of y and of x
+    bool turns;                              // of GroupRows
     bool compact_output, compact_input;
     int tile_size;                           // TILE; else 0
   };

@@ -22,7 +22,9 @@
  *   scale     s, what kept outputs are multiplied with in training
  *   family    PERIOD (n is drawn, m = 1) or RESIDUE (n is fixed, m is drawn)
  *   K         `probability`, the distribution over the family; N, its length
- *   groups    G; each of G equal ranges of the samples has its own residues
+ *   groups    G; each of G equal ranges of the samples has its own residues,
+ *             and where there are axes before the samples, time steps, each
+ *             range goes on to the next group at each step (GroupRows)
  *   compact   holding the kept units only, in ascending order
  *
  * Eq. (1) of the paper calls the rows with (i - b) mod dp = 0 dropped; its
@@ -35,6 +37,35 @@ namespace caffe {
 const int kMaxResidues = 256;
 /// The largest period of a pattern with fewer residues.
 const int kMaxPeriod = 65535;
+
+/**
+ * @brief Which rows of an (outer x num_samples x features) blob, num_samples
+ *        rows a time step, belong to which group of samples: at step t range b
+ *        of them, `size` samples, to group (b + t) mod G or, unless `turns`,
+ *        b. So the errors that groups make, which differ in sign, cancel
+ *        within a sample's time, too.
+ */
+struct GroupRows {
+  int size;
+  int num_samples;
+  bool turns;
+
+  CAFFE_HOST_DEVICE int num_groups() const { return num_samples / size; }
+  /// @brief The group of a sample at step t >= 0.
+  CAFFE_HOST_DEVICE int group(int t, int sample) const {
+    return (sample / size + (turns ? t : 0)) % num_groups();
+  }
+  /// @brief The first sample of a group at step t >= 0.
+  CAFFE_HOST_DEVICE int first(int t, int group) const {
+    const int groups = num_groups();
+    return (group + groups - (turns ? t % groups : 0)) % groups * size;
+  }
+  /// @brief The i-th row of a group.
+  CAFFE_HOST_DEVICE int operator()(int group, int i) const {
+    const int t = i / size;
+    return t * num_samples + first(t, group) + i % size;
+  }
+};
 
 /**
  * @brief The cells i >= 0 with i mod period in residues[0..kept-1], which

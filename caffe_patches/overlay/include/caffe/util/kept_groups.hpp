@@ -84,18 +84,6 @@ inline KeptCells UnionOf(const vector<KeptCells>& groups) {
   return cells;
 }
 
-/// @brief The rows of an (outer x num_samples x features) blob that belong to
-///        each of equal groups of samples: `size` of every num_samples.
-struct GroupRows {
-  int size;
-  int num_samples;
-
-  /// @brief The i-th row of a group.
-  CAFFE_HOST_DEVICE int operator()(int group, int i) const {
-    return i / size * num_samples + group * size + i % size;
-  }
-};
-
 }  // namespace caffe
 
 #endif  // CAFFE_UTIL_KEPT_GROUPS_HPP_

@@ -26,6 +26,7 @@ namespace caffe {
  * x is (outer x samples x I), y (outer x samples x O), W (O x I), all row
  * major. I counts the stored inputs: num_input, or those that the input's
  * pattern kept; O likewise. Samples form groups; each group has its patterns.
+ * Which rows of x and y are a group's, GroupRows says.
  *
  * The product is cut into blocks, each of them one GEMM: the samples of one
  * group and, for TILE, the tile rows that keep the same tile columns (for dx,
@@ -41,7 +42,7 @@ class KeptProduct {
  public:
   KeptProduct()
       : num_output_(0), num_input_(0), num_samples_(0),
-        tiled_(false), for_steps_(false), tile_size_(0), grouped_outer_(0),
+        tiled_(false), turns_(true), for_steps_(false), tile_size_(0), grouped_outer_(0),
         blocks_a_group_(1), weight_(NULL), lazy_(NULL),
         overwrites_tiles_(false) {}
 
@@ -53,9 +54,11 @@ class KeptProduct {
   /// @brief The same, with the two patterns given. `input` may keep less than
   ///        all where param.compact_input is false: then the other inputs are
   ///        stored, but never read, and their gradients are not written.
+  ///        turns: samples change groups with the steps, `outer`, as GroupRows
+  ///        says; else they stay in theirs.
   void Keep(const DropoutPattern<Dtype>& output,
       const DropoutPattern<Dtype>& input, const ApproxDropoutParameter& param,
-      int num_output, int num_input, int num_samples);
+      int num_output, int num_input, int num_samples, bool turns);
 
   /// @brief While W is updated lazily, in cells of rows or tiles,
   ///        PackWeights and Backward tell *lazy what they use; NULL ends it.
@@ -98,7 +101,7 @@ class KeptProduct {
  private:
   /// One GEMM.
   struct Block {
-    int first_sample;
+    int first_sample;  // at step 0
     int num_samples;
     KeptUnits output;
     KeptUnits input;
@@ -154,6 +157,8 @@ class KeptProduct {
   vector<Block>& gradient_blocks() {
     return tiled_ ? tiled_gradient_blocks_ : blocks_;
   }
+  /// @brief The first sample at step t of those that come first at step 0.
+  int FirstSample(int t, int first_sample, int num_samples) const;
   /// @brief The rows of x and y that belong to a block.
   IndexList Rows(int outer, const Block& block) const;
   bool views_weight(const Block& block) const {
@@ -190,6 +195,7 @@ class KeptProduct {
   int stored_output_, stored_input_;
   bool compact_output_, compact_input_;
   bool tiled_;
+  bool turns_;
   bool for_steps_;
   int tile_size_;
   DropoutPattern<Dtype> output_pattern_, input_pattern_;

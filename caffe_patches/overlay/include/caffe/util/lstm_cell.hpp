@@ -26,12 +26,13 @@ struct LSTMExit {
   const int* place;  // (groups x units): place in the output, -1 if dropped
   int units;         // H
   int stored;        // units of a sample in the output: H, or those kept
-  int samples_per_group;
+  GroupRows groups;
+  int step;
   Dtype scale;
   bool recurrent;
 
   CAFFE_HOST_DEVICE int place_of(int sample, int unit) const {
-    return place[sample / samples_per_group * units + unit];
+    return place[groups.group(step, sample) * units + unit];
   }
 
   /// @brief Writes unit's value of a sample to the output of the step.

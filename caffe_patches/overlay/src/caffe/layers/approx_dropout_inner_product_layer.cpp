@@ -53,6 +53,7 @@ void ApproxDropoutInnerProductLayer<Dtype>::Reshape(
   outer_ = axis > 0 ? bottom[0]->count(0, axis - 1) : 1;
   num_samples_ = axis > 0 ? bottom[0]->shape(axis - 1) : 1;
   patterns_.Read(bottom, num_samples_);
+  patterns_.CheckGroups(outer_);
   product_.Keep(patterns_, this->layer_param_.approx_dropout_param(),
       num_output_, num_input_, num_samples_);
   CHECK_EQ(bottom[0]->count(axis), product_.stored_input())

@@ -103,7 +103,7 @@ void ApproxDropoutLayer<Dtype>::Forward_gpu(const vector<Blob<Dtype>*>& bottom,
   const DropoutPattern<Dtype>& pattern = patterns_.output();
   const int num_groups = pattern.groups.size();
   const int num_rows = bottom[0]->count() / units_ / num_groups;
-  const GroupRows rows = { num_samples_ / num_groups, num_samples_ };
+  const GroupRows rows = { num_samples_ / num_groups, num_samples_, true };
   const Dtype* x = bottom[0]->gpu_data();
   Dtype* y = top[0]->mutable_gpu_data();
   const int at_once = MaxGroups(pattern.groups[0]);
@@ -129,7 +129,7 @@ void ApproxDropoutLayer<Dtype>::Backward_gpu(const vector<Blob<Dtype>*>& top,
   const DropoutPattern<Dtype>& pattern = patterns_.output();
   const int num_groups = pattern.groups.size();
   const int num_rows = bottom[0]->count() / units_ / num_groups;
-  const GroupRows rows = { num_samples_ / num_groups, num_samples_ };
+  const GroupRows rows = { num_samples_ / num_groups, num_samples_, true };
   const Dtype* dy = top[0]->gpu_diff();
   Dtype* dx = bottom[0]->mutable_gpu_diff();
   const int at_once = MaxGroups(pattern.groups[0]);

@@ -108,6 +108,7 @@ void ApproxDropoutLSTMLayer<Dtype>::Reshape(
   T_ = bottom[0]->shape(0);
   N_ = bottom[0]->shape(1);
   patterns_.Read(bottom, N_);
+  if (tiles()) { patterns_.CheckGroups(T_); }
   KeepProducts();
   CHECK_EQ(bottom[0]->count(2), input_product_.stored_input()) << Name()
       << ": its input has " << bottom[0]->count(2) << " features a sample; "
@@ -139,19 +140,16 @@ void ApproxDropoutLSTMLayer<Dtype>::KeepProducts() {
   param.set_compact_output(false);
   if (!tiles()) { param.set_pattern(ApproxDropoutParameter_Pattern_NONE); }
   input_product_.Keep(tiles() ? patterns_.output() : everything,
-      patterns_.input(), param, 4 * num_output_, num_input_, N_);
+      patterns_.input(), param, 4 * num_output_, num_input_, N_, true);
   param.set_compact_input(false);
   if (!recurrent()) { param.set_pattern(ApproxDropoutParameter_Pattern_NONE); }
-  // A product for each group reads its weights for a few samples only: where
-  // the groups together keep all of them, one product of what entered, which
-  // holds the zeros, is faster.
-  const vector<KeptCells>& groups = patterns_.output().groups;
-  const bool less = groups.size() * groups[0].kept < groups[0].period;
+  // A product for each group reads its weights for a few samples only: one
+  // product of what entered, which holds the zeros, is faster.
   recurrent_product_.Keep(
       tiles() && recurrent() ? patterns_.output() : everything,
-      rows() && recurrent() && (less || groups.size() == 1) ?
+      rows() && recurrent() && patterns_.output().groups.size() == 1 ?
           patterns_.output() : everything,
-      param, 4 * num_output_, num_output_, N_);
+      param, 4 * num_output_, num_output_, N_, false);
 }
 
 template <typename Dtype>
@@ -179,10 +177,11 @@ void ApproxDropoutLSTMLayer<Dtype>::PlaceOutputs() {
 }
 
 template <typename Dtype>
-LSTMExit<Dtype> ApproxDropoutLSTMLayer<Dtype>::Exit(const int* place) const {
-  LSTMExit<Dtype> exit = { place, num_output_, stored_,
-      N_ / place_.shape(0), rows() ? patterns_.output().scale : Dtype(1),
-      rows() && recurrent() };
+LSTMExit<Dtype> ApproxDropoutLSTMLayer<Dtype>::Exit(int t,
+    const int* place) const {
+  const GroupRows groups = { N_ / place_.shape(0), N_, true };
+  LSTMExit<Dtype> exit = { place, num_output_, stored_, groups, t,
+      rows() ? patterns_.output().scale : Dtype(1), rows() && recurrent() };
   return exit;
 }
 
@@ -207,7 +206,7 @@ void ApproxDropoutLSTMLayer<Dtype>::Forward_cpu(
     recurrent_product_.PackWeights_cpu(this->blobs_[2]->cpu_data());
   }
   caffe_copy(cell_.count(), cell_.cpu_data(), cells_.mutable_cpu_data());
-  const LSTMExit<Dtype> exit = Exit(place_.cpu_data());
+  const LSTMExit<Dtype> exit = Exit(place_.shape(0) - 1, place_.cpu_data());
   const Dtype* hidden = hidden_.cpu_data();
   Dtype* entered = entered_.mutable_cpu_data();
   for (int n = 0; n < N_; ++n) {
@@ -228,7 +227,7 @@ void ApproxDropoutLSTMLayer<Dtype>::Forward_cpu(
 template <typename Dtype>
 void ApproxDropoutLSTMLayer<Dtype>::ForwardStep_cpu(int t, const Dtype* cont,
     Dtype* output) {
-  const LSTMExit<Dtype> exit = Exit(place_.cpu_data());
+  const LSTMExit<Dtype> exit = Exit(t, place_.cpu_data());
   const int units = num_output_;
   Dtype* gates = gates_.mutable_cpu_data() + gates_.offset(t);
   Dtype* cells = cells_.mutable_cpu_data() + cells_.offset(t);
@@ -286,7 +285,7 @@ void ApproxDropoutLSTMLayer<Dtype>::Backward_cpu(
 template <typename Dtype>
 void ApproxDropoutLSTMLayer<Dtype>::BackwardStep_cpu(int t, const Dtype* cont,
     const Dtype* output_diff) {
-  const LSTMExit<Dtype> exit = Exit(place_.cpu_data());
+  const LSTMExit<Dtype> exit = Exit(t, place_.cpu_data());
   const int units = num_output_;
   const Dtype* gates = gates_.cpu_data() + gates_.offset(t);
   Dtype* gates_diff = gates_.mutable_cpu_diff() + gates_.offset(t);

@@ -132,8 +132,9 @@ void ApproxDropoutLSTMLayer<Dtype>::Forward_gpu(
   Dtype* entered = entered_.mutable_gpu_data();
   // NOLINT_NEXT_LINE(whitespace/operators)
   EnterKernel<Dtype><<<CAFFE_GET_BLOCKS(hidden_.count()),
-      CAFFE_CUDA_NUM_THREADS>>>(hidden_.count(), Exit(place_.gpu_data()),
-      cont, hidden_.gpu_data(), entered);
+      CAFFE_CUDA_NUM_THREADS>>>(hidden_.count(),
+      Exit(place_.shape(0) - 1, place_.gpu_data()), cont, hidden_.gpu_data(),
+      entered);
   CUDA_POST_KERNEL_CHECK;
   for (int t = 0; t < T_; ++t) {
     recurrent_product_.Forward_gpu(1, entered + entered_.offset(t), NULL,
@@ -152,7 +153,7 @@ void ApproxDropoutLSTMLayer<Dtype>::ForwardStep_gpu(int t, const Dtype* cont,
   Dtype* cells = cells_.mutable_gpu_data() + cells_.offset(t);
   // NOLINT_NEXT_LINE(whitespace/operators)
   ForwardKernel<Dtype><<<CAFFE_GET_BLOCKS(count), CAFFE_CUDA_NUM_THREADS>>>(
-      count, Exit(place_.gpu_data()), last, cont, cells,
+      count, Exit(t, place_.gpu_data()), last, cont, cells,
       gates_.mutable_gpu_data() + gates_.offset(t), cells + count,
       hidden_.mutable_gpu_data(), output,
       entered_.mutable_gpu_data() + (last ? 0 : entered_.offset(t + 1)));
@@ -197,8 +198,8 @@ void ApproxDropoutLSTMLayer<Dtype>::BackwardStep_gpu(int t, const Dtype* cont,
   const Dtype* cells = cells_.gpu_data() + cells_.offset(t);
   // NOLINT_NEXT_LINE(whitespace/operators)
   BackwardKernel<Dtype><<<CAFFE_GET_BLOCKS(count), CAFFE_CUDA_NUM_THREADS>>>(
-      count, Exit(place_.gpu_data()), t + 1 == T_, cont, cells, cells + count,
-      gates_.gpu_data() + gates_.offset(t), output_diff, hidden_.gpu_diff(),
+      count, Exit(t, place_.gpu_data()), t + 1 == T_, cont, cells,
+      cells + count, gates_.gpu_data() + gates_.offset(t), output_diff, hidden_.gpu_diff(),
       cell_.mutable_gpu_diff(), gates_.mutable_gpu_diff() + gates_.offset(t));
   CUDA_POST_KERNEL_CHECK;
 }

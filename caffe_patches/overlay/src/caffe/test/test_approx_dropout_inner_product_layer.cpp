@@ -115,8 +115,7 @@ class ApproxDropoutInnerProductLayerTest : public MultiDeviceTest<TypeParam> {
         x_.cpu_diff());
     if (!c.input.none()) {  // the oracle knows the gradient of zeros too
       for (int i = 0; i < dx.size(); ++i) {
-        if (!c.input.keeps(i % c.inputs, i / c.inputs % c.samples,
-            c.samples)) {
+        if (!c.input.keeps(i % c.inputs, i / c.inputs, c.samples)) {
           oracle.dx[i] = oracle.dx_size[i] = 0;
         }
       }
@@ -298,6 +297,10 @@ TYPED_TEST(ApproxDropoutInnerProductLayerDeathTest, TestBadInput) {
       MakePattern(4, 2, 2), kNone, true, true};
   EXPECT_DEATH(this->SetUpAndDraw(uneven),
       "14 units must be divisible by N = 4");
+  const ProductCase turning = {"ROW", 2, 4, 12, 12, 32,
+      MakePattern(4, 2, 2), MakePattern(4, 2, 4), true, true};
+  EXPECT_DEATH(this->SetUpAndDraw(turning), "'fc': the pattern of its output "
+      "has groups: 2, that of its input groups: 4; .*must be the same, or one");
 }
 
 // Where everything is kept anyway, any batch can be tested.

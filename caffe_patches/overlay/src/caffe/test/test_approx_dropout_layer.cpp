@@ -52,7 +52,7 @@ class ApproxDropoutLayerTest : public MultiDeviceTest<TypeParam> {
     layer_->Backward(top_, vector<bool>(2, true), bottom_);
     int at = 0;
     for (int i = 0; i < x_.count(); ++i) {
-      const bool kept = pattern.keeps(i % units, i / units % samples, samples);
+      const bool kept = pattern.keeps(i % units, i / units, samples);
       EXPECT_EQ(x_.cpu_diff()[i],
           kept ? Dtype(2.5) * y_.cpu_diff()[at] : Dtype(0));
       if (kept || !compact) {

@@ -55,6 +55,10 @@ TYPED_TEST(ApproxDropoutLSTMLayerDeathTest, TestBadSizes) {
       MakePattern(4, 2, 2), true, false};
   EXPECT_DEATH(this->SetUpAndDraw(uneven_input),
       "a compact input its 6 units must be divisible by N = 4");
+  const LSTMCase turning = {"TILE", 2, 4, 8, 8, 2, MakePattern(4, 2, 4),
+      MakePattern(4, 2, 2), false, false};
+  EXPECT_DEATH(this->SetUpAndDraw(turning), "'lstm': the pattern of its output "
+      "has groups: 4, that of its input groups: 2; .*must be the same, or one");
   const LSTMCase no_tile = {"TILE", 2, 4, 8, 8, 0, half, kNone, false, false};
   EXPECT_DEATH(this->SetUpAndDraw(no_tile),
       "'lstm': tile_size is 0; it must be from 1 to 4096");

@@ -97,7 +97,8 @@ class Lists {
   }
 
   BlockList List(const int* index) const {
-    const BlockList list = { index, side.size, {1, 1}, side.blocks_a_group };
+    const BlockList list = { index, side.size, {1, 1, false},
+        side.blocks_a_group };
     return list;
   }
 
@@ -148,16 +149,23 @@ TEST(KeptGroupsTest, TestUnion) {
 }
 
 TEST(KeptGroupsTest, TestRows) {
-  const GroupRows rows = { 2, 6 };
-  vector<int> seen(18);
-  for (int g = 0; g < 3; ++g) {
-    for (int i = 0; i < 6; ++i) {
-      EXPECT_EQ(g, rows(g, i) % 6 / 2);
-      EXPECT_EQ(i / 2, rows(g, i) / 6);
-      ++seen[rows(g, i)];
+  const int kSteps = 7;
+  for (int turns = 0; turns < 2; ++turns) {
+    const GroupRows rows = { 2, 6, turns == 1 };
+    vector<int> seen(6 * kSteps);
+    for (int g = 0; g < 3; ++g) {
+      for (int i = 0; i < 2 * kSteps; ++i) {
+        const int t = rows(g, i) / 6;
+        const int sample = rows(g, i) % 6;
+        EXPECT_EQ(i / 2, t);
+        EXPECT_EQ(g, (sample / 2 + turns * t) % 3);
+        EXPECT_EQ(g, rows.group(t, sample));
+        EXPECT_EQ(rows.first(t, g), sample - i % 2);
+        ++seen[rows(g, i)];
+      }
     }
+    EXPECT_EQ(seen.size(), std::count(seen.begin(), seen.end(), 1));
   }
-  EXPECT_EQ(18, std::count(seen.begin(), seen.end(), 1));
 }
 
 // Against ListUnits, which lists on the host, and the definition of tiles.
@@ -226,7 +234,7 @@ TEST(BlockListsTest, TestGatherAndScatter) {
     const int size = 2;
     const int samples = size * cases[c].num_groups;
     const Lists in(cases[c], false, true);
-    const BlockList rows = { NULL, kOuter * size, { size, samples },
+    const BlockList rows = { NULL, kOuter * size, { size, samples, true },
         in.side.blocks_a_group };
     const BlockList columns = in.List(in.side.stored);
     const int units = in.side.units;
@@ -250,7 +258,9 @@ TEST(BlockListsTest, TestGatherAndScatter) {
     for (int k = 0; k < part.size(); ++k) { sum += part[k]; }
     for (int k = 0; k < whole.size(); ++k) {
       const int column = k % units;
-      const int group = k / units % samples / size;
+      const int row = k / units;
+      const int group = (row % samples / size + row / samples)
+          % cases[c].num_groups;
       bool listed = false;
       for (int r = 0; r < in.side.blocks_a_group; ++r) {
         for (int j = 0; j < columns.size; ++j) {
@@ -270,7 +280,7 @@ TEST(BlockListsTest, TestScatterRectifies) {
   for (int c = 0; c < cases.size(); ++c) {
     SCOPED_TRACE(testing::Message() << "case " << c);
     const Lists out(cases[c], true, false);
-    const BlockList rows = { NULL, 2, { 2, 2 * cases[c].num_groups },
+    const BlockList rows = { NULL, 2, { 2, 2 * cases[c].num_groups, true },
         out.side.blocks_a_group };
     const BlockList columns = out.List(out.side.stored);
     const int units = out.side.units;

@@ -155,6 +155,17 @@ void ApproxDropoutPatterns<Dtype>::Read(const vector<Blob<Dtype>*>& bottom,
   }
 }
 
+template <typename Dtype>
+void ApproxDropoutPatterns<Dtype>::CheckGroups(int num_steps) const {
+  const int output = output_.groups.size();
+  const int input = input_.groups.size();
+  CHECK(num_steps == 1 || output == input || output == 1 || input == 1)
+      << Name(layer_) << ": the pattern of its output has groups: " << output
+      << ", that of its input groups: " << input << "; where there are several "
+      << "time steps (axes before the samples), they must be the same, or one "
+      << "of them 1";
+}
+
 template DropoutPattern<float> ReadDropoutPattern<float>(
     const Blob<float>& blob, const LayerParameter& layer);
 template DropoutPattern<double> ReadDropoutPattern<double>(

@@ -239,7 +239,7 @@ BlockList BatchedProduct<Dtype>::Samples(int outer,
     const BlockSide& side) const {
   const int size = shape_.num_samples / num_groups();
   const BlockList samples = { NULL, outer * size,
-      { size, shape_.num_samples }, side.blocks_a_group };
+      { size, shape_.num_samples, shape_.turns }, side.blocks_a_group };
   return samples;
 }
 
@@ -253,7 +253,8 @@ OutputBlocks BatchedProduct<Dtype>::OfGroups() const {
 template <typename Dtype>
 BlockList BatchedProduct<Dtype>::List(const BlockSide& side,
     const int* index) {
-  const BlockList list = { index, side.size, { 1, 1 }, side.blocks_a_group };
+  const BlockList list = { index, side.size, { 1, 1, false },
+      side.blocks_a_group };
   return list;
 }
 

@@ -15,13 +15,14 @@ void KeptProduct<Dtype>::Keep(const ApproxDropoutPatterns<Dtype>& patterns,
     const ApproxDropoutParameter& param, int num_output, int num_input,
     int num_samples) {
   Keep(patterns.output(), patterns.input(), param, num_output, num_input,
-      num_samples);
+      num_samples, true);
 }
 
 template <typename Dtype>
 void KeptProduct<Dtype>::Keep(const DropoutPattern<Dtype>& output,
     const DropoutPattern<Dtype>& input, const ApproxDropoutParameter& param,
-    int num_output, int num_input, int num_samples) {
+    int num_output, int num_input, int num_samples, bool turns) {
+  turns_ = turns;
   num_output_ = num_output;
   num_input_ = num_input;
   num_samples_ = num_samples;
@@ -96,7 +97,8 @@ vector<typename KeptProduct<Dtype>::GroupTiles> KeptProduct<Dtype>::Groups(
         num_output_, num_input_ };
     groups[g].grid = grid;
     for (int t = 0; t < outer; ++t) {
-      for (int n = g * size; n < (g + 1) * size; ++n) {
+      const int first = FirstSample(t, g * size, size);
+      for (int n = first; n < first + size; ++n) {
         groups[g].samples.push_back(t * num_samples_ + n);
       }
     }
@@ -207,11 +209,20 @@ typename KeptProduct<Dtype>::Block KeptProduct<Dtype>::MakeBlock(
 }
 
 template <typename Dtype>
+int KeptProduct<Dtype>::FirstSample(int t, int first_sample,
+    int num_samples) const {
+  const GroupRows rows = { num_samples, num_samples_, turns_ };
+  return rows.first(t, first_sample / num_samples);
+}
+
+template <typename Dtype>
 IndexList KeptProduct<Dtype>::Rows(int outer, const Block& block) const {
   IndexList rows;
   for (int t = 0; t < outer; ++t) {
+    const int first = t * num_samples_
+        + FirstSample(t, block.first_sample, block.num_samples);
     for (int i = 0; i < block.num_samples; ++i) {
-      rows.index.push_back(t * num_samples_ + block.first_sample + i);
+      rows.index.push_back(first + i);
     }
   }
   rows.run = block.num_samples;

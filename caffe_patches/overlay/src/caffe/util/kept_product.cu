@@ -281,7 +281,7 @@ template <typename Dtype>
 void KeptProduct<Dtype>::SetBatch() {
   const typename BatchedProduct<Dtype>::Shape shape = { num_output_,
       num_input_, num_samples_, stored_output_, stored_input_,
-      compact_output_, compact_input_, tiled_ ? tile_size_ : 0 };
+      turns_, compact_output_, compact_input_, tiled_ ? tile_size_ : 0 };
   const int parts = num_parts();
   vector<KeptCells> output, input;
   for (int first = 0; first < num_samples_; first += num_samples_ / parts) {
