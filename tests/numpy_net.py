@@ -7,7 +7,7 @@ nets that give the same outputs for every weight have the same gradients.
 
 import numpy as np
 
-from approx_dropout.draw import Pattern, kept_units
+from approx_dropout.draw import Pattern, kept_units, sample_groups
 
 ACTIVATIONS = {
     "ReLU": lambda x, p: np.where(x > 0, x, p.relu_param.negative_slope * x),
@@ -88,12 +88,13 @@ class NumpyNet:
         if not self.train:
             return x
         pattern = self.patterns[layer.name]
-        samples = x.shape[-2] // len(pattern.residues)
         masks = [
             self.mask(pattern._replace(residues=[residues]), x.shape[-1])[0]
             for residues in pattern.residues
         ]
-        return x * np.repeat(masks, samples, axis=0)
+        steps, samples = int(np.prod(x.shape[:-2])), x.shape[-2]
+        groups = sample_groups(steps, samples, len(masks))
+        return x * np.array(masks)[groups].reshape(x.shape)
 
     def dropout_pattern(self, layer, *k):
         """The pattern, and that its K is of the family's length."""

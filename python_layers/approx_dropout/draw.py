@@ -32,6 +32,8 @@ rest): rest[k], in whose place rest[0] goes, which leaves the front. Then what
 it took of the round before joins the end of rest, in the order taken, and the
 group's residues are sorted.
 
+Which samples a group is, sample_groups says.
+
 scale. 1 / (1 - p_K), p_K = (sum K_i pu_i) / total, summed in ascending order;
 the same for every draw from K.
 """
@@ -176,6 +178,18 @@ def draw_pattern(probability, family, seed, layer, draw, groups=1):
         return Pattern(scale, i, np.array([[_below(words, i)]]))
     residues = list(_deal(words, len(k), i, groups))
     return Pattern(scale, len(k), np.array(residues))
+
+
+def sample_groups(num_steps, num_samples, groups):
+    """The group that each sample is in at each time step, (T, N) int64.
+
+    Each of the G equal ranges of the samples begins with its own group and
+    goes on to the next at each step, so that the groups' errors, which differ
+    in sign, cancel within a sample's time, too. A blob without an axis before
+    its samples has one step. num_samples: N, a multiple of groups.
+    """
+    ranges = np.arange(num_samples) // (num_samples // groups)
+    return (ranges + np.arange(num_steps)[:, None]) % groups
 
 
 def kept_units(period, residues, units):

@@ -47,14 +47,20 @@ def draws(experiment, number):
     }
 
 
+def groups_of(pattern, shape):
+    """The group of each row of a blob whose last axis are units."""
+    from approx_dropout.draw import sample_groups
+
+    steps = int(np.prod(shape[:-2]))
+    groups = sample_groups(steps, shape[-2], len(pattern.residues))
+    return groups.reshape(shape[:-1])
+
+
 def unit_mask(pattern, shape):
-    """s * keep for a blob whose last but one axis is cut into groups."""
-    mask = np.zeros(shape)
-    parts = np.split(mask, len(pattern.residues), axis=len(shape) - 2)
-    for part, residues in zip(parts, pattern.residues):
-        kept = np.isin(np.arange(shape[-1]) % pattern.period, residues)
-        part[..., kept] = pattern.scale
-    return mask
+    """s * keep for a blob whose samples are in groups."""
+    units = np.arange(shape[-1]) % pattern.period
+    kept = [np.isin(units, residues) for residues in pattern.residues]
+    return pattern.scale * np.array(kept)[groups_of(pattern, shape)]
 
 
 def tile_mask(pattern, group, shape, tile_size):
@@ -80,6 +86,9 @@ class Oracle:
             net = {"layer": self.stock.layers}
             path.write_text(make_prototxt.to_text(net))
             self.net = caffe.Net(str(path), caffe.TRAIN)
+        for name in self.stock.tiles:  # it adds up what its products are
+            weight = self.net.params[name][0]
+            weight.data[...] = np.eye(*weight.data.shape)
 
     def users(self, key, patterns):
         """[(blob, mask)] of the layers that a parameter is used in."""
@@ -87,16 +96,15 @@ class Oracle:
         if name not in self.stock.tiles:
             return [(self.net.params[name][int(index)], 1)]
         pattern, tile_size = self.stock.tiles[name]
-        blobs = [
-            self.net.params[f"{name}_{group}"][int(index)]
-            for group in range(len(patterns[pattern].residues))
-        ]
         if index != "0":  # not the matrix that is cut into tiles
-            return [(blob, 1) for blob in blobs]
+            return [(self.net.params[name][int(index)], 1)]
         shape = self.weights[key].shape
         return [
-            (blob, tile_mask(patterns[pattern], group, shape, tile_size))
-            for group, blob in enumerate(blobs)
+            (
+                self.net.params[f"{name}_{group}"][0],
+                tile_mask(patterns[pattern], group, shape, tile_size),
+            )
+            for group in range(len(patterns[pattern].residues))
         ]
 
     def gradients(self, patterns):
@@ -104,6 +112,10 @@ class Oracle:
         for name, pattern in self.stock.masks.items():
             blob = self.net.blobs[name]
             blob.data[...] = unit_mask(patterns[pattern], blob.data.shape)
+        for name, (pattern, group) in self.stock.groups.items():
+            blob = self.net.blobs[name]
+            groups = groups_of(patterns[pattern], blob.data.shape)
+            blob.data[...] = (groups == group)[..., None]
         for key, weight in self.weights.items():
             for blob, mask in self.users(key, patterns):
                 blob.data[...] = weight * mask

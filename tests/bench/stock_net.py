@@ -1,7 +1,9 @@
 """The net of Caffe's own layers that an approximate one amounts to.
 
 ROW becomes a product of the layer's output with a mask, s * keep. TILE becomes
-a layer for each group of samples, whose weights must be W * s * tiles.
+a product of all samples for each group, with the weights W * s * tiles, times
+a mask of the group's samples; the layer itself, its weights the identity, takes
+their sum.
 """
 
 import networks
@@ -11,19 +13,20 @@ from net_parts import Enum, layer
 class StockNet:
     """layers: nested dicts, for make_prototxt.
 
-    masks: {blob: pattern}, inputs of the net.
-    tiles: {layer: (pattern, tile size)}; group g's layer is LAYER_g.
+    masks: {blob: pattern}, inputs of the net, s * keep.
+    groups: {blob: (pattern, group)}, inputs too, 1 for the group's samples.
+    tiles: {layer: (pattern, tile size)}; group g's product is LAYER_g.
     """
 
     def __init__(self, experiment):
-        self.groups = {
+        self.place_groups = {
             f"pattern{place}": number
             for place, number in enumerate(experiment.place_groups, 1)
         }
         self.batch = [experiment.batch_size]  # all axes but the units'
         if experiment.workload == "ptb":
             self.batch.insert(0, experiment.sequence_length)
-        self.layers, self.masks, self.tiles = [], {}, {}
+        self.layers, self.masks, self.groups, self.tiles = [], {}, {}, {}
         for original in networks.net(experiment)["layer"]:
             if original["type"] not in ("Python", "DropoutPattern"):
                 self.add(original, experiment.hidden[0])
@@ -48,6 +51,21 @@ class StockNet:
         else:
             self.add_mask(stock, patterns[0], embedded)
 
+    def add_masked(self, name, bottom, top, units):
+        """top = bottom * name, an input of the net."""
+        shape = {"shape": {"dim": [*self.batch, units]}}
+        product = {"operation": Enum("PROD")}
+        self.layers += [
+            layer(name, "Input", [], [name], input_param=shape),
+            layer(
+                f"{top}_masked",
+                "Eltwise",
+                [bottom, name],
+                [top],
+                eltwise_param=product,
+            ),
+        ]
+
     def add_mask(self, stock, pattern, embedded):
         """The layer, if there is one, and its product with a mask."""
         (top,), undropped, units = stock["top"], stock["bottom"][0], embedded
@@ -57,41 +75,40 @@ class StockNet:
             units = (
                 stock.get("inner_product_param") or stock["recurrent_param"]
             )["num_output"]
-        mask = f"{top}_mask"
-        shape = {"shape": {"dim": [*self.batch, units]}}
-        product = {"operation": Enum("PROD")}
-        self.layers += [
-            layer(mask, "Input", [], [mask], input_param=shape),
-            layer(
-                f"{top}_dropped",
-                "Eltwise",
-                [undropped, mask],
-                [top],
-                eltwise_param=product,
-            ),
-        ]
-        self.masks[mask] = pattern
+        self.add_masked(f"{top}_mask", undropped, top, units)
+        self.masks[f"{top}_mask"] = pattern
 
     def add_tiles(self, stock, pattern, tile_size):
-        """A layer for each group, between Slices and a Concat."""
-        name, bottoms, (top,) = stock["name"], stock["bottom"], stock["top"]
-        axis = {"axis": len(self.batch) - 1}
-        groups = range(self.groups[pattern])
-        for bottom in bottoms:
-            blob = f"{name}_{bottom}"
-            slices = [f"{blob}_{g}" for g in groups]
+        """The groups' products, their sum, and the layer."""
+        name, (bottom, *others) = stock["name"], stock["bottom"]
+        field = "inner_product_param"
+        if field in stock:
+            units = stock[field]["num_output"]
+        else:
+            units = 4 * stock["recurrent_param"]["num_output"]  # gates
+        product = {
+            "num_output": units,
+            "bias_term": False,
+            "axis": len(self.batch),
+        }
+        sums = []
+        for group in range(self.place_groups[pattern]):
+            part = f"{name}_{group}"
             self.layers.append(
-                layer(blob, "Slice", [bottom], slices, slice_param=axis)
+                layer(
+                    part,
+                    "InnerProduct",
+                    [bottom],
+                    [part],
+                    inner_product_param=product,
+                )
             )
-        for g in groups:
-            changes = {
-                "name": f"{name}_{g}",
-                "bottom": [f"{name}_{bottom}_{g}" for bottom in bottoms],
-                "top": [f"{top}_{g}"],
-            }
-            self.layers.append({**stock, **changes})
-        tops = [f"{top}_{g}" for g in groups]
-        self.layers.append(
-            layer(f"{name}_all", "Concat", tops, [top], concat_param=axis)
-        )
+            self.add_masked(f"{part}_mask", part, f"{part}_kept", units)
+            self.groups[f"{part}_mask"] = pattern, group
+            sums.append(f"{part}_kept")
+        if len(sums) > 1:
+            total = f"{name}_sum"
+            self.layers.append(layer(total, "Eltwise", sums, [total]))
+            sums = [total]
+        self.layers.append({**stock, "bottom": sums + others})
         self.tiles[name] = pattern, tile_size
