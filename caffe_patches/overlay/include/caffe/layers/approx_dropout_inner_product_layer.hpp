@@ -31,8 +31,10 @@ namespace caffe {
  * blobs:  W, (num_output x all inputs), and b, (num_output), unless bias_term
  *         is false: those of InnerProduct.
  *
- * Group g of a pattern covers the g-th of G equal ranges of the last sample
- * axis. Patterns get no gradient. `transpose` is refused.
+ * Groups are of the last sample axis; along those before it, time steps, its
+ * samples go on from group to group (GroupRows). Then both patterns need as
+ * many groups, or one of them 1. Patterns get no gradient. `transpose` is
+ * refused.
  */
 template <typename Dtype>
 class ApproxDropoutInnerProductLayer

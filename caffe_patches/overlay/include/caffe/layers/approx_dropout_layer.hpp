@@ -18,9 +18,9 @@ namespace caffe {
  * top:    y, (... x units), zero where dropped; with compact_output
  *         (... x kept units). Not in place.
  *
- * Of approx_dropout_param it takes compact_output only. Group g of the
- * pattern covers the g-th of G equal ranges of the axis before the last. The
- * pattern gets no gradient.
+ * Of approx_dropout_param it takes compact_output only. Groups are of the axis
+ * before the last; along those before it, time steps, its samples go on from
+ * group to group (GroupRows). The pattern gets no gradient.
  */
 template <typename Dtype>
 class ApproxDropoutLayer : public Layer<Dtype> {

@@ -98,15 +98,17 @@ TYPED_TEST(ApproxDropoutLSTMStateTest, TestGradientStepByStep) {
   }
 }
 
+// Of as many steps as there are groups, or a multiple: samples begin each pass
+// with the same group.
 TYPED_TEST(ApproxDropoutLSTMStateTest, TestTwoHalvesAreTheWhole) {
   typedef typename TypeParam::Dtype Dtype;
   const LSTMCase kCases[] = {
-    {"NONE", 6, 2, 5, 8, 32, kNone, kNone, false, false},
-    {"ROW", 6, 2, 5, 8, 32, MakePattern(4, 3), kNone, true, true},
-    {"ROW", 6, 2, 6, 8, 32, MakePattern(4, 3, 2), MakePattern(3, 2, 2), true,
+    {"NONE", 8, 2, 5, 8, 32, kNone, kNone, false, false},
+    {"ROW", 8, 2, 5, 8, 32, MakePattern(4, 3), kNone, true, true},
+    {"ROW", 8, 2, 6, 8, 32, MakePattern(4, 3, 2), MakePattern(3, 2, 2), true,
      false},
-    {"TILE", 6, 2, 5, 8, 2, MakePattern(4, 3), kNone, false, true},
-    {"TILE", 6, 2, 5, 8, 2, MakePattern(4, 3), MakePattern(5, 2), false,
+    {"TILE", 8, 2, 5, 8, 2, MakePattern(4, 3), kNone, false, true},
+    {"TILE", 8, 2, 5, 8, 2, MakePattern(4, 3), MakePattern(5, 2), false,
      true}};
   for (int i = 0; i < 5; ++i) {
     SCOPED_TRACE(testing::Message() << "case " << i);
@@ -121,7 +123,7 @@ TYPED_TEST(ApproxDropoutLSTMStateTest, TestTwoHalvesAreTheWhole) {
         this->y_.count());
     vector<double> halves;
     for (int half = 0; half < 2; ++half) {
-      this->ShapeInput(3, 2, x.shape(2));
+      this->ShapeInput(4, 2, x.shape(2));
       caffe_copy(this->x_.count(), x.cpu_data() + half * this->x_.count(),
           this->x_.mutable_cpu_data());
       caffe_copy(this->cont_.count(),
