@@ -87,7 +87,7 @@ def test_patterns_fit_the_layers():
     equally many samples in each group."""
     for experiment in MODELS:
         if experiment.family == "RESIDUE":
-            usual = (*[2] * len(experiment.hidden), 10)
+            usual = (*[2] * len(experiment.hidden), 4)
             assert experiment.groups == (usual if 0.5 in experiment.rates else 5)
             whole = experiment.max_period
             if experiment.pattern == "TILE":
@@ -106,6 +106,8 @@ def test_groups_divide_every_batch():
         assert not usual.variant
         for groups in usual.place_groups:
             assert batch_size % groups == 0
+        # Whole pairs, which complement each other, where they can be.
+        assert batch_size % 2 or not any(n % 2 for n in usual.place_groups)
 
 
 def test_groups_are_one_number_or_one_for_each_place():
@@ -115,7 +117,7 @@ def test_groups_are_one_number_or_one_for_each_place():
     pair = experiments.ptb("large3", "tile", 0.5, groups=(4, 5))
     assert pair.groups == pair.place_groups == (4, 4, 4, 5)
     assert pair.key == "ptb/large3_tile_0.5_groups4-5"
-    usual = experiments.ptb("small", "row", 0.5, groups=(2, 10))
+    usual = experiments.ptb("small", "row", 0.5, groups=(2, 4))
     assert usual.key == "ptb/small_row_0.5"
     patterns = [
         each["dropout_pattern_param"].get("groups", 1)
