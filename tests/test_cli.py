@@ -173,6 +173,8 @@ def test_convert_groups(run, net_file):
     assert "dropout_pattern_param {\n    family: RESIDUE\n    groups: 5" in (
         done.out
     )
+    done = run("convert", net_file, "--groups", 5, "--last-groups", 0)
+    assert "last_groups is 0, must be an integer from 1 to" in done.err
 
 
 def test_convert_again_changes_nothing(run, net_file, tmp_path):

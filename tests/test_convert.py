@@ -373,6 +373,33 @@ def test_tile_drops_units_where_it_cannot_drop_tiles(text):
         assert_same_outputs(net, converted, (6, 7), patterns, phase, {})
 
 
+def test_groups_of_the_last_dropout():
+    """Of those that are converted; compact where N divides its units."""
+    text = (
+        X
+        + ip("a", "x", "a", 10)
+        + drop("da", "a", "a")
+        + ip("b", "a", "b", 10)
+        + drop("db", "b", "b")
+        + ip("c", "b", "c", 3)
+        + drop("dc", "c", "c")
+    )
+    converted, notes = convert(
+        parse(text), max_period=N, groups=1, last_groups=2
+    )
+    groups = {
+        layer.name: layer.dropout_pattern_param.groups
+        for layer in converted.layer
+        if layer.type == "DropoutPattern"
+    }
+    assert groups == {"da_pattern": 1, "db_pattern": 2}  # c has 3 units only
+    assert [note for note in notes if "compact" in note] == [
+        "Dropout 'da': InnerProduct 'a' drops ROW, compact",
+        "Dropout 'db': InnerProduct 'b' drops ROW, not compact: with groups, "
+        "max_period must divide its 10 units, 4 does not",
+    ]
+
+
 def test_groups():
     """What N does not divide is not made compact, and a note says so."""
     text = (

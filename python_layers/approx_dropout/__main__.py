@@ -41,6 +41,7 @@ def _print_converted(arguments):
         arguments.max_period,
         arguments.inline_probability,
         arguments.groups,
+        arguments.last_groups,
     )
     for note in notes or ["the net has no Dropout"]:
         print(note, file=sys.stderr)
@@ -118,6 +119,13 @@ def _parser():
         metavar="G",
         help="patterns a pass, one for each G-th of the samples (RESIDUE; "
         "%(default)s)",
+    )
+    command.add_argument(
+        "--last-groups",
+        type=int,
+        metavar="G",
+        help="patterns of the last Dropout, in front of the net's output "
+        "(as many as of the others)",
     )
     command.add_argument(
         "-o", "--output", help="file to write instead of standard output"

@@ -53,7 +53,14 @@ class _Converter:
     and `removed` go, so that indices stay as chains.py found them."""
 
     def __init__(
-        self, net, pattern, family, max_period, groups, inline_probability
+        self,
+        net,
+        pattern,
+        family,
+        max_period,
+        groups,
+        last_groups,
+        inline_probability,
     ):
         self.pb2 = load_caffe_pb2()
         self.net = net
@@ -62,6 +69,8 @@ class _Converter:
         self.family = family
         self.max_period = max_period
         self.groups = groups
+        self.last_groups = last_groups or groups
+        self.last = None  # index of the last Dropout that is converted
         self.inline_probability = inline_probability
         self.names = set(net.input)
         for layer in self.layers:
@@ -83,9 +92,11 @@ class _Converter:
                 chain = find_chain(self.layers, i)
                 self.check(chain)
                 chains.append(chain)
-                self.readers[chain.drop] = self.find_reader(chain)
             except Refused as reason:
                 self.notes.append(f"left Dropout '{layer.name}': {reason}")
+        self.last = chains[-1].drop if chains else None
+        for chain in chains:
+            self.readers[chain.drop] = self.find_reader(chain)
         # By position, so that a K stands before the first pattern that reads
         # it. Each step appends bottoms: x, [cont,] own pattern, x's pattern.
         chains.sort(key=self.position)
@@ -136,11 +147,14 @@ class _Converter:
         if self.pattern == "TILE":
             return tile_reader(self.layers, chain)
         reader = compact_reader(self.layers, chain)
-        if reader is not None and self.groups > 1:
+        if reader is not None and self.groups_of(chain) > 1:
             if self.units(chain) % self.max_period:
                 self.unequal.add(chain.drop)
                 return None
         return reader
+
+    def groups_of(self, chain):
+        return self.last_groups if chain.drop == self.last else self.groups
 
     def rate(self, chain):
         """dropout_ratio, a float field, as the decimal that was written."""
@@ -198,8 +212,8 @@ class _Converter:
         layer.dropout_pattern_param.family = (
             self.pb2.DropoutPatternParameter.Family.Value(self.family)
         )
-        if self.groups > 1:
-            layer.dropout_pattern_param.groups = self.groups
+        if self.groups_of(chain) > 1:
+            layer.dropout_pattern_param.groups = self.groups_of(chain)
         if k_blob is None:
             result = search(rate, self.family, self.max_period)
             layer.dropout_pattern_param.probability.extend(result.probability)
@@ -331,6 +345,7 @@ def convert(
     max_period=16,
     inline_probability=False,
     groups=1,
+    last_groups=None,
 ):
     """Converts a net's Dropout layers; returns (net, notes).
 
@@ -338,6 +353,8 @@ def convert(
     "PERIOD" or "RESIDUE". max_period: N. inline_probability: K is searched
     now and written into the net, which then needs no Python. groups: patterns
     a pass, each for so many equal parts of the samples; 1 for PERIOD.
+    last_groups: of the last Dropout, in front of the net's output, where a
+    language model needs more of them; None for as many.
     notes: a line for each Dropout, what became of it or why it was left.
     Raises ValueError for illegal arguments, a rate that the family cannot
     reach (naming the Dropout), or a net in Caffe's deprecated format.
@@ -346,6 +363,8 @@ def convert(
         raise ValueError(f"pattern is {pattern!r}, must be ROW or TILE")
     check_max_period(max_period, family)
     check_groups(groups, family)
+    if last_groups is not None:
+        check_groups(last_groups, family, "last_groups")
     if net.layers:
         raise ValueError(
             "the net has 'layers', Caffe's deprecated format; "
@@ -354,7 +373,13 @@ def convert(
     copy = type(net)()
     copy.CopyFrom(net)
     return _Converter(
-        copy, pattern, family, max_period, groups, inline_probability
+        copy,
+        pattern,
+        family,
+        max_period,
+        groups,
+        last_groups,
+        inline_probability,
     ).run()
 
 

@@ -34,11 +34,11 @@ def check_integer(name, value, low, high):
         )
 
 
-def check_groups(groups, family):
+def check_groups(groups, family, name="groups"):
     """Raises ValueError unless a pass of the family can have so many."""
-    check_integer("groups", groups, 1, 2**31 - 1)
+    check_integer(name, groups, 1, 2**31 - 1)
     if family == "PERIOD" and groups != 1:
-        raise ValueError(f"groups is {groups}, must be 1 for PERIOD")
+        raise ValueError(f"{name} is {groups}, must be 1 for PERIOD")
 
 
 def check_real(name, value, legal, is_legal):
