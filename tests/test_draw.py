@@ -17,6 +17,7 @@ from approx_dropout.draw import (
     fnv1a64,
     kept_units,
     philox4x32,
+    sample_groups,
 )
 from approx_dropout.search import search
 
@@ -318,6 +319,16 @@ def test_everything_kept():
     pattern = draw_pattern([0] * 15 + [1], "RESIDUE", 1, "a", 5, 2)
     assert pattern.residues.tolist() == [list(range(16))] * 2
     assert (pattern.scale, pattern.period) == (1, 16)
+
+
+def test_samples_go_on_from_group_to_group():
+    assert sample_groups(3, 4, 2).tolist() == [
+        [0, 0, 1, 1],
+        [1, 1, 0, 0],
+        [0, 0, 1, 1],
+    ]
+    assert sample_groups(2, 3, 3).tolist() == [[0, 1, 2], [1, 2, 0]]
+    assert sample_groups(1, 5, 1).tolist() == [[0] * 5]
 
 
 @pytest.mark.parametrize(

@@ -88,7 +88,8 @@ def test_patterns_fit_the_layers():
     for experiment in MODELS:
         if experiment.family == "RESIDUE":
             usual = (*[2] * len(experiment.hidden), 4)
-            assert experiment.groups == (usual if 0.5 in experiment.rates else 5)
+            expected = usual if 0.5 in experiment.rates else 5
+            assert experiment.groups == expected
             whole = experiment.max_period
             if experiment.pattern == "TILE":
                 whole *= experiment.tile_size

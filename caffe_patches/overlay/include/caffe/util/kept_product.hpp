@@ -42,8 +42,8 @@ class KeptProduct {
  public:
   KeptProduct()
       : num_output_(0), num_input_(0), num_samples_(0),
-        tiled_(false), turns_(true), for_steps_(false), tile_size_(0), grouped_outer_(0),
-        blocks_a_group_(1), weight_(NULL), lazy_(NULL),
+        tiled_(false), turns_(true), for_steps_(false), tile_size_(0),
+        grouped_outer_(0), blocks_a_group_(1), weight_(NULL), lazy_(NULL),
         overwrites_tiles_(false) {}
 
   /// @brief Says what is kept, for one pass. `patterns` must hold what

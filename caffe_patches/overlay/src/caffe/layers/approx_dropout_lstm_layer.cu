@@ -199,8 +199,9 @@ void ApproxDropoutLSTMLayer<Dtype>::BackwardStep_gpu(int t, const Dtype* cont,
   // NOLINT_NEXT_LINE(whitespace/operators)
   BackwardKernel<Dtype><<<CAFFE_GET_BLOCKS(count), CAFFE_CUDA_NUM_THREADS>>>(
       count, Exit(t, place_.gpu_data()), t + 1 == T_, cont, cells,
-      cells + count, gates_.gpu_data() + gates_.offset(t), output_diff, hidden_.gpu_diff(),
-      cell_.mutable_gpu_diff(), gates_.mutable_gpu_diff() + gates_.offset(t));
+      cells + count, gates_.gpu_data() + gates_.offset(t), output_diff,
+      hidden_.gpu_diff(), cell_.mutable_gpu_diff(),
+      gates_.mutable_gpu_diff() + gates_.offset(t));
   CUDA_POST_KERNEL_CHECK;
 }
 
