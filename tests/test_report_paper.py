@@ -144,9 +144,10 @@ def layers_of(experiment):
         experiment.seed,
         20,
     )
-    layer = drop_rates.layer_rates(state, experiment.groups)
-    names = [f"pattern{i + 1}" for i in range(len(experiment.rates))]
-    return dict.fromkeys(names, layer)
+    return {
+        f"pattern{place}": drop_rates.layer_rates(state, groups)
+        for place, groups in enumerate(experiment.place_groups, 1)
+    }
 
 
 def metrics_of(experiment, accuracy):
@@ -282,7 +283,9 @@ def test_searches_and_units_are_shown(report):
     experiment = studies.table2(PROFILE).points[1].trained["tile"]
     (line,) = lines_of(text, "How often every unit", "TILE, RESIDUE (ours)")
     deviation = drop_rates.unit_deviation(
-        layers_of(experiment)["pattern1"], "RESIDUE", experiment.groups
+        layers_of(experiment)["pattern1"],
+        "RESIDUE",
+        experiment.place_groups[0],
     )
     assert line[7] == f"{deviation:.4f}"
     (line,) = lines_of(text, "Every search", "PERIOD")
