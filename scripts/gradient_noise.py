@@ -30,16 +30,14 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-os.environ.setdefault("GLOG_minloglevel", "2")  # nets are logged else
-
-import bundle_nets  # noqa: E402
-import experiments  # noqa: E402
-import make_prototxt  # noqa: E402
-import networks  # noqa: E402
-import provenance  # noqa: E402
-import train  # noqa: E402
-from experiments import ROOT  # noqa: E402
-from workloads import groups_text  # noqa: E402
+import bundle_nets
+import experiments
+import make_prototxt
+import networks
+import provenance
+import train
+from experiments import ROOT
+from workloads import groups_text
 
 # Before scripts/, pycaffe has a train.py of its own.
 sys.path += [str(ROOT / "python_layers"), str(ROOT / "build/caffe/python")]
@@ -197,6 +195,7 @@ def main(arguments=None):
     parser.add_argument("--draws", type=at_least_two, default=8)
     parser.add_argument("--output", type=Path, help="JSON file")
     options = parser.parse_args(arguments)
+    os.environ.setdefault("GLOG_minloglevel", "2")  # nets are logged else
     rows = []
     try:
         if not options.weights.is_file():

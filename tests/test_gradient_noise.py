@@ -64,6 +64,7 @@ def test_estimates_of_few_gradients():
 @pytest.fixture
 def tiny(tmp_path, monkeypatch):
     """Weights of the tiny language model, which the keys now name."""
+    monkeypatch.setenv("GLOG_minloglevel", "2")
     often = 0.7 ** np.arange(40)  # so that there is something to learn
     numbers = np.r_[
         np.random.default_rng(0).choice(40, 3000, p=often / often.sum()),
