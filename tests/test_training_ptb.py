@@ -72,6 +72,8 @@ def tiny(method, text, **changes):
         "epochs": EPOCHS,
         "display": 4,
     }
+    if method in experiments.RESIDUES:
+        settings["groups"] = (2, 2, 5)
     return dataclasses.replace(
         experiments.find(key), **(settings | changes)
     )
