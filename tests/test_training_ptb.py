@@ -70,7 +70,7 @@ def tiny(method, text, **changes):
         "tile_size": 8,
         "lr_decay": 1,
         "epochs": EPOCHS,
-        "display": 4,
+        "display": 12,  # longer than the log's milliseconds
     }
     if method in experiments.RESIDUES:
         settings["groups"] = (2, 2, 5)
