@@ -252,6 +252,16 @@ NETS = {
         (5, 3, 7),
         {"a": "ro", "b": "rio", "c": "ni"},
     ),
+    "two products over time steps": (
+        SEQUENCE
+        + lstm("a", "x cont", "a", 8)
+        + drop("da", "a", "a")
+        + ip("b", "a", "b", 8, "axis: 2")
+        + drop("db", "b", "b")
+        + ip("c", "b", "c", 3, "axis: 2"),
+        (5, 4, 7),
+        {"a": "ro", "b": "rio", "c": "ni"},
+    ),
     "InnerProduct and LSTM": (
         SEQUENCE
         + ip("a", "x", "a", 9, "axis: 2")

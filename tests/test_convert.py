@@ -138,23 +138,28 @@ def drawn(blob):
     ],
 )
 def test_in_caffe(case, groups, tmp_path):
-    """Caffe trains what the oracle says, and tests with stock layers alike.
+    """Caffe trains what the oracle says, and tests with stock layers alike."""
+    assert exit_status(case, tmp_path, groups=groups) == 0
+
+
+def exit_status(case, folder, **arguments):
+    """0 if Caffe and the oracle agree on a converted net.
 
     In a process of its own, which Caffe ends when it refuses a net; started
     anew, as a fork of one whose BLAS has threads can hang.
     """
     process = multiprocessing.get_context("spawn").Process(
-        target=compare_in_caffe, args=(case, groups, tmp_path)
+        target=compare_in_caffe, args=(case, folder), kwargs=arguments
     )
     process.start()
     process.join()
-    assert process.exitcode == 0
+    return process.exitcode
 
 
-def compare_in_caffe(case, groups, folder):
+def compare_in_caffe(case, folder, **arguments):
     text, shape, _ = NETS[case]
     net = parse(text)
-    converted, _ = convert(net, max_period=N, groups=groups)
+    converted, _ = convert(net, max_period=N, **arguments)
     rng = np.random.default_rng(2)
     inputs = {
         "x": rng.normal(0, 1, shape),
@@ -398,6 +403,27 @@ def test_groups_of_the_last_dropout():
         "Dropout 'db': InnerProduct 'b' drops ROW, not compact: with groups, "
         "max_period must divide its 10 units, 4 does not",
     ]
+
+
+@pytest.mark.parametrize(
+    "groups, last_groups, first",
+    [(2, 4, "r"), (2, 2, "ro"), (1, 4, "ro"), (4, 1, "ro")],
+)
+def test_last_groups_over_time_steps(groups, last_groups, first, tmp_path):
+    """No product there gets two numbers of groups, which Caffe refuses."""
+    case = "two products over time steps"
+    arguments = dict(groups=groups, last_groups=last_groups)
+    converted, notes = convert(parse(NETS[case][0]), max_period=N, **arguments)
+    by_name = {x.name: x for x in converted.layer}
+    assert describe(by_name["a"]) == first
+    compact = "compact"
+    if first == "r":
+        compact = (
+            "not compact: over time steps InnerProduct 'b' would need its own "
+            "number of groups, 4, not 2"
+        )
+    assert notes[0] == f"Dropout 'da': LSTM 'a' drops ROW, {compact}"
+    assert exit_status(case, tmp_path, **arguments) == 0
 
 
 def test_groups():

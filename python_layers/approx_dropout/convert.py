@@ -8,9 +8,10 @@ ROW and the Dropout goes, if every layer between is ReLU or PReLU, since
 s keep f(y) = f(s keep y) only if f is positively homogeneous, and if nothing
 else reads what lies between. Else the Dropout becomes ApproxDropout. If the
 only reader of the dropped blob is another InnerProduct or LSTM, the blob is
-made compact (not across a PReLU, whose slopes belong to channels, nor with
-groups if max_period does not divide its units), and that reader takes
-compact_input; without a pattern of its own it becomes {NONE, compact_input}.
+made compact (not across a PReLU, whose slopes belong to channels, nor with groups
+if max_period does not divide its units, or if over time steps that reader drops
+ROW itself with another number of groups), and that reader takes compact_input;
+without a pattern of its own it becomes {NONE, compact_input}.
 
 TILE: if the only reader of the dropped blob is an InnerProduct or LSTM, that
 one drops tiles of the weights that read the blob, and the Dropout goes: the
@@ -79,7 +80,7 @@ class _Converter:
         self.removed = set()
         self.k_blobs = {}
         self.readers = {}  # of chains, by their Dropout
-        self.unequal = set()  # Dropouts whose groups keep unequal numbers
+        self.obstacles = {}  # why groups keep a Dropout from being compact
         self.notes = []
 
     def run(self):
@@ -95,8 +96,9 @@ class _Converter:
             except Refused as reason:
                 self.notes.append(f"left Dropout '{layer.name}': {reason}")
         self.last = chains[-1].drop if chains else None
+        by_base = {chain.base: chain for chain in chains if self.is_fused(chain)}
         for chain in chains:
-            self.readers[chain.drop] = self.find_reader(chain)
+            self.readers[chain.drop] = self.find_reader(chain, by_base)
         # By position, so that a K stands before the first pattern that reads
         # it. Each step appends bottoms: x, [cont,] own pattern, x's pattern.
         chains.sort(key=self.position)
@@ -141,17 +143,40 @@ class _Converter:
         except ValueError as error:
             raise ValueError(f"Dropout '{drop.name}': {error}") from error
 
-    def find_reader(self, chain):
+    def find_reader(self, chain, by_base):
         """Index of the product that drops tiles or takes a compact blob, or
-        None."""
+        None; by_base: the chains whose first layer drops ROW."""
         if self.pattern == "TILE":
             return tile_reader(self.layers, chain)
         reader = compact_reader(self.layers, chain)
-        if reader is not None and self.groups_of(chain) > 1:
-            if self.units(chain) % self.max_period:
-                self.unequal.add(chain.drop)
+        if reader is not None:
+            obstacle = self.obstacle(chain, reader, by_base.get(reader))
+            if obstacle is not None:
+                self.obstacles[chain.drop] = obstacle
                 return None
         return reader
+
+    def obstacle(self, chain, reader, behind):
+        """Why groups forbid that `reader`, the first layer of the chain
+        `behind` or of None, takes the chain's output compact; None if not."""
+        groups = self.groups_of(chain)
+        if groups > 1 and self.units(chain) % self.max_period:
+            return (
+                f"with groups, max_period must divide its "
+                f"{self.units(chain)} units, {self.max_period} does not"
+            )
+        layer = self.layers[reader]
+        if (
+            behind is not None
+            and layer.type == "InnerProduct"
+            and layer.inner_product_param.axis != 1
+            and 1 < groups != self.groups_of(behind) > 1
+        ):
+            return (
+                f"over time steps InnerProduct '{layer.name}' would need its "
+                f"own number of groups, {self.groups_of(behind)}, not {groups}"
+            )
+        return None
 
     def groups_of(self, chain):
         return self.last_groups if chain.drop == self.last else self.groups
@@ -252,11 +277,8 @@ class _Converter:
 
     def compactness(self, chain, compact):
         """For a note: whether the chain's output is compact, or might be."""
-        if chain.drop in self.unequal:
-            return (
-                f", not compact: with groups, max_period must divide its "
-                f"{self.units(chain)} units, {self.max_period} does not"
-            )
+        if chain.drop in self.obstacles:
+            return f", not compact: {self.obstacles[chain.drop]}"
         return ", compact" if compact else ""
 
     def fuse(self, chain, pattern_blob, compact):
