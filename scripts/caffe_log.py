@@ -95,3 +95,35 @@ class CaffeLog:
         if self._start is not None and iteration - self._start == display:
             self.seconds_per_iteration.append(seconds / display)
         self._start = iteration
+
+
+def tested(experiment, log):
+    """{(iteration, number of the test net): values} of all tests, values
+    with the split's name if there are several; a test that Caffe is still
+    printing is left out."""
+    values = {}
+    for (iteration, net), outputs in sorted(log.tests.items()):
+        split = experiment.splits[net]
+        if experiment.outputs <= outputs.keys():
+            several = {"split": split} if len(experiment.splits) > 1 else {}
+            measured = experiment.measured(split, outputs)
+            values[iteration, net] = {**several, **measured}
+    return values
+
+
+def progress(experiment, log):
+    """The last loss and the first test net's last accuracy or perplexity,
+    for the progress bar."""
+    values = {}
+    if log.losses:
+        loss = log.losses[max(log.losses)] / experiment.loss_weight
+        values["loss"] = f"{loss:.3f}"
+    tests = [
+        outputs
+        for (_, net), outputs in tested(experiment, log).items()
+        if net == 0
+    ]
+    for name in ("accuracy", "perplexity"):
+        if tests and name in tests[-1]:
+            values[name] = f"{tests[-1][name]:.5g}"
+    return values

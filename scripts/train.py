@@ -26,7 +26,7 @@ import caffe_process
 import experiments
 import make_prototxt
 import studies
-from caffe_log import CaffeLog
+from caffe_log import CaffeLog, progress, tested
 from drop_rates import drop_rates
 from experiments import ROOT
 from profiles import PROFILES
@@ -211,9 +211,8 @@ class Run:
             command.append(f"--snapshot={shown(state)}")
             tqdm.write(f"{self.experiment.key}: goes on from {state.name}")
         self.facts["command"] = shlex.join(command)
-        self.facts["date"] = datetime.datetime.now(datetime.timezone.utc).isoformat(
-            timespec="seconds"
-        )
+        now = datetime.datetime.now(datetime.timezone.utc)
+        self.facts["date"] = now.isoformat(timespec="seconds")
         log = CaffeLog(self.log_file.read_text() if state else "")
         start = time.monotonic()
         self.write_metrics(log, "running", 0)
@@ -277,38 +276,6 @@ class Run:
             f"{last}{self.experiment.key}: caffe ended with status {status}; "
             f"its last lines are above, all of them in {shown(self.log_file)}"
         )
-
-
-def tested(experiment, log):
-    """{(iteration, number of the test net): values} of all tests, values
-    with the split's name if there are several; a test that Caffe is still
-    printing is left out."""
-    values = {}
-    for (iteration, net), outputs in sorted(log.tests.items()):
-        split = experiment.splits[net]
-        if experiment.outputs <= outputs.keys():
-            several = {"split": split} if len(experiment.splits) > 1 else {}
-            measured = experiment.measured(split, outputs)
-            values[iteration, net] = {**several, **measured}
-    return values
-
-
-def progress(experiment, log):
-    """The last loss and the first test net's last accuracy or perplexity,
-    for the progress bar."""
-    values = {}
-    if log.losses:
-        loss = log.losses[max(log.losses)] / experiment.loss_weight
-        values["loss"] = f"{loss:.3f}"
-    tests = [
-        outputs
-        for (_, net), outputs in tested(experiment, log).items()
-        if net == 0
-    ]
-    for name in ("accuracy", "perplexity"):
-        if tests and name in tests[-1]:
-            values[name] = f"{tests[-1][name]:.5g}"
-    return values
 
 
 def train(experiment, folder=None, force=False, gpu=None):

@@ -248,8 +248,10 @@ def test_report_holds_paper_and_measurement_side_by_side(report):
         "1", "1.00 (0.75–1.50)", "80.0", "47.3", "41.00 ± 1.00 (2)",
         "–", "–", "0.4987",
     ]  # fmt: skip
-    assert "against conventional dropout in the build caffe-stock; 2 rounds of " \
-        "5 steps; other processes kept 0.25 cores busy; A, 2 cores" in text
+    assert (
+        "against conventional dropout in the build caffe-stock; 2 rounds of "
+        "5 steps; other processes kept 0.25 cores busy; A, 2 cores"
+    ) in text
     assert "data: made-up words; A, 2 cores; commit abc" in text
     assert "numbers mean nothing" in text  # of the profile quick
     numbers = json.loads((folder / "report.json").read_text())

@@ -108,7 +108,9 @@ def test_interrupted_training_goes_on(reproduced):
     script = ROOT / "scripts/reproduce_ptb.sh"
     first_epoch = folder / "snapshot_iter_15.solverstate"
     deadline = time.monotonic() + 300
-    with subprocess.Popen([script, *options], start_new_session=True) as process:
+    with subprocess.Popen(
+        [script, *options], start_new_session=True
+    ) as process:
         while not first_epoch.exists():
             assert process.poll() is None and time.monotonic() < deadline
             time.sleep(0.01)

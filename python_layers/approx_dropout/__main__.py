@@ -4,8 +4,9 @@ import argparse
 import os
 import sys
 
-from .convert import PATTERNS, convert, read_net
+from .convert import PATTERNS, convert
 from .families import FAMILIES
+from .proto import read_net
 from .search import LAMBDA1, LAMBDA2, search
 
 

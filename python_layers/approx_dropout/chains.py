@@ -55,6 +55,13 @@ def rules(layer):
     )
 
 
+def num_output(base):
+    """Units of an InnerProduct or LSTM."""
+    if base.type == "InnerProduct":
+        return base.inner_product_param.num_output
+    return base.recurrent_param.num_output
+
+
 def writer(layers, reader, blob):
     """Index of the layer whose write of `blob` layer `reader` reads, or None.
 

@@ -8,10 +8,10 @@ ROW and the Dropout goes, if every layer between is ReLU or PReLU, since
 s keep f(y) = f(s keep y) only if f is positively homogeneous, and if nothing
 else reads what lies between. Else the Dropout becomes ApproxDropout. If the
 only reader of the dropped blob is another InnerProduct or LSTM, the blob is
-made compact (not across a PReLU, whose slopes belong to channels, nor with groups
-if max_period does not divide its units, or if over time steps that reader drops
-ROW itself with another number of groups), and that reader takes compact_input;
-without a pattern of its own it becomes {NONE, compact_input}.
+made compact (not across a PReLU, whose slopes belong to channels, nor with
+groups if max_period does not divide its units, or if over time steps that
+reader drops ROW itself with another number of groups), and that reader takes
+compact_input; without a pattern of its own it becomes {NONE, compact_input}.
 
 TILE: if the only reader of the dropped blob is an InnerProduct or LSTM, that
 one drops tiles of the weights that read the blob, and the Dropout goes: the
@@ -35,14 +35,11 @@ from .chains import (
     Refused,
     compact_reader,
     find_chain,
+    num_output,
     rules,
     tile_reader,
 )
-from .families import (
-    check_groups,
-    check_max_period,
-    check_rate,
-)
+from .families import check_groups, check_max_period, check_rate
 from .proto import load_caffe_pb2
 from .search import search
 
@@ -96,7 +93,7 @@ class _Converter:
             except Refused as reason:
                 self.notes.append(f"left Dropout '{layer.name}': {reason}")
         self.last = chains[-1].drop if chains else None
-        by_base = {chain.base: chain for chain in chains if self.is_fused(chain)}
+        by_base = {x.base: x for x in chains if self.is_fused(x)}
         for chain in chains:
             self.readers[chain.drop] = self.find_reader(chain, by_base)
         # By position, so that a K stands before the first pattern that reads
@@ -187,11 +184,7 @@ class _Converter:
         return float(str(np.float32(ratio)))
 
     def units(self, chain):
-        """num_output of the chain's first layer."""
-        base = self.layers[chain.base]
-        if base.type == "InnerProduct":
-            return base.inner_product_param.num_output
-        return base.recurrent_param.num_output
+        return num_output(self.layers[chain.base])
 
     def drops_tiles(self, chain):
         return self.pattern == "TILE" and self.readers[chain.drop] is not None
@@ -403,15 +396,3 @@ def convert(
         last_groups,
         inline_probability,
     ).run()
-
-
-def read_net(path):
-    """The NetParameter in a prototxt; ValueError says where it is wrong."""
-    from google.protobuf import text_format
-
-    net = load_caffe_pb2().NetParameter()
-    with open(path, encoding="utf-8") as file:
-        try:
-            return text_format.Parse(file.read(), net)
-        except (text_format.ParseError, UnicodeDecodeError) as error:
-            raise ValueError(f"{path}: {error}") from error

@@ -1,4 +1,4 @@
-"""Caffe's protobuf messages, loaded when they are first needed."""
+"""Caffe's protobuf messages, loaded when they are first needed, and nets."""
 
 
 def load_caffe_pb2():
@@ -23,3 +23,15 @@ def load_caffe_pb2():
     ):
         raise ImportError(f"{caffe_pb2.__file__} is stock Caffe's; {advice}")
     return caffe_pb2
+
+
+def read_net(path):
+    """The NetParameter in a prototxt; ValueError says where it is wrong."""
+    from google.protobuf import text_format
+
+    net = load_caffe_pb2().NetParameter()
+    with open(path, encoding="utf-8") as file:
+        try:
+            return text_format.Parse(file.read(), net)
+        except (text_format.ParseError, UnicodeDecodeError) as error:
+            raise ValueError(f"{path}: {error}") from error

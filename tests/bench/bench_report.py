@@ -13,8 +13,8 @@ Whole `Solver::Step` times, in turn with stock Caffe's; speed-up: against stock
 Caffe's conventional dropout of the same rate (no dropout at rate 0), the
 median of the rounds, in brackets the least and the largest. Bound: what the
 multiply-adds of the matrix products allow, the update not counted; share: how
-much of it was reached. TILE drops tiles behind the MLP's hidden layers or, where
-the table says so, before them.
+much of it was reached. TILE drops tiles behind the MLP's hidden layers or,
+where the table says so, before them.
 """
 PROFILE = """\
 Where the time goes, in ms: forward + backward of each layer with parameters

@@ -16,8 +16,8 @@ from stock_net import StockNet
 
 LOSS_TOLERANCE = 1e-3  # relative; lr 1 soon magnifies float's rounding
 # Of the norm of a parameter's change, and of its own (float's rounding). Where
-# a ReLU's input is within rounding of 0, one unit of one sample may learn on one
-# side only: 1.5e-3 of the change of 2048 units was seen.
+# a ReLU's input is within rounding of 0, one unit of one sample may learn on
+# one side only: 1.5e-3 of the change of 2048 units was seen.
 CHANGE_TOLERANCE, ROUNDING = 1e-2, 2e-7
 
 
