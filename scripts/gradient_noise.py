@@ -22,6 +22,7 @@ import dataclasses
 import datetime
 import json
 import os
+import re
 import shlex
 import sys
 import tempfile
@@ -50,10 +51,12 @@ COLUMNS = {
 }
 
 
-def loaded(net, **weights):
-    """The pycaffe net in the TRAIN phase. Data files are found from ROOT."""
+def loaded(net, seed, **weights):
+    """The pycaffe net in the TRAIN phase. Data files are found from ROOT.
+    seed: of all that it draws."""
     import caffe
 
+    caffe.set_random_seed(seed)
     with tempfile.NamedTemporaryFile("w", suffix=".prototxt") as file:
         file.write(make_prototxt.to_text(net))
         file.flush()
@@ -68,7 +71,7 @@ def batches(experiment, count):
         for each in networks.net(experiment)["layer"]
         if str(each.get("include", {}).get("phase")) == "TRAIN"
     ]
-    net = loaded({"name": "data", "layer": layers})
+    net = loaded({"name": "data", "layer": layers}, seed=1)
     found = []
     for _ in range(count):
         net.forward()
@@ -133,14 +136,14 @@ def noise(gradients, draws):
     }
 
 
-def measured(experiment, weights, count, draws):
+def measured(experiment, weights, count, draws, seed):
     """The estimates for one net; shows progress."""
     data = batches(experiment, count)
     inputs = bundle_nets.input_layer(
         {name: values.shape for name, values in data[0].items()}
     )
     net = bundle_nets.for_timing(networks.net(experiment), [inputs])
-    net = loaded(net, weights=str(weights))
+    net = loaded(net, seed, weights=str(weights))
     with tqdm(desc=experiment.key, total=count * draws, leave=False) as bar:
 
         def passes():
@@ -178,6 +181,10 @@ def at_least_two(text):
 
 def groups_of(text):
     """What groups_text writes."""
+    if not re.fullmatch(r"\d+(-\d+)*", text):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no number, nor several like 2-2-10"
+        )
     numbers = tuple(map(int, text.split("-")))
     return numbers if len(numbers) > 1 else numbers[0]
 
@@ -193,6 +200,7 @@ def main(arguments=None):
     parser.add_argument("--alone", action="store_true")
     parser.add_argument("--batches", type=at_least_two, default=8)
     parser.add_argument("--draws", type=at_least_two, default=8)
+    parser.add_argument("--seed", type=int, default=1, help="of all masks")
     parser.add_argument("--output", type=Path, help="JSON file")
     options = parser.parse_args(arguments)
     os.environ.setdefault("GLOG_minloglevel", "2")  # nets are logged else
@@ -210,6 +218,7 @@ def main(arguments=None):
                 options.weights.absolute(),
                 options.batches,
                 options.draws,
+                options.seed,
             )
             groups = groups_text(experiment.groups)
             rows.append(
@@ -233,6 +242,7 @@ def main(arguments=None):
             ),
             "batches": options.batches,
             "draws": options.draws,
+            "seed": options.seed,
             "rows": rows,
         }
         train.write_whole(

@@ -3,7 +3,8 @@
 paper  the paper's sizes and up to 50 epochs; for machines with many cores
 cpu    the same tables on 2 cores, the MLPs in a night and the LSTMs in
        three: the MLPs as they are; LSTMs of 200 units trained, most of them
-       with a short recipe, and those of the paper timed
+       with a short recipe, the first epochs of 650, and those of the paper
+       timed
 quick  every cell in minutes, on tiny nets: shows that it all runs, no more
 """
 

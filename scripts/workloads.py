@@ -84,6 +84,11 @@ class Experiment:
                 f"groups is {self.groups}, must be one number or have one "
                 f"for each of the {len(self.rates)} rates"
             )
+        if any(number < 1 for number in self.place_groups):
+            raise ValueError(
+                f"groups is {groups_text(self.groups)}, each number must be "
+                f"at least 1"
+            )
         for field, least in ("epochs", 1), ("iteration_limit", 0):
             value = getattr(self, field)
             if value < least:

@@ -329,6 +329,10 @@ def test_samples_go_on_from_group_to_group():
     ]
     assert sample_groups(2, 3, 3).tolist() == [[0, 1, 2], [1, 2, 0]]
     assert sample_groups(1, 5, 1).tolist() == [[0] * 5]
+    with pytest.raises(ValueError, match="is 2, must divide the 5 samples"):
+        sample_groups(2, 5, 2)
+    with pytest.raises(ValueError, match="groups is 3, must be .* 1 to 2"):
+        sample_groups(1, 2, 3)
 
 
 @pytest.mark.parametrize(

@@ -86,7 +86,7 @@ def tiny(tmp_path, monkeypatch):
     monkeypatch.setattr(experiments, "find", found)
     weights = tmp_path / "tiny.caffemodel"
     net = gradient_noise.networks.net(found("ptb/small_none"))
-    gradient_noise.loaded(net).save(str(weights))
+    gradient_noise.loaded(net, seed=1).save(str(weights))
     return weights
 
 
@@ -141,3 +141,10 @@ def test_bad_input_is_refused(tiny, capsys):
     arguments = [*keys, "--weights", str(tiny), "--groups", "2-5"]
     assert gradient_noise.main(arguments) == 1
     assert "one for each of the 3 rates" in capsys.readouterr().err
+    arguments[-1] = "2-0-5"
+    assert gradient_noise.main(arguments) == 1
+    assert "is 2-0-5, each number must be at" in capsys.readouterr().err
+    arguments[-1] = "two"
+    with pytest.raises(SystemExit):
+        gradient_noise.main(arguments)
+    assert "--groups: 'two' is no number" in capsys.readouterr().err

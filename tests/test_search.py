@@ -220,15 +220,15 @@ def test_unreachable_rate_names_the_period(family, rate, max_period, needed):
             dict(dropout_ratio=0.998),
             "max_period can be 256 at most, which drops 0.996094",
         ),
-        (dict(dropout_ratio=1 - 2**-53, family="PERIOD"), "can be 4096"),
+        (dict(dropout_ratio=1 - 2**-53, family="PERIOD"), "can be 65535"),
         (dict(family="ROW"), "family is 'ROW', must be PERIOD or RESIDUE"),
         (
             dict(max_period=0),
             "max_period is 0, must be an integer from 1 to 256",
         ),
         (
-            dict(max_period=4097, family="PERIOD"),
-            "max_period is 4097, must be an integer from 1 to 4096",
+            dict(max_period=65536, family="PERIOD"),
+            "max_period is 65536, must be an integer from 1 to 65535",
         ),
         (dict(max_period=257), "max_period is 257"),
         (dict(max_period=16.0), "max_period is 16.0"),

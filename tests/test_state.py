@@ -64,6 +64,17 @@ def test_states(tmp_path, write, name):
         check(read_state(tmp_path / name), states)
 
 
+def test_state_before_any_draw(tmp_path):
+    """Caffe leaves K out of an HDF5 file then: a dataset is never empty."""
+    path = tmp_path / "a_iter_0.solverstate.h5"
+    write_hdf5(path, [("p", "RESIDUE", [1.0], 3, 0)])
+    with h5py.File(path, "a") as file:
+        del file["dropout_pattern/0/probability"]
+    (state,) = read_state(path)
+    assert state.probability.shape == (0,)
+    assert (state.seed, state.draws) == (3, 0)
+
+
 def test_no_solver_state(tmp_path):
     path = tmp_path / "broken"
     write_binary(path, STATES)
@@ -73,6 +84,15 @@ def test_no_solver_state(tmp_path):
     with h5py.File(path, "w") as file:
         file["data"] = [1]
     with pytest.raises(ValueError, match="broken is no solver state"):
+        read_state(path)
+    write_hdf5(path, [("p", "RESIDUE", [1.0], 3, 4)])
+    with h5py.File(path, "a") as file:
+        file["dropout_pattern/0/family"][0] = 2
+    with pytest.raises(ValueError, match="layer 'p' has family 2"):
+        read_state(path)
+    with h5py.File(path, "a") as file:
+        del file["dropout_pattern/0/family"]
+    with pytest.raises(ValueError, match="dropout_pattern/0 has no family"):
         read_state(path)
     with pytest.raises(FileNotFoundError, match="missing"):
         read_state(tmp_path / "missing")

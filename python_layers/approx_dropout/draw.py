@@ -186,8 +186,14 @@ def sample_groups(num_steps, num_samples, groups):
     Each of the G equal ranges of the samples begins with its own group and
     goes on to the next at each step, so that the groups' errors, which differ
     in sign, cancel within a sample's time, too. A blob without an axis before
-    its samples has one step. num_samples: N, a multiple of groups.
+    its samples has one step. num_samples: N, a multiple of groups. Raises
+    ValueError if it is not.
     """
+    check_integer("groups", groups, 1, num_samples)
+    if num_samples % groups:
+        raise ValueError(
+            f"groups is {groups}, must divide the {num_samples} samples"
+        )
     ranges = np.arange(num_samples) // (num_samples // groups)
     return (ranges + np.arange(num_steps)[:, None]) % groups
 

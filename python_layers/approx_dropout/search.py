@@ -162,7 +162,7 @@ def search(
 
     dropout_ratio: p, from 0 to (N - 1) / N; 0 keeps everything, unsearched.
     family: "PERIOD" or "RESIDUE".
-    max_period: N, from 1 to 4096 (PERIOD) or 256 (RESIDUE).
+    max_period: N, from 1 to 65535 (PERIOD) or 256 (RESIDUE).
     lambda1, lambda2: greater than 0. lambda3: at least 0; default 0 for
         PERIOD (the paper's loss) and 1e-4 N for RESIDUE. With
         lambda3 > lambda1 the loss has several minima.

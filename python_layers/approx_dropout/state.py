@@ -18,8 +18,8 @@ class PatternState:
     """What a solver state keeps of one DropoutPattern layer.
 
     layer: its name. family: "PERIOD" or "RESIDUE". probability: K, (N,)
-    float64. seed: of the draws. draws: how many there were; the next has this
-    number.
+    float64, (0,) before any draw. seed: of the draws. draws: how many there
+    were; the next has this number.
     """
 
     layer: str
@@ -30,6 +30,11 @@ class PatternState:
 
 
 def _pattern_state(layer, family, probability, seed, draws):
+    if not 0 <= family < len(FAMILIES):
+        raise ValueError(
+            f"the solver state is damaged: DropoutPattern layer '{layer}' "
+            f"has family {family}"
+        )
     return PatternState(
         layer,
         FAMILIES[int(family)],
@@ -66,11 +71,17 @@ def _read_hdf5(path):
             field = {
                 key: np.ravel(value[()]) for key, value in group[name].items()
             }
+            missing = {"layer", "family", "seed", "draws"} - field.keys()
+            if missing:
+                raise ValueError(
+                    f"{path} is damaged: dropout_pattern/{name} has no "
+                    f"{', '.join(sorted(missing))}"
+                )
             states.append(
                 _pattern_state(
                     field["layer"][0].decode("utf-8"),
                     field["family"][0],
-                    field["probability"],
+                    field.get("probability", []),
                     field["seed"][0],
                     field["draws"][0],
                 )

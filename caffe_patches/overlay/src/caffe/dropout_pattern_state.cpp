@@ -137,10 +137,14 @@ DropoutPatternState LoadPatternFromHDF5(hid_t group) {
   state.set_draws(LoadUint64(group, "draws"));
   if (H5LTfind_dataset(group, "probability")) {
     hsize_t size = 0;
-    CHECK_GE(H5LTget_dataset_info(group, "probability", &size, NULL, NULL), 0);
+    CHECK_GE(H5LTget_dataset_info(group, "probability", &size, NULL, NULL), 0)
+        << "Failed to load probability of DropoutPattern layer '"
+        << state.layer() << "'";
     vector<double> probability(size);
     CHECK_GE(H5LTread_dataset_double(group, "probability",
-        probability.data()), 0);
+        probability.data()), 0)
+        << "Failed to load probability of DropoutPattern layer '"
+        << state.layer() << "'";
     for (size_t i = 0; i < probability.size(); ++i) {
       state.add_probability(probability[i]);
     }

@@ -49,9 +49,9 @@ namespace caffe {
  * first, after Reset(), and when N changes. Gradients go back to the start of
  * the pass. cont and patterns get no gradient.
  *
- * Of the N samples' G equal ranges the b-th is dropped at step t as group
- * (b + t) mod G of a pattern says, h_0 as at step -1; the recurrent product's
- * tiles, as group b says at all steps.
+ * Of the N samples' G equal ranges the b-th, b = 0 ... G - 1, is dropped at
+ * step t as group (b + t - 1) mod G of a pattern says, h_0 as step 0 would be;
+ * the recurrent product's tiles, as group b says at all steps.
  * Static input and expose_hidden are refused; debug_info, there being no
  * unrolled net, has no effect. T may change between passes.
  */

@@ -16,9 +16,10 @@ namespace caffe {
  * A block is the samples of one group and, for TILE, the tile rows that keep
  * the same tile columns (for dx, the tile columns that keep the same tile
  * rows). All blocks go through each step together, so that the number of
- * kernels depends on neither groups nor period: operands are gathered, filled
- * up with zeros to the largest block's size, and multiplied in one batched
- * GEMM. Groups, which add up in the same weights, do so in a fixed order.
+ * kernels depends on neither groups nor period, but where a list of all groups'
+ * residues exceeds kMaxGroupResidues: operands are gathered, filled up with
+ * zeros to the largest block's size, and multiplied in one batched GEMM.
+ * Groups, which add up in the same weights, do so in a fixed order.
  */
 template <typename Dtype>
 class BatchedProduct {

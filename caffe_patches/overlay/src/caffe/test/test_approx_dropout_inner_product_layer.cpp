@@ -158,7 +158,6 @@ TYPED_TEST(ApproxDropoutInnerProductLayerTest, TestAgainstMaskedProduct) {
 
 // A layer meets a new pattern every pass: nothing may stay from the last.
 TYPED_TEST(ApproxDropoutInnerProductLayerTest, TestPatternsInTurn) {
-  typedef typename TypeParam::Dtype Dtype;
   ProductCase c = {"ROW", 0, 4, 20, 24, 32, MakePattern(8, 3),
       MakePattern(5, 2), true, true};
   this->SetUpLayer(c);
@@ -177,7 +176,6 @@ TYPED_TEST(ApproxDropoutInnerProductLayerTest, TestPatternsInTurn) {
     this->ExpectAll(oracle.y, oracle.y_size, ExpandUnits(c.output, 4, 4, 24,
         this->y_.cpu_data()), "y");
   }
-  EXPECT_EQ(sizeof(Dtype), sizeof(*this->y_.cpu_data()));
 }
 
 // Undrawn patterns and scale 1: the layer is InnerProduct, but for rounding.
@@ -251,7 +249,6 @@ TYPED_TEST(ApproxDropoutInnerProductLayerTest, TestGradient) {
 }
 
 TYPED_TEST(ApproxDropoutInnerProductLayerTest, TestOnlyXGetsGradient) {
-  typedef typename TypeParam::Dtype Dtype;
   const ProductCase c = {"ROW", 0, 2, 6, 8, 32, MakePattern(4, 2),
       MakePattern(3, 2), true, true};
   this->SetUpLayer(c);
@@ -259,7 +256,6 @@ TYPED_TEST(ApproxDropoutInnerProductLayerTest, TestOnlyXGetsGradient) {
   EXPECT_FALSE(this->layer_->AllowForceBackward(1));
   EXPECT_FALSE(this->layer_->AllowForceBackward(2));
   EXPECT_EQ(this->layer_->blobs()[0]->shape_string(), "8 6 (48)");
-  EXPECT_EQ(sizeof(Dtype), sizeof(*this->x_.cpu_data()));
 }
 
 template <typename Dtype>

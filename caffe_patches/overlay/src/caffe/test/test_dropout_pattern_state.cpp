@@ -137,10 +137,21 @@ TYPED_TEST(DropoutPatternStateTest, TestStateHoldsSeedKAndDraws) {
   EXPECT_EQ(state.dropout_pattern(0).probability(2), 0.5);
 }
 
+// Another GPU's solver is made of the first one's parameters.
 TYPED_TEST(DropoutPatternStateTest, TestFreshSeedReachesReplicas) {
-  shared_ptr<SGDSolver<typename TypeParam::Dtype> > solver =
+  typedef typename TypeParam::Dtype Dtype;
+  shared_ptr<SGDSolver<Dtype> > solver =
       this->MakeSolver(this->NetText(), "BINARYPROTO", -1);
-  EXPECT_GE(solver->param().random_seed(), 0);
+  const SGDSolver<Dtype> replica(solver->param());
+  const shared_ptr<Net<Dtype> > nets[] = { solver->net(), replica.net() };
+  for (int i = 0; i < 2; ++i) {
+    for (int j = 1; j <= 2; ++j) {
+      DropoutPatternState pattern;
+      dynamic_cast<const DropoutPatternLayer<Dtype>&>(*nets[i]->layer_by_name(
+          j == 1 ? "pattern1" : "pattern2")).ToProto(&pattern);
+      EXPECT_EQ(pattern.seed(), solver->param().random_seed());
+    }
+  }
 }
 
 // Stock Caffe's state says nothing of patterns.

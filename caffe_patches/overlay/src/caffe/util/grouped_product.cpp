@@ -49,11 +49,11 @@ typename GroupedProduct<Dtype>::Part GroupedProduct<Dtype>::PartOf(int g,
   const Group& group = groups_[g];
   const vector<int>& index = group.outputs.index;
   const size_t chunks = num_chunks();
+  const size_t rows = shape_.num_output;  // times chunk, it exceeds an int
   const int begin = std::lower_bound(index.begin(), index.end(),
-      static_cast<int>(chunk * shape_.num_output / chunks)) - index.begin();
+      static_cast<int>(chunk * rows / chunks)) - index.begin();
   const int end = std::lower_bound(index.begin(), index.end(),
-      static_cast<int>((chunk + 1) * shape_.num_output / chunks))
-      - index.begin();
+      static_cast<int>((chunk + 1) * rows / chunks)) - index.begin();
   const Part part = { &group, places_[g], Slice(group.outputs, begin, end),
       Slice(group.stored_outputs, begin, end), group.samples.size(),
       end - begin, group.inputs.size(),
