@@ -142,7 +142,7 @@ TYPED_TEST(DropoutPatternStateTest, TestFreshSeedReachesReplicas) {
   typedef typename TypeParam::Dtype Dtype;
   shared_ptr<SGDSolver<Dtype> > solver =
       this->MakeSolver(this->NetText(), "BINARYPROTO", -1);
-  const SGDSolver<Dtype> replica(solver->param());
+  SGDSolver<Dtype> replica(solver->param());
   const shared_ptr<Net<Dtype> > nets[] = { solver->net(), replica.net() };
   for (int i = 0; i < 2; ++i) {
     for (int j = 1; j <= 2; ++j) {
