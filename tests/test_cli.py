@@ -10,7 +10,7 @@ from caffe.proto import caffe_pb2
 from google.protobuf import text_format
 
 from approx_dropout.__main__ import main
-from approx_dropout.search import search
+from approx_dropout.search import PERIOD_LAMBDA3, search
 from conftest import ROOT
 
 NET = """
@@ -160,7 +160,7 @@ def test_convert_options(run, net_file, tmp_path):
         "ApproxDropoutInnerProduct",
     ]
     assert list(net.layer[3].dropout_pattern_param.probability) == list(
-        search(0.7, "PERIOD", 5).probability
+        search(0.7, "PERIOD", 5, lambda3=PERIOD_LAMBDA3).probability
     )
     assert sorted(x.name for x in tmp_path.iterdir()) == [
         "converted.prototxt",

@@ -8,7 +8,7 @@ import pytest
 from caffe.proto import caffe_pb2
 
 from approx_dropout.convert import convert
-from approx_dropout.search import search
+from approx_dropout.search import PERIOD_LAMBDA3, search
 from convert_nets import NETS, X, drop, ip, layer
 from convert_oracle import (
     TEST,
@@ -121,6 +121,7 @@ def test_patterns_and_k():
             "dropout_ratio": rate,
             "family": "PERIOD",
             "max_period": 5,
+            "lambda3": PERIOD_LAMBDA3,
         }
     for name, k in (("da", "k_0.5"), ("db", "k_0.7"), ("dc", "k_0.5")):
         pattern = by_name[name + "_pattern"]
@@ -137,6 +138,7 @@ def test_patterns_and_k():
 def test_inline_probability_needs_no_python(family):
     text, shape, _ = NETS["mlp"]
     net = parse(text)
+    lambda3 = PERIOD_LAMBDA3 if family == "PERIOD" else None
     converted, _ = convert(
         net, family=family, max_period=N, inline_probability=True
     )
@@ -146,7 +148,7 @@ def test_inline_probability_needs_no_python(family):
         pattern = by_name[name + "_pattern"]
         assert not pattern.bottom
         assert list(pattern.dropout_pattern_param.probability) == list(
-            search(rate, family, N).probability
+            search(rate, family, N, lambda3=lambda3).probability
         )
     patterns = make_patterns(net, family, 0)
     assert_same_outputs(net, converted, shape, patterns, TRAIN, {})

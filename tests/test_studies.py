@@ -16,6 +16,8 @@ import studies  # noqa: E402
 import train  # noqa: E402
 from profiles import PROFILES  # noqa: E402
 
+from approx_dropout.search import PERIOD_LAMBDA3  # noqa: E402
+
 every_profile = pytest.mark.parametrize("profile", PROFILES.values())
 
 
@@ -165,6 +167,8 @@ def test_periods_reach_the_search():
     assert nets[-1].key == "mnist/row_period_0.7"  # the usual one
     text = train.make_prototxt.net_text(nets[-1])
     assert '"max_period": 16, "lambda3": 0.0001}' in text
+    # PERIOD's nets have what the converter gives a user's.
+    assert experiments.PERIOD_LAMBDA3 == PERIOD_LAMBDA3
 
 
 def test_tiles_lie_behind_or_before():

@@ -41,7 +41,7 @@ from .chains import (
 )
 from .families import check_groups, check_max_period, check_rate
 from .proto import load_caffe_pb2
-from .search import search
+from .search import PERIOD_LAMBDA3, search
 
 PATTERNS = ("ROW", "TILE")
 
@@ -66,6 +66,9 @@ class _Converter:
         self.pattern = pattern
         self.family = family
         self.max_period = max_period
+        self.search_fields = (
+            {"lambda3": PERIOD_LAMBDA3} if family == "PERIOD" else {}
+        )
         self.groups = groups
         self.last_groups = last_groups or groups
         self.last = None  # index of the last Dropout that is converted
@@ -233,7 +236,9 @@ class _Converter:
         if self.groups_of(chain) > 1:
             layer.dropout_pattern_param.groups = self.groups_of(chain)
         if k_blob is None:
-            result = search(rate, self.family, self.max_period)
+            result = search(
+                rate, self.family, self.max_period, **self.search_fields
+            )
             layer.dropout_pattern_param.probability.extend(result.probability)
         else:
             layer.bottom.append(k_blob)
@@ -253,6 +258,7 @@ class _Converter:
                     "dropout_ratio": rate,
                     "family": self.family,
                     "max_period": self.max_period,
+                    **self.search_fields,
                 }
             )
         return self.k_blobs[key]
@@ -365,8 +371,9 @@ def convert(
     """Converts a net's Dropout layers; returns (net, notes).
 
     net: a NetParameter, left as it is. pattern: "ROW" or "TILE". family:
-    "PERIOD" or "RESIDUE". max_period: N. inline_probability: K is searched
-    now and written into the net, which then needs no Python. groups: patterns
+    "PERIOD" or "RESIDUE"; PERIOD's search gets lambda3, without which nets
+    learn badly. max_period: N. inline_probability: K is searched now and
+    written into the net, which then needs no Python. groups: patterns
     a pass, each for so many equal parts of the samples; 1 for PERIOD.
     last_groups: of the last Dropout, in front of the net's output, where a
     language model needs more of them; None for as many.

@@ -51,6 +51,7 @@ from .families import (
 LAMBDA1 = 1 - 1e-5
 LAMBDA2 = 1e-5
 RESIDUE_LAMBDA3_PER_PERIOD = 1e-4
+PERIOD_LAMBDA3 = 1e-4  # what nets need to learn well; not search's default
 RATE_TOLERANCE = 1e-3
 MAX_ITERATIONS = 1000
 
