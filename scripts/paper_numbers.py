@@ -64,9 +64,10 @@ READING = (
     "N, λ1 and λ2 of the search are not said. Here N = 16 for the MLPs "
     "unless a table says otherwise, for the LSTMs a number near it that "
     "divides their units, and λ1 : λ2 = 10⁵, which keeps the rate within "
-    "0.001. The paper's loss has two terms; for the MLPs a third, λ3 = 10⁻⁴ "
-    "times the variance of the dropped fraction, is added unless a table says "
-    "otherwise, since without it PERIOD learns visibly worse.",
+    "0.001. The paper's loss has two terms; a third, λ3 = 10⁻⁴ times the "
+    "variance of the dropped fraction, is added unless a table says "
+    "otherwise, since without it PERIOD's MLPs learn visibly worse and its "
+    "LSTMs hardly at all.",
     "Which products' synapses TILE drops for a hidden layer is not said. Here "
     "it is those behind it, where conventional dropout acts; those before "
     "the first one would drop pixels, and that costs accuracy.",

@@ -139,7 +139,10 @@ def layers_of(experiment):
         "pattern1",
         experiment.family,
         search(
-            experiment.rates[0], experiment.family, experiment.max_period
+            experiment.rates[0],
+            experiment.family,
+            experiment.max_period,
+            lambda3=experiment.lambda3,
         ).probability,
         experiment.seed,
         20,
@@ -291,8 +294,11 @@ def test_searches_and_units_are_shown(report):
     )
     assert line[7] == f"{deviation:.4f}"
     (line,) = lines_of(text, "Every search", "PERIOD")
-    assert line[:5] == ["PERIOD", "16", "default", "1", "0.5"]
-    assert line[-1].startswith("1: 0.370, 2: 0.098")
+    assert line[:5] == ["PERIOD", "16", "0.0001", "1", "0.5"]
+    assert line[-1] == "2: 1.000"
+    (line,) = lines_of(text, "Every search", "RESIDUE")
+    assert line[:5] == ["RESIDUE", "20", "default", "5", "0.5"]
+    assert line[-1] == "10: 1.000"
     shown = lines_of(text, "How often every unit", "TILE, RESIDUE (ours)")
     assert shown[0][0] == "ptb/tiny_tile_0.5, seed 1, pattern1"
     assert shown[0][3] == "49"  # 160/4 + 40/4 - 1 diagonals
