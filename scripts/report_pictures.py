@@ -220,23 +220,25 @@ def draw_gaps(study, results, path):
 
 
 def draw_searches(searches, path):
-    """K of each search, one picture a family and rate."""
+    """K of each search, one panel a family and rate; searches that differ in
+    nothing else but what used them are one line."""
     panels = {}
     for search in searches:
-        key = search["family"], search["rate"]
-        panels.setdefault(key, []).append(search)
+        label = f"N = {search['max_period']}"
+        if search["lambda3"] is not None:
+            label += f", λ3 = {search['lambda3']:g}"
+        panel = panels.setdefault((search["family"], search["rate"]), {})
+        panel[label] = search["probability"]
     columns = 3
     rows = max(1, -(-len(panels) // columns))
     figure, grid = plt.subplots(
         rows, columns, figsize=(12, 2.8 * rows), squeeze=False,
         layout="constrained",
     )  # fmt: skip
-    for axes, ((family, rate), some) in zip(grid.flat, sorted(panels.items())):
-        for search in some:
-            label = f"N = {search['max_period']}"
-            if search["lambda3"] is not None:
-                label += f", λ3 = {search['lambda3']:g}"
-            K = search["probability"]
+    for axes, ((family, rate), lines) in zip(
+        grid.flat, sorted(panels.items())
+    ):
+        for label, K in lines.items():
             axes.plot(range(1, len(K) + 1), K, "o-", ms=3, lw=1, label=label)
         axes.legend(fontsize=8, frameon=False)
         _finish(axes, f"{family}, p = {rate:g}")
