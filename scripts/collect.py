@@ -26,12 +26,13 @@ def same_net(record, experiment):
 
 
 def same_data(found, experiment):
-    """Whether metrics are of the data that is prepared, if any is."""
+    """Whether metrics are of the data that is prepared, if any is: as many
+    samples or words, wherever they were got from."""
     try:
         source = train.data_source(experiment)
     except train.TrainingError:
         return True
-    return found["data"]["used"] == source["used"]
+    return found["data"]["counts"] == source["counts"]
 
 
 class Results:

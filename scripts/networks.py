@@ -62,19 +62,22 @@ def dropped_by_rows(experiment, index):
     return patterns, approximate
 
 
+def tile_size_behind(units, tile_size, max_period):
+    """Of tiles behind so many units: smaller than tile_size where a row would
+    hold fewer than N of them."""
+    return max(1, min(tile_size, units // max_period))
+
+
 def dropped_by_tiles(experiment, index):
     """The same for TILE: the pattern is that of the hidden layer before the
-    product, or behind it. approx_dropout_param is None if there is none.
-
-    Tiles are smaller than usual where a row would hold fewer than N of them.
-    """
+    product, or behind it. approx_dropout_param is None if there is none."""
     place = index - 1 if experiment.tiles == "behind" else index
     if not 1 <= place <= len(experiment.hidden):
         return [], None
     size = experiment.tile_size
     if experiment.tiles == "behind":
-        columns = experiment.hidden[place - 1] // experiment.max_period
-        size = max(1, min(size, columns))
+        units = experiment.hidden[place - 1]
+        size = tile_size_behind(units, size, experiment.max_period)
     return [f"pattern{place}"], {"pattern": Enum("TILE"), "tile_size": size}
 
 

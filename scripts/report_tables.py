@@ -2,13 +2,13 @@
 
 import math
 
-
 import paper_numbers
 import studies
 from drop_rates import unit_deviation, unit_rates
+from networks import tile_size_behind
 from report import cell
 from report_pictures import MEASURES, TITLES
-from workloads import groups_text
+from workloads import APPROXIMATE, groups_text
 
 LEAST_SHOWN = 0.0005  # of K
 
@@ -76,9 +76,19 @@ def study_table(study, cells):
         if study.measure == "perplexity":
             change = signed(numbers["percent"], numbers["percent_interval"])
             line["in percent [95 %]"] = "–" if none else change
-        line["drop rate achieved"] = cell(numbers["drop_rate"], ".4f")
+        rate = cell(numbers["drop_rate"], ".4f")
+        line["drop rate achieved"] = "–" if none else rate
         lines.append(line)
     return lines
+
+
+def searched_lambda3(family, max_period, lambda3):
+    """λ3 of a search as text; lambda3: as experiments have it."""
+    from approx_dropout.search import default_lambda3
+
+    if lambda3 is None:
+        lambda3 = default_lambda3(family, max_period)
+    return f"{lambda3:g}"
 
 
 def _joined(values):
@@ -93,22 +103,46 @@ def _nets(all_fields):
     if "vocabulary" in all_fields[0]:
         text += f"; {_joined(f['vocabulary'] for f in all_fields)} words"
         text += f"; {_joined(f['sequence_length'] for f in all_fields)} steps"
-    ours = [f for f in all_fields if f["method"] in ("row", "tile")]
-    if ours:
-        text += f"; RESIDUE: N {_joined(f['max_period'] for f in ours)}"
-        text += f", groups {_joined(groups_text(f['groups']) for f in ours)}"
-    tiles = [f["tile_size"] for f in all_fields if "tile" in f["method"]]
+    for family in "RESIDUE", "PERIOD":
+        fields = [
+            f
+            for f in all_fields
+            if APPROXIMATE.get(f["method"], ("", ""))[1] == family
+        ]
+        if fields:
+            text += f"; {family}: N {_joined(f['max_period'] for f in fields)}"
+            lambdas = (
+                searched_lambda3(family, f["max_period"], f["lambda3"])
+                for f in fields
+            )
+            text += f", λ3 {_joined(lambdas)}"
+            groups = _joined(groups_text(f["groups"]) for f in fields)
+            text += f", groups {groups}"
+    tiles = [
+        tile_size_behind(units, fields["tile_size"], fields["max_period"])
+        if fields.get("tiles") == "behind"
+        else fields["tile_size"]
+        for fields in all_fields
+        if "tile" in fields["method"]
+        for units in fields["hidden"]
+    ]
     if tiles:
         text += f"; tiles of {_joined(tiles)}"
     return text
 
 
 def _machines(records):
-    names = [
-        f"{record['machine']['cpu']}, {record['machine']['cores']} cores"
+    """records: metrics, with the sessions of resumed trainings, or races."""
+    sessions = [
+        session
         for record in records
+        for session in (*record.get("earlier", ()), record)
     ]
-    commits = _joined(record["commit"] for record in records)
+    names = [
+        f"{session['machine']['cpu']}, {session['machine']['cores']} cores"
+        for session in sessions
+    ]
+    commits = _joined(session["commit"] for session in sessions)
     return f"{_joined(names)}; commit {commits}"
 
 
@@ -163,9 +197,9 @@ def search_table(searches):
         {
             "family": search["family"],
             "N": str(search["max_period"]),
-            "λ3": cell(search["lambda3"], "g")
-            if search["lambda3"] is not None
-            else "default",
+            "λ3": searched_lambda3(
+                search["family"], search["max_period"], search["lambda3"]
+            ),
             "groups": str(search["groups"]),
             "p": f"{search['rate']:g}",
             "rate of K": f"{search['expected']:.4f}",

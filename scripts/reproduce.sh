@@ -21,8 +21,8 @@ fail() {
 }
 
 while [ $# -gt 0 ]; do
-  if [[ $1 = --profile=* ]]; then
-    set -- --profile "${1#*=}" "${@:2}"
+  if [[ $1 = --profile=* || $1 = --gpu=* ]]; then
+    set -- "${1%%=*}" "${1#*=}" "${@:2}"
   fi
   case $1 in
     -h | --help) usage; exit ;;
@@ -44,7 +44,7 @@ while [ $# -gt 0 ]; do
     --cores* | -c* | --jobs* | -j* | --slurm | --cluster*)
       where=()
       passed+=("$1") ;;
-    -n | --dry-run | --dryrun)
+    -n* | --dry-run | --dryrun)
       report=no
       passed+=("$1") ;;
     *) passed+=("$1") ;;

@@ -4,10 +4,8 @@
 A run has a folder, runs/mnist/row_0.7 say, that holds net.prototxt and
 solver.prototxt as used, log.txt (Caffe's), metrics.json (kept up to date while
 it trains), Caffe's snapshot and, when it is finished, `done`. Finished runs
-are skipped. There is a snapshot at the end of each epoch and where a run is
-interrupted (Ctrl-C, SIGTERM); an interrupted or killed run goes on from the
-latest one that can be trained further, for a language model one of an epoch's
-end. Older ones are removed.
+are skipped. There is a snapshot at the end of each epoch; an interrupted (Ctrl-C,
+SIGTERM) or killed run goes on from the latest. Older ones are removed.
 """
 
 import argparse
@@ -35,6 +33,7 @@ from provenance import commit, machine
 CAFFE = ROOT / "build/bin/caffe"
 CUDA_CAFFE = ROOT / "build/bin/caffe-cuda"
 LOG_LINES_SHOWN = 20
+SESSION_FIELDS = ("machine", "commit", "command", "date")
 NOT_LOGGED = "Gradient clipping: scaling down gradients"  # every iteration
 
 
@@ -161,6 +160,8 @@ class Run:
         if states:
             metrics = json.loads(self.metrics_file.read_text())
             self.earlier_wall_s = metrics["wall_s"]
+            session = {field: metrics[field] for field in SESSION_FIELDS}
+            self.facts["earlier"] = [*metrics.get("earlier", ()), session]
             return states[-1]
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True)
@@ -202,8 +203,9 @@ class Run:
     def train(self):
         """Runs Caffe to the end; TrainingError says why it did not get there.
 
-        Ctrl-C and SIGTERM are handed on to Caffe, which then writes a
-        snapshot and ends.
+        Ctrl-C and SIGTERM are handed on to Caffe, which then ends. Metrics
+        name the session that wrote them, and in `earlier` those that a
+        resumed run had before, oldest first.
         """
         state = self.prepare()
         command = [*self.caffe, f"--solver={shown(self.solver)}"]

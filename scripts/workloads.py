@@ -173,8 +173,9 @@ class Experiment:
         return [iteration for iteration in ends if iteration < self.max_iter]
 
     def goes_on_from(self, iteration):
-        """Whether a snapshot of that iteration can be trained further."""
-        return iteration > 0
+        """Whether a snapshot of that iteration can be trained further: Caffe
+        reads the data from their start again, so an epoch must begin."""
+        return iteration > 0 and iteration % self.epoch_iterations == 0
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -262,10 +263,6 @@ class LanguageModel(Experiment):
     @property
     def test_iter(self):
         return [self.iterations(tokens) for tokens in self.tokens[1:]]
-
-    def goes_on_from(self, iteration):
-        """Caffe reads text from its start again, so an epoch must begin."""
-        return iteration > 0 and iteration % self.epoch_iterations == 0
 
     def fitted(self, source):
         """The same on the text that source, a source.json, describes."""

@@ -26,6 +26,7 @@ from approx_dropout.state import PatternState  # noqa: E402
 
 PROFILE = PROFILES["quick"]
 MACHINE = {"cpu": "A", "cores": 2}
+COUNTS = {"train": 300, "test": 40}
 
 # Statistics
 
@@ -164,7 +165,7 @@ def metrics_of(experiment, accuracy):
         "diverged": False,
         "machine": MACHINE,
         "commit": "abc",
-        "data": {"used": "made-up words"},
+        "data": {"used": "made-up words", "counts": COUNTS},
         "drop_rate": {"realised": 0.4987, "layers": layers_of(experiment)},
         "tests": [{**test, **first}, test],
     }
@@ -249,7 +250,7 @@ def test_report_holds_paper_and_measurement_side_by_side(report):
     (line,) = lines_of(text, "Table II", "0.5", "conventional")
     assert line[2:] == [
         "1", "1.00 (0.75–1.50)", "80.0", "47.3", "41.00 ± 1.00 (2)",
-        "–", "–", "0.4987",
+        "–", "–", "–",
     ]  # fmt: skip
     assert (
         "against conventional dropout in the build caffe-stock; 2 rounds of "
@@ -299,7 +300,7 @@ def test_searches_and_units_are_shown(report):
     found = lines_of(text, "Every search", "RESIDUE")
     N, groups = str(experiment.max_period), set(experiment.place_groups)
     assert [line[:5] for line in found] == [
-        ["RESIDUE", N, "default", str(number), "0.5"]
+        ["RESIDUE", N, "0.001", str(number), "0.5"]
         for number in sorted(groups)
     ]
     shown = lines_of(text, "How often every unit", "TILE, RESIDUE (ours)")
@@ -356,10 +357,27 @@ def test_runs_of_other_settings_do_not_count(report):
     (line,) = lines_of(text, "Table II", "0.5", "ROW, RESIDUE (ours)")
     assert line[6].endswith("(2)")
     source = collect.train.ROOT / run.data / "source.json"
-    write_json(source, {"used": "made-up words"})
+    write_json(source, {"used": "the same, downloaded", "counts": COUNTS})
     assert folder not in collect.outdated(PROFILE, [studies.table2(PROFILE)])
-    write_json(source, {"used": "Penn Treebank"})
+    write_json(source, {"used": "made-up words", "counts": {"train": 9}})
     assert folder in collect.outdated(PROFILE, [studies.table2(PROFILE)])
+
+
+def test_settings_and_sessions_are_named(report):
+    point = studies.table1(PROFILE).points[0]  # 1024 and 64 units, shrunk
+    report({"tile": [0.9, 0.9], "row_period": [0.9]}, {}, point)
+    run = dataclasses.replace(point.trained["tile"], seed=2)
+    path = studies.run_folder(PROFILE, run) / "metrics.json"
+    metrics = json.loads(path.read_text())
+    metrics["earlier"] = [{"machine": MACHINE, "commit": "old"}]
+    write_json(path, metrics)
+    text = (report({}, {}) / "report.md").read_text()
+    part = text.split("## Table I:")[1].split("\n## ")[0]
+    assert (
+        "hidden layers 256×16; batch 32; RESIDUE: N 16, λ3 0.0016, groups 1; "
+        "PERIOD: N 16, λ3 0.0001, groups 1; tiles of 8, 1; epochs 3;"
+    ) in part
+    assert "commit abc, old." in part
 
 
 def test_diverged_and_unfinished_runs(report):

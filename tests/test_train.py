@@ -117,8 +117,8 @@ def log(message):
 def write(iteration, end, content=b"\x08\x32"):  # a state's iter
     path = value("snapshot_prefix") + f"_iter_{{iteration}}.{{end}}"
     pathlib.Path(path).write_bytes(content)
-def stop(*_):
-    write(50, "solverstate")
+def stop(*_):  # within an epoch
+    write(500, "solverstate")
     sys.exit(0)
 signal.signal(signal.SIGINT, stop)
 log("Starting Optimization")
@@ -126,13 +126,13 @@ log("Iteration 50 (9 iter/s, 5s/50 iters), loss = LOSS")
 if "MODE" == "fail":
     log("Check failed: no good")
     sys.exit(3)
-if "MODE" == "hang" and "snapshot" not in flags:
-    time.sleep(60)
 for i in range(int(value("snapshot")), last + 1, int(value("snapshot"))):
     write(i, "caffemodel")
     write(i, "solverstate")
     log(f"Iteration {{i}}, Testing net (#0)")
     log("    Test net output #0: accuracy = 0.9")
+    if "MODE" == "hang" and "snapshot" not in flags:
+        time.sleep(60)
     if "MODE" in ("die", "cut", "empty") and "snapshot" not in flags:
         write(2 * i, "caffemodel")
         if "MODE" != "die":
@@ -276,7 +276,8 @@ def test_missing_data_is_named(fake, tmp_path):
 
 
 def test_interrupted_run_goes_on_from_its_snapshot(fake, tmp_path):
-    """The signal goes to train.py alone; Caffe must get it all the same."""
+    """From an epoch's end, where the data begin again. The signal goes to
+    train.py alone; Caffe must get it all the same."""
     metrics = tmp_path / "run/metrics.json"
     watcher = subprocess.Popen(
         [
@@ -285,21 +286,24 @@ def test_interrupted_run_goes_on_from_its_snapshot(fake, tmp_path):
             "import os, signal, sys, time, json, pathlib\n"
             "metrics = pathlib.Path(sys.argv[1])\n"
             "while not metrics.exists() or not json.loads("
-            "metrics.read_text())['train']:\n"
+            "metrics.read_text())['tests']:\n"
             "    time.sleep(0.05)\n"
             "os.kill(int(sys.argv[2]), signal.SIGTERM)\n",
             str(metrics),
             str(os.getpid()),
         ]
     )
-    with pytest.raises(train.TrainingError, match="goes on from .*_50"):
-        fake("hang")
+    with pytest.raises(train.TrainingError, match="goes on from .*_469"):
+        fake("hang", epochs=2)
     watcher.wait(10)
     before = json.loads(metrics.read_text())
     assert before["status"] == "interrupted"
-    after = fake("hang")
+    after = fake("hang", epochs=2)
     assert after["status"] == "finished"
-    assert "_iter_50.solverstate" in after["command"]
+    assert "_iter_469.solverstate" in after["command"]
+    (earlier,) = after["earlier"]
+    assert earlier == {field: before[field] for field in train.SESSION_FIELDS}
+    assert "--snapshot" not in earlier["command"]
     assert after["wall_s"] > before["wall_s"]
     log = (tmp_path / "run/log.txt").read_text()
     assert log.count("Starting Optimization") == 2

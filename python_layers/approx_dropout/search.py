@@ -150,6 +150,13 @@ def _result(d, pu, log_c, iterations):
     )
 
 
+def default_lambda3(family, max_period):
+    """0 for PERIOD (the paper's loss), 1e-4 N for RESIDUE."""
+    if family == "PERIOD":
+        return 0.0
+    return RESIDUE_LAMBDA3_PER_PERIOD * max_period
+
+
 def search(
     dropout_ratio,
     family="RESIDUE",
@@ -164,20 +171,15 @@ def search(
     dropout_ratio: p, from 0 to (N - 1) / N; 0 keeps everything, unsearched.
     family: "PERIOD" or "RESIDUE".
     max_period: N, from 1 to 65535 (PERIOD) or 256 (RESIDUE).
-    lambda1, lambda2: greater than 0. lambda3: at least 0; default 0 for
-        PERIOD (the paper's loss) and 1e-4 N for RESIDUE. With
-        lambda3 > lambda1 the loss has several minima.
+    lambda1, lambda2: greater than 0. lambda3: at least 0, None for
+        default_lambda3. With lambda3 > lambda1 the loss has several minima.
     seed: of v's first value; at least 0.
     Returns a SearchResult. Raises ValueError for anything else. Warns if the
     rate that K gives is off by more than 0.001.
     """
     check_rate(dropout_ratio, family, max_period)
     if lambda3 is None:
-        lambda3 = (
-            0.0
-            if family == "PERIOD"
-            else RESIDUE_LAMBDA3_PER_PERIOD * max_period
-        )
+        lambda3 = default_lambda3(family, max_period)
     check_real("lambda1", lambda1, "greater than 0", lambda x: x > 0)
     check_real("lambda2", lambda2, "greater than 0", lambda x: x > 0)
     check_real("lambda3", lambda3, "at least 0", lambda x: x >= 0)
