@@ -1,10 +1,11 @@
 """How large the studies of the paper's tables and figures are.
 
 paper  the paper's sizes and up to 50 epochs; for machines with many cores
-cpu    the same tables on 2 cores, the MLPs in a night and the LSTMs in
-       three: the MLPs as they are; LSTMs of 200 units trained, most of them
-       with a short recipe, the first epochs of 650, and those of the paper
-       timed
+cpu    the same tables on 2 cores, a night for MLPs and one for LSTMs: the
+       MLPs as they are; LSTMs of 200 units trained, with a short recipe,
+       and those of the paper timed. Our own studies of LSTMs, the published
+       recipe with groups of samples and the first epochs of 650 units, take
+       two nights more
 quick  every cell in minutes, on tiny nets: shows that it all runs, no more
 """
 

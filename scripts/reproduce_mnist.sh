@@ -18,7 +18,7 @@
 # cores.
 #
 # Type the same command again after an interruption: finished runs stay, the
-# others go on from their last snapshot. What a training says meanwhile
+# others go on from the end of their last epoch. What a training says meanwhile
 # is in runs/PROFILE/mnist/NAME_seedN.txt, and scripts/report_paper.py --profile
 # PROFILE writes the report of what there is.
 set -euo pipefail

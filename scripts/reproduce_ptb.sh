@@ -6,8 +6,9 @@
 #
 #   scripts/reproduce_ptb.sh [--profile cpu] [anything of Snakemake's]
 #
-# --profile  cpu (default): LSTMs of 200 and 650 units in three nights on 2 cores;
-#            times are those of the paper's sizes
+# --profile  cpu (default): LSTMs of 200 units in a night on 2 cores for the
+#            paper's part (table2 fig5 fig6a fig6b), with steps timed at the
+#            paper's sizes; the studies groups and medium take longer
 #            paper: the paper's sizes, for larger machines
 #            quick: minutes; tiny nets that show that it works, no more
 #            a folder with Snakemake's config.yaml, besides: runs the jobs on a
