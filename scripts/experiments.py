@@ -20,8 +20,8 @@ RATES = (0.3, 0.5, 0.7)
 RATE_PAIRS = tuple(itertools.product(RATES, repeat=2))  # Fig. 4
 USUAL_HIDDEN = (2048, 2048)
 TABLE1_HIDDEN = ((1024, 64), (1024, 1024), USUAL_HIDDEN, (4096, 4096))
-# PERIOD's accuracy falls as the kept fraction varies from pass to pass, LSTMs
-# do not learn at all: with this weight it hardly does vary
+# As the kept fraction varies from pass to pass, PERIOD's MLPs lose accuracy and
+# its LSTMs do not learn at all: with this weight it hardly varies
 # (results/cpu/tile_accuracy). The paper has none.
 PERIOD_LAMBDA3 = 1e-4
 
