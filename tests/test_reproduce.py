@@ -164,6 +164,7 @@ def test_what_is_no_gpu_is_refused(number):
     status, text = reproduce("mnist", "--gpu", number)
     assert status == 1
     assert f"--gpu {number} is no number of a GPU" in text
+    assert reproduce("mnist", f"--gpu={number}") == (status, text)
 
 
 @pytest.mark.parametrize("profile", ["fast", "", "tests"])
