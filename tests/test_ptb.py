@@ -236,13 +236,15 @@ def test_language_model_goes_on_from_the_end_of_an_epoch(tmp_path):
     source = {"used": "made up", "counts": {}}
     run = train.Run(experiment, tmp_path / "run", source, ["caffe"])
     assert run.prepare() is None
-    run.metrics_file.write_text('{"wall_s": 7}')
+    session = dict.fromkeys(train.SESSION_FIELDS, "before")
+    run.metrics_file.write_text(json.dumps({"wall_s": 7, **session}))
     for iteration in 2324, 4648, 5000:
         for end in "solverstate", "caffemodel":
             file = run.folder / f"snapshot_iter_{iteration}.{end}"
             file.write_bytes(b"\x08\x32")  # a state's iter
     assert run.prepare() == run.folder / "snapshot_iter_4648.solverstate"
     assert run.earlier_wall_s == 7
+    assert run.facts["earlier"] == [session]
     run.remove_snapshots(4647)
     assert list(run.snapshots()) == [2324, 4648]
     run.remove_snapshots(5000)
