@@ -4,8 +4,8 @@
 A run has a folder, runs/mnist/row_0.7 say, that holds net.prototxt and
 solver.prototxt as used, log.txt (Caffe's), metrics.json (kept up to date while
 it trains), Caffe's snapshot and, when it is finished, `done`. Finished runs
-are skipped. There is a snapshot at the end of each epoch; an interrupted (Ctrl-C,
-SIGTERM) or killed run goes on from the latest. Older ones are removed.
+are skipped. There is a snapshot at the end of each epoch; an interrupted
+(Ctrl-C, SIGTERM) or killed run goes on from the latest. Older ones are removed.
 """
 
 import argparse
