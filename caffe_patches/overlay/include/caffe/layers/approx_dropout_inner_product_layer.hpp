@@ -3,11 +3,11 @@
 
 #include <vector>
 
+#include "caffe/approx_dropout/pattern/dropout_pattern.hpp"
+#include "caffe/approx_dropout/product/kept_product.hpp"
 #include "caffe/blob.hpp"
 #include "caffe/layer.hpp"
 #include "caffe/proto/caffe.pb.h"
-#include "caffe/util/approx_dropout.hpp"
-#include "caffe/util/kept_product.hpp"
 
 namespace caffe {
 
@@ -69,7 +69,7 @@ class ApproxDropoutInnerProductLayer
     product_.SetLazy(lazy);
   }
 
-  /// @brief Whether it puts out ReLU of y on the GPU (util/fuse_relu.hpp).
+  /// @brief Whether it puts out ReLU of y on the GPU (solver/fuse_relu.hpp).
   bool rectifies() const { return rectifies_; }
   void set_rectifies(bool rectifies) { rectifies_ = rectifies; }
 

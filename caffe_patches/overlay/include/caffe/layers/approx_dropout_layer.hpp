@@ -3,10 +3,10 @@
 
 #include <vector>
 
+#include "caffe/approx_dropout/pattern/dropout_pattern.hpp"
 #include "caffe/blob.hpp"
 #include "caffe/layer.hpp"
 #include "caffe/proto/caffe.pb.h"
-#include "caffe/util/approx_dropout.hpp"
 
 namespace caffe {
 

@@ -4,12 +4,12 @@
 #include <string>
 #include <vector>
 
+#include "caffe/approx_dropout/pattern/dropout_pattern.hpp"
+#include "caffe/approx_dropout/product/kept_product.hpp"
+#include "caffe/approx_dropout/product/lstm_cell.hpp"
 #include "caffe/blob.hpp"
 #include "caffe/layer.hpp"
 #include "caffe/proto/caffe.pb.h"
-#include "caffe/util/approx_dropout.hpp"
-#include "caffe/util/kept_product.hpp"
-#include "caffe/util/lstm_cell.hpp"
 
 namespace caffe {
 

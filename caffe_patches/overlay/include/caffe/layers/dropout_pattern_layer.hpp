@@ -25,7 +25,7 @@ namespace caffe {
  * keeps everything: scale 1, period N, residues 0 ... N - 1.
  *
  * The draw is a pure function of the seed, the layer's name and the number of
- * earlier draws (util/draw_pattern.hpp). A solver sets the seed; without one
+ * earlier draws (pattern/draw_pattern.hpp). A solver sets the seed; without one
  * the first draw takes it from Caffe's generator. K gets no gradient.
  */
 template <typename Dtype>

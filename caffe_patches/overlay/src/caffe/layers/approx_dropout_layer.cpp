@@ -1,7 +1,7 @@
 #include <vector>
 
+#include "caffe/approx_dropout/product/kept_product.hpp"
 #include "caffe/layers/approx_dropout_layer.hpp"
-#include "caffe/util/kept_product.hpp"
 #include "caffe/util/math_functions.hpp"
 
 namespace caffe {

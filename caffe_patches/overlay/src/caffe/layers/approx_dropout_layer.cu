@@ -1,8 +1,8 @@
 #include <vector>
 
+#include "caffe/approx_dropout/pattern/sample_groups.hpp"
+#include "caffe/approx_dropout/update/device_cells.hpp"
 #include "caffe/layers/approx_dropout_layer.hpp"
-#include "caffe/util/kept_groups.hpp"
-#include "caffe/util/update_cells.hpp"
 
 namespace caffe {
 

@@ -1,7 +1,7 @@
 #include <vector>
 
+#include "caffe/approx_dropout/pattern/sample_groups.hpp"
 #include "caffe/layers/approx_dropout_lstm_layer.hpp"
-#include "caffe/util/kept_groups.hpp"
 #include "caffe/util/math_functions.hpp"
 
 namespace caffe {

@@ -2,9 +2,9 @@
 #include <cmath>
 #include <vector>
 
+#include "caffe/approx_dropout/pattern/draw_pattern.hpp"
+#include "caffe/approx_dropout/pattern/kept_cells.hpp"
 #include "caffe/layers/dropout_pattern_layer.hpp"
-#include "caffe/util/draw_pattern.hpp"
-#include "caffe/util/dropout_pattern.hpp"
 #include "caffe/util/math_functions.hpp"
 
 namespace caffe {

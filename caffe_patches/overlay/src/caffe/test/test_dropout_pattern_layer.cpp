@@ -6,10 +6,10 @@
 #include "google/protobuf/text_format.h"
 #include "gtest/gtest.h"
 
+#include "caffe/approx_dropout/pattern/draw_pattern.hpp"
 #include "caffe/blob.hpp"
 #include "caffe/common.hpp"
 #include "caffe/layers/dropout_pattern_layer.hpp"
-#include "caffe/util/draw_pattern.hpp"
 
 #include "caffe/test/test_caffe_main.hpp"
 

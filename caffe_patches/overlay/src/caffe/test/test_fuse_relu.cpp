@@ -4,10 +4,10 @@
 #include "google/protobuf/text_format.h"
 #include "gtest/gtest.h"
 
+#include "caffe/approx_dropout/solver/fuse_relu.hpp"
 #include "caffe/caffe.hpp"
 #include "caffe/layers/approx_dropout_inner_product_layer.hpp"
 #include "caffe/layers/relu_layer.hpp"
-#include "caffe/util/fuse_relu.hpp"
 
 #include "caffe/test/test_caffe_main.hpp"
 

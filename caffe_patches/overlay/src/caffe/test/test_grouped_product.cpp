@@ -3,9 +3,9 @@
 
 #include "gtest/gtest.h"
 
+#include "caffe/approx_dropout/product/grouped_product.hpp"
 #include "caffe/blob.hpp"
 #include "caffe/common.hpp"
-#include "caffe/util/grouped_product.hpp"
 
 #include "caffe/test/test_approx_dropout_util.hpp"
 #include "caffe/test/test_caffe_main.hpp"

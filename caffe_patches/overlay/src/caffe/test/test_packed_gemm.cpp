@@ -3,8 +3,8 @@
 
 #include "gtest/gtest.h"
 
+#include "caffe/approx_dropout/math/packed_gemm.hpp"
 #include "caffe/common.hpp"
-#include "caffe/util/packed_gemm.hpp"
 
 #include "caffe/test/test_caffe_main.hpp"
 

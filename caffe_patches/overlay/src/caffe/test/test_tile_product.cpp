@@ -2,9 +2,9 @@
 
 #include "gtest/gtest.h"
 
+#include "caffe/approx_dropout/product/tile_product.hpp"
 #include "caffe/blob.hpp"
 #include "caffe/common.hpp"
-#include "caffe/util/tile_product.hpp"
 
 #include "caffe/test/test_approx_dropout_util.hpp"
 #include "caffe/test/test_caffe_main.hpp"

@@ -7,10 +7,10 @@
 
 #include "gtest/gtest.h"
 
+#include "caffe/approx_dropout/math/vector_math.hpp"
 #include "caffe/blob.hpp"
 #include "caffe/common.hpp"
 #include "caffe/layers/softmax_loss_layer.hpp"
-#include "caffe/util/vector_math.hpp"
 
 #include "caffe/test/test_caffe_main.hpp"
 

@@ -1,0 +1,49 @@
+#ifndef CAFFE_APPROX_DROPOUT_PATTERN_INDEX_LIST_HPP_
+#define CAFFE_APPROX_DROPOUT_PATTERN_INDEX_LIST_HPP_
+
+#include <vector>
+
+#include "caffe/approx_dropout/pattern/kept_cells.hpp"
+#include "caffe/common.hpp"
+
+namespace caffe {
+
+/// @brief Ascending positions along one side of a matrix.
+struct IndexList {
+  IndexList()
+      : stride(1), run(1), run_stride(1), device(NULL), wide(false) {}
+
+  vector<int> index;
+  int stride;  // between neighbours, or 0 if it is not the same everywhere
+  // On the device: the positions if not NULL, else they are, for i = 0, 1, ...,
+  // first() + i / run * run_stride + i % run.
+  int run, run_stride;
+  const int* device;
+  bool wide;  // on the device: HasAlignedRuns of 16 bytes
+
+  // Neighbours that can be copied together, if they are mostly longer than a
+  // few: places in the list where a run begins, and its end.
+  vector<int> runs;
+
+  int size() const { return index.size(); }
+  int first() const { return index.empty() ? 0 : index[0]; }
+  bool contiguous() const { return stride == 1; }
+  /// @brief Sets stride and runs; to be called when `index` is complete.
+  void FindStride();
+};
+
+/// @brief Appends to `weight` the units that take part and to `stored` their
+///        places in storage, compact or whole.
+void ListUnits(const KeptUnits& kept, bool compact, IndexList* weight,
+    IndexList* stored);
+
+/// @brief A matrix in memory whose rows are `stride` elements apart.
+template <typename Dtype>
+struct PartView {
+  Dtype* data;
+  int stride;
+};
+
+}  // namespace caffe
+
+#endif  // CAFFE_APPROX_DROPOUT_PATTERN_INDEX_LIST_HPP_

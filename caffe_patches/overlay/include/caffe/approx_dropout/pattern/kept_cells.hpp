@@ -1,0 +1,181 @@
+#ifndef CAFFE_APPROX_DROPOUT_PATTERN_KEPT_CELLS_HPP_
+#define CAFFE_APPROX_DROPOUT_PATTERN_KEPT_CELLS_HPP_
+
+#ifdef __CUDACC__
+#define CAFFE_HOST_DEVICE __host__ __device__
+#else
+#define CAFFE_HOST_DEVICE
+#endif
+
+/**
+ * The arithmetic on dropout patterns, for host and device alike.
+ *
+ * The words, used everywhere (prototxt, C++, Python, reports):
+ *   unit      one output of a layer; a row of its weights
+ *   tile      tile_size x tile_size synapses of the weights, fewer at the
+ *             right and lower edge
+ *   cell      what a pattern keeps or drops: a unit (ROW) or a tile (TILE)
+ *   period    n; the paper's dp
+ *   residues  R, a set of m numbers below n; cell i is kept if i mod n is in
+ *             R. The paper's bias b, counted from 1 there, is b - 1 here: the
+ *             one residue of its family.
+ *   scale     s, what kept outputs are multiplied with in training
+ *   family    PERIOD (n is drawn, m = 1) or RESIDUE (n is fixed, m is drawn)
+ *   K         `probability`, the distribution over the family; N, its length
+ *   groups    G; each of G equal ranges of the samples has its own residues,
+ *             and where there are axes before the samples, time steps, each
+ *             range goes on to the next group at each step (GroupRows)
+ *   compact   holding the kept units only, in ascending order
+ *
+ * Eq. (1) of the paper calls the rows with (i - b) mod dp = 0 dropped; its
+ * text and its Fig. 3, which we follow, keep them.
+ */
+
+namespace caffe {
+
+/// Residues a pattern can have; RESIDUE's largest period.
+const int kMaxResidues = 256;
+/// The largest period of a pattern with fewer residues.
+const int kMaxPeriod = 65535;
+
+/**
+ * @brief Which rows of an (outer x num_samples x features) blob, num_samples
+ *        rows a time step, belong to which group of samples: at step t range b
+ *        of them, `size` samples, to group (b + t) mod G or, unless `turns`,
+ *        b. So the errors that groups make, which differ in sign, cancel
+ *        within a sample's time, too.
+ */
+struct GroupRows {
+  int size;
+  int num_samples;
+  bool turns;
+
+  CAFFE_HOST_DEVICE int num_groups() const { return num_samples / size; }
+  /// @brief The group of a sample at step t >= 0.
+  CAFFE_HOST_DEVICE int group(int t, int sample) const {
+    return (sample / size + (turns ? t : 0)) % num_groups();
+  }
+  /// @brief The first sample of a group at step t >= 0.
+  CAFFE_HOST_DEVICE int first(int t, int group) const {
+    const int groups = num_groups();
+    return (group + groups - (turns ? t % groups : 0)) % groups * size;
+  }
+  /// @brief The i-th row of a group.
+  CAFFE_HOST_DEVICE int operator()(int group, int i) const {
+    const int t = i / size;
+    return t * num_samples + first(t, group) + i % size;
+  }
+};
+
+/**
+ * @brief The cells i >= 0 with i mod period in residues[0..kept-1], which
+ *        ascend; small enough to be passed to a kernel by value.
+ *        1 <= period <= kMaxPeriod, 1 <= kept <= min(period, kMaxResidues).
+ */
+struct KeptCells {
+  int period;
+  int kept;
+  unsigned short residues[kMaxResidues];  // NOLINT(runtime/int)
+
+  /// @brief Whether a cell is kept.
+  CAFFE_HOST_DEVICE bool has(int cell) const {
+    const int residue = cell % period;
+    const int i = below(residue);
+    return i < kept && residues[i] == residue;
+  }
+
+  /// @brief How many of the cells 0..cells-1 are kept; for a kept cell, its
+  ///        place in compact storage.
+  CAFFE_HOST_DEVICE int count(int cells) const {
+    return cells / period * kept + below(cells % period);
+  }
+
+  /// @brief The j-th kept cell, counted from 0.
+  CAFFE_HOST_DEVICE int cell(int j) const {
+    return j / kept * period + residues[j % kept];
+  }
+
+  /// @brief How many residues are below the given one.
+  CAFFE_HOST_DEVICE int below(int residue) const {
+    int low = 0;
+    int high = kept;
+    while (low < high) {
+      const int middle = (low + high) / 2;
+      if (residues[middle] < residue) {
+        low = middle + 1;
+      } else {
+        high = middle;
+      }
+    }
+    return low;
+  }
+};
+
+/// @brief Every cell.
+inline KeptCells AllCells() {
+  KeptCells cells = {};
+  cells.period = 1;
+  cells.kept = 1;
+  return cells;
+}
+
+/**
+ * @brief The units of one side of a weight matrix that take part in one
+ *        product: those kept by a pattern of units and by one of tiles,
+ *
+ *            unit u:  rows.has(u) and tiles.has(u / tile_size + tile_shift).
+ *
+ *        TILE keeps tile (r, c) if (r + c) mod n is in R. So all tile rows
+ *        with the same r mod n keep the same tile columns, those of `tiles`
+ *        shifted by r: they make one product.
+ */
+struct KeptUnits {
+  KeptCells rows;
+  KeptCells tiles;
+  int tile_size;
+  int tile_shift;
+  int units;  // of the whole side
+
+  CAFFE_HOST_DEVICE bool has(int unit) const {
+    return rows.has(unit) && tiles.has(unit / tile_size + tile_shift);
+  }
+
+  /// @brief How many of the units below `unit` take part.
+  CAFFE_HOST_DEVICE int count(int unit) const {
+    if (tiles.kept == tiles.period) { return rows.count(unit); }
+    const int tile = unit / tile_size;
+    int sum = 0;
+    if (rows.kept == rows.period) {
+      sum = (tiles.count(tile + tile_shift) - tiles.count(tile_shift))
+          * tile_size;
+    } else {
+      for (int t = 0; t < tile; ++t) {
+        if (tiles.has(t + tile_shift)) {
+          sum += rows.count((t + 1) * tile_size) - rows.count(t * tile_size);
+        }
+      }
+    }
+    if (tiles.has(tile + tile_shift)) {
+      sum += rows.count(unit) - rows.count(tile * tile_size);
+    }
+    return sum;
+  }
+
+  CAFFE_HOST_DEVICE int size() const { return count(units); }
+
+  /// @brief The place of a unit in the storage of this side, which holds all
+  ///        units or, if compact, those that `rows` keeps.
+  CAFFE_HOST_DEVICE int place(int unit, bool compact) const {
+    return compact ? rows.count(unit) : unit;
+  }
+};
+
+/// @brief All units of a side, or those that `rows` keeps.
+inline KeptUnits UnitsOf(const KeptCells& rows, int units) {
+  KeptUnits kept = { rows, AllCells(), 1, 0, units };
+  return kept;
+}
+
+}  // namespace caffe
+
+#endif  // CAFFE_APPROX_DROPOUT_PATTERN_KEPT_CELLS_HPP_

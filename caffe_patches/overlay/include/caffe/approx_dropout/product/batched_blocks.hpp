@@ -1,0 +1,262 @@
+#ifndef CAFFE_APPROX_DROPOUT_PRODUCT_BATCHED_BLOCKS_HPP_
+#define CAFFE_APPROX_DROPOUT_PRODUCT_BATCHED_BLOCKS_HPP_
+
+#include <algorithm>
+#include <vector>
+
+#include "caffe/approx_dropout/pattern/sample_groups.hpp"
+#include "caffe/approx_dropout/update/device_cells.hpp"
+
+namespace caffe {
+
+// What the kernels of BatchedProduct do, for host and device alike: each
+// function is the share of one thread. A product is cut into blocks, those of
+// one group of samples following each other. All lists have one size, that of
+// the longest or more; in shorter ones -1 stands for no unit.
+
+/// @brief One side of W, outputs or inputs, as the blocks of a product use it.
+struct BlockSide {
+  /// NONE: block g uses what group g's pattern of units keeps. Block r of a
+  /// group uses, of that, EVERY_NTH: the tiles r, r + period, ...; KEPT: the
+  /// tiles t for which the output's pattern of tiles keeps r + t.
+  enum Tiles { NONE, EVERY_NTH, KEPT };
+  Tiles tiles;
+  bool output;         // else input
+  bool compact;        // storage, in x or y, holds what the pattern of units
+                       // keeps, else all units
+  int units, tile_size;
+  int blocks_a_group;
+  int size;            // of a block's list
+  int* weight;         // (blocks x size): units, i.e. rows or columns of W
+  int* stored;         // (blocks x size): their places in storage
+  int* place;          // (blocks x units): their places in the list, -1: none;
+                       // or NULL
+};
+
+/// @brief The units that block r of the i-th group uses. `output` and `input`
+///        are the patterns of the two sides. The share of one of num_threads
+///        threads, all of which must be done before *units is used.
+CAFFE_HOST_DEVICE inline void GetUnits(const BlockSide& side,
+    const KeptGroups& output, const KeptGroups& input, int i, int r,
+    KeptUnits* units, int thread, int num_threads) {
+  const bool tiled = side.tiles != BlockSide::NONE;
+  if (!side.output) {
+    input.Get(i, &units->rows, thread, num_threads);
+  } else if (!tiled) {
+    output.Get(i, &units->rows, thread, num_threads);
+  }
+  if (side.tiles == BlockSide::KEPT) {
+    output.Get(i, &units->tiles, thread, num_threads);
+  }
+  if (thread > 0) { return; }
+  if (side.output && tiled) {
+    units->rows.period = units->rows.kept = 1;
+    units->rows.residues[0] = 0;
+  }
+  if (side.tiles != BlockSide::KEPT) {
+    units->tiles.period = tiled ? output.period : 1;
+    units->tiles.kept = 1;
+    units->tiles.residues[0] = tiled ? r : 0;
+  }
+  units->tile_size = tiled ? side.tile_size : 1;
+  units->tile_shift = side.tiles == BlockSide::KEPT ? r : 0;
+  units->units = side.units;
+}
+
+/// @brief The largest number of units that a block uses, without side.size.
+inline int LongestList(const BlockSide& side, const vector<KeptCells>& output,
+    const vector<KeptCells>& input) {
+  int longest = 0;
+  for (size_t g = 0; g < output.size(); ++g) {
+    const KeptGroups out = GroupsFrom(output, g, 1);
+    const KeptGroups in = GroupsFrom(input, g, 1);
+    for (int r = 0; r < side.blocks_a_group; ++r) {
+      KeptUnits units;
+      GetUnits(side, out, in, 0, r, &units, 0, 1);
+      longest = std::max(longest, units.size());
+    }
+  }
+  return longest;
+}
+
+/// @brief Writes what a block's lists say of unit i and of place i; to be
+///        called for all i below both side.units and side.size.
+CAFFE_HOST_DEVICE inline void ListUnit(const BlockSide& side,
+    const KeptUnits& kept, int block, int i) {
+  int* weight = side.weight + static_cast<size_t>(block) * side.size;
+  int* stored = side.stored + static_cast<size_t>(block) * side.size;
+  if (i < side.size && i >= kept.size()) { weight[i] = stored[i] = -1; }
+  if (i >= side.units) { return; }
+  const int j = kept.has(i) ? kept.count(i) : -1;
+  if (j >= 0) {
+    weight[j] = i;
+    stored[j] = kept.place(i, side.compact);
+  }
+  if (side.place) {
+    side.place[static_cast<size_t>(block) * side.units + i] = j;
+  }
+}
+
+/// @brief Positions along one side of every block's part of a matrix.
+struct BlockList {
+  const int* index;    // (blocks x size), -1: none; NULL: a group's samples
+  int size;
+  GroupRows samples;
+  int blocks_a_group;
+
+  CAFFE_HOST_DEVICE int operator()(int block, int i) const {
+    return index ? index[static_cast<size_t>(block) * size + i]
+        : samples(block / blocks_a_group, i);
+  }
+};
+
+/// @brief Where the element (i, j) of a block's part is, parts being
+///        (blocks x rows x columns).
+CAFFE_HOST_DEVICE inline size_t PartOffset(const BlockList& rows,
+    const BlockList& columns, int block, int i, int j) {
+  return (static_cast<size_t>(block) * rows.size + i) * columns.size + j;
+}
+
+/// @brief part[block][i][j] = whole[rows(i)][columns(j)], or zero where there
+///        is no such row or column, for i = first, first + step, ... and kWidth
+///        neighbours from j on: kWidth > 1 where columns are aligned runs.
+template <typename Dtype, int kWidth>
+CAFFE_HOST_DEVICE inline void GatherBlock(Dtype* whole, int stride,
+    const BlockList& rows, const BlockList& columns, int block, int j,
+    int first, int step, Dtype* part) {
+  const int column = columns(block, j);
+  for (int i = first; i < rows.size; i += step) {
+    const int row = rows(block, i);
+    Chunk<Dtype, kWidth> values = {};
+    if (row >= 0 && column >= 0) {
+      values = *ChunkAt<Dtype, kWidth>(whole,
+          static_cast<size_t>(row) * stride + column);
+    }
+    *ChunkAt<Dtype, kWidth>(part, PartOffset(rows, columns, block, i, j)) =
+        values;
+  }
+}
+
+/// @brief ReLU as Caffe's kernel has it: NaN stays.
+template <typename Dtype>
+CAFFE_HOST_DEVICE inline Dtype Rectified(Dtype value) {
+  return value > 0 ? value : value * Dtype(0);
+}
+
+/// @brief What is done to the columns of a product: scale bias is added, bias
+///        being listed by block like the columns, or NULL, and then, if
+///        `rectify`, ReLU.
+template <typename Dtype>
+struct BlockFinish {
+  const Dtype* bias;
+  Dtype scale;
+  BlockList units;
+  bool rectify;
+};
+
+/// @brief whole[rows(i)][columns(j)] = part[block][i][j], finished, or += it,
+///        for the i and j of GatherBlock.
+template <typename Dtype, int kWidth>
+CAFFE_HOST_DEVICE inline void ScatterBlock(Dtype* part, const BlockList& rows,
+    const BlockList& columns, const BlockFinish<Dtype>& finish, bool accumulate,
+    int block, int j, int first, int step, int stride, Dtype* whole) {
+  const int column = columns(block, j);
+  if (column < 0) { return; }
+  Chunk<Dtype, kWidth> add = {};
+  for (int k = 0; finish.bias && k < kWidth; ++k) {
+    add.value[k] = finish.scale * finish.bias[finish.units(block, j + k)];
+  }
+  for (int i = first; i < rows.size; i += step) {
+    Chunk<Dtype, kWidth> values = *ChunkAt<Dtype, kWidth>(part,
+        PartOffset(rows, columns, block, i, j));
+    Chunk<Dtype, kWidth>* to = ChunkAt<Dtype, kWidth>(whole,
+        static_cast<size_t>(rows(block, i)) * stride + column);
+    for (int k = 0; k < kWidth; ++k) {
+      values.value[k] += add.value[k];
+      if (finish.rectify) { values.value[k] = Rectified(values.value[k]); }
+      if (accumulate) { values.value[k] += to->value[k]; }
+    }
+    *to = values;
+  }
+}
+
+/// @brief Which block of a group computes an output's row of dW.
+struct OutputBlocks {
+  BlockSide output, input;
+  int num_groups;
+  int period;  // of tiles; 1 without
+
+  CAFFE_HOST_DEVICE int operator()(int group, int unit) const {
+    return group * output.blocks_a_group
+        + (period > 1 ? unit / output.tile_size % period : 0);
+  }
+  /// @brief The output's place in that block, or -1.
+  CAFFE_HOST_DEVICE int place(int block, int unit) const {
+    return output.place[static_cast<size_t>(block) * output.units + unit];
+  }
+};
+
+/// @brief dweight[o][i] += the sum over groups of the parts of a gradient,
+///        (blocks x outputs x inputs), for kWidth neighbours from i on, in the
+///        groups' order; kWidth > 1 where inputs are aligned runs. overwrites:
+///        = the sum, where there is one; and, without tiles, in all of the row
+///        of an output that some group keeps.
+template <typename Dtype, int kWidth>
+CAFFE_HOST_DEVICE inline void AddParts(Dtype* part, const OutputBlocks& blocks,
+    int o, int i, bool overwrites, Dtype* dweight) {
+  const BlockSide& input = blocks.input;
+  Chunk<Dtype, kWidth> sum = {};
+  bool writes = false;
+  for (int g = 0; g < blocks.num_groups; ++g) {
+    const int block = blocks(g, o);
+    const int row = blocks.place(block, o);
+    if (row < 0) { continue; }
+    const int column =
+        input.place[static_cast<size_t>(block) * input.units + i];
+    writes |= column >= 0
+        || (overwrites && input.tiles == BlockSide::NONE);
+    if (column < 0) { continue; }
+    const Chunk<Dtype, kWidth> values = *ChunkAt<Dtype, kWidth>(part,
+        (static_cast<size_t>(block) * blocks.output.size + row) * input.size
+        + column);
+    for (int k = 0; k < kWidth; ++k) { sum.value[k] += values.value[k]; }
+  }
+  if (!writes) { return; }
+  Chunk<Dtype, kWidth>* to = ChunkAt<Dtype, kWidth>(dweight,
+      static_cast<size_t>(o) * input.units + i);
+  for (int k = 0; !overwrites && k < kWidth; ++k) {
+    sum.value[k] += to->value[k];
+  }
+  *to = sum;
+}
+
+/// @brief An operand of a batched product: for each block (rows x columns), its
+///        rows `stride` apart, `distance` from block to block.
+template <typename Dtype>
+struct BlockParts {
+  Dtype* data;
+  int stride;
+  long long distance;  // NOLINT(runtime/int): cuBLAS's type
+};
+
+/// @brief The sum of an output's column over rows first, first + step, ... of
+///        dy's parts of all groups that keep it, in the groups' order.
+template <typename Dtype>
+CAFFE_HOST_DEVICE inline Dtype SumOutput(const BlockParts<const Dtype>& dy,
+    const OutputBlocks& blocks, int unit, int num_rows, int first, int step) {
+  Dtype sum = 0;
+  for (int g = 0; g < blocks.num_groups; ++g) {
+    const int block = blocks(g, unit);
+    const int column = blocks.place(block, unit);
+    if (column < 0) { continue; }
+    const Dtype* part = dy.data + block * dy.distance + column;
+    for (int i = first; i < num_rows; i += step) {
+      sum += part[static_cast<size_t>(i) * dy.stride];
+    }
+  }
+  return sum;
+}
+
+}  // namespace caffe
+
+#endif  // CAFFE_APPROX_DROPOUT_PRODUCT_BATCHED_BLOCKS_HPP_

@@ -1,0 +1,103 @@
+#ifndef CAFFE_APPROX_DROPOUT_PRODUCT_LSTM_CELL_HPP_
+#define CAFFE_APPROX_DROPOUT_PRODUCT_LSTM_CELL_HPP_
+
+#include "caffe/approx_dropout/pattern/kept_cells.hpp"
+
+namespace caffe {
+
+/**
+ * The element-wise part of an LSTM's time step, for host and device alike.
+ * With i, f, o, g the activated gates, which lie in this order in a sample's
+ * 4 H gates, and cont of the step (0 starts a new sequence):
+ *
+ *            c_t = cont_t f c_{t-1} + i g,    h_t = o tanh(c_t)
+ *
+ * cont = 0 does not read c_{t-1} and h_{t-1} at all, be they NaN.
+ */
+
+/**
+ * @brief How h_t leaves the cell: to the layer's output, d o h_t, and, as
+ *        cont_{t+1} h_t or, if `recurrent`, cont_{t+1} d o h_t, into the
+ *        recurrent product of the next step. d is `scale` for kept units,
+ *        else 0.
+ */
+template <typename Dtype>
+struct LSTMExit {
+  const int* place;  // (groups x units): place in the output, -1 if dropped
+  int units;         // H
+  int stored;        // units of a sample in the output: H, or those kept
+  GroupRows groups;
+  int step;
+  Dtype scale;
+  bool recurrent;
+
+  CAFFE_HOST_DEVICE int place_of(int sample, int unit) const {
+    return place[groups.group(step, sample) * units + unit];
+  }
+
+  /// @brief Writes unit's value of a sample to the output of the step.
+  CAFFE_HOST_DEVICE void Output(int sample, int unit, Dtype h,
+      Dtype* output) const {
+    const int p = place_of(sample, unit);
+    if (p >= 0) {
+      output[sample * stored + p] = scale * h;
+    } else if (stored == units) {
+      output[sample * stored + unit] = 0;
+    }
+  }
+
+  /// @brief What enters the recurrent product.
+  CAFFE_HOST_DEVICE Dtype Recurrent(int sample, int unit, Dtype h,
+      Dtype cont) const {
+    if (cont == 0) { return 0; }
+    if (!recurrent) { return cont * h; }
+    return place_of(sample, unit) >= 0 ? cont * scale * h : Dtype(0);
+  }
+
+  /// @brief The gradient of h from that of the output and that of what
+  ///        entered the recurrent product. recurrent_diff is not read where
+  ///        nothing came from: cont = 0, or dropped units if `recurrent`.
+  CAFFE_HOST_DEVICE Dtype Gradient(int sample, int unit,
+      const Dtype* output_diff, const Dtype* recurrent_diff,
+      Dtype cont) const {
+    const int p = place_of(sample, unit);
+    Dtype diff = p >= 0 ? scale * output_diff[sample * stored + p] : Dtype(0);
+    if (cont != 0 && !(recurrent && p < 0)) {
+      diff += (recurrent ? scale : Dtype(1)) * cont
+          * recurrent_diff[sample * units + unit];
+    }
+    return diff;
+  }
+};
+
+/// @brief The gradients of the gates before their activation, and of c_{t-1},
+///        for one unit. dh and dc are those of h_t and c_t; tanh_c = tanh(c_t).
+template <typename Dtype>
+CAFFE_HOST_DEVICE inline void LSTMCellGradient(Dtype i, Dtype f, Dtype o,
+    Dtype g, Dtype tanh_c, Dtype c_prev, Dtype cont, Dtype dh, Dtype dc,
+    Dtype* di, Dtype* df, Dtype* d_o, Dtype* dg, Dtype* dc_prev) {
+  const Dtype dc_all = dc + dh * o * (1 - tanh_c * tanh_c);
+  *di = dc_all * g * i * (1 - i);
+  *df = dc_all * cont * c_prev * f * (1 - f);
+  *d_o = dh * tanh_c * o * (1 - o);
+  *dg = dc_all * i * (1 - g * g);
+  *dc_prev = dc_all * cont * f;
+}
+
+/// @brief One sample of one step, on the CPU: activates `gates` (4 x units)
+///        in place, from it and c_prev makes c and h.
+template <typename Dtype>
+void lstm_cell_forward(int units, Dtype cont, const Dtype* c_prev,
+    Dtype* gates, Dtype* c, Dtype* h);
+
+/// @brief Its gradients: from dh and, in dc, that of c_t, the gradients of the
+///        gates before activation, and in dc that of c_{t-1}. `gates` is
+///        activated.
+template <typename Dtype>
+void lstm_cell_backward(int units, Dtype cont, const Dtype* c_prev,
+    const Dtype* gates, const Dtype* c, const Dtype* dh, Dtype* dc,
+    Dtype* gates_diff);
+
+}  // namespace caffe
+
+#endif  // CAFFE_APPROX_DROPOUT_PRODUCT_LSTM_CELL_HPP_

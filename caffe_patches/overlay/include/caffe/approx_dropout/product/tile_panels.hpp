@@ -1,0 +1,82 @@
+#ifndef CAFFE_APPROX_DROPOUT_PRODUCT_TILE_PANELS_HPP_
+#define CAFFE_APPROX_DROPOUT_PRODUCT_TILE_PANELS_HPP_
+
+#include <stddef.h>
+
+#include <vector>
+
+#include "caffe/approx_dropout/pattern/kept_cells.hpp"
+#include "caffe/common.hpp"
+
+namespace caffe {
+
+/**
+ * Copies of matrices for products on the CPU: cut into panels of 64 bytes of
+ * columns, a cache line, panel after panel, in each of them row after row.
+ * Buffers given as vectors grow as needed, and OpenMP's threads share the work.
+ */
+const int kPanelBytes = 64;
+
+template <typename Dtype>
+struct Panel {
+  static const int kWidth = kPanelBytes / sizeof(Dtype);
+  /// @brief Panels of so many columns.
+  static int count(int columns) { return (columns + kWidth - 1) / kWidth; }
+};
+
+/// @brief The tiles of W (num_output x num_input) that one group of samples
+///        keeps: tile (r, c), counted from 0, if kept.has(r + c). Those at the
+///        right and lower edge are smaller.
+struct TileGrid {
+  KeptCells kept;
+  int tile_size;
+  int num_output, num_input;
+
+  int tile_rows() const { return (num_output + tile_size - 1) / tile_size; }
+  int tile_columns() const { return (num_input + tile_size - 1) / tile_size; }
+  /// @brief The tile columns that a tile row keeps, ascending, and the tile
+  ///        rows that a tile column keeps.
+  vector<int> kept_columns(int tile_row) const {
+    return Kept(tile_row, tile_columns());
+  }
+  vector<int> kept_rows(int tile_column) const {
+    return Kept(tile_column, tile_rows());
+  }
+  /// @brief Elements of the most tiles that a tile column can keep.
+  size_t column_size() const;
+  /// @brief Where PackColumns puts a kept tile.
+  size_t place_in_columns(int tile_row, int tile_column) const;
+  /// @brief The numbers of a tile row's kept tiles, or of all, ascending; tiles
+  ///        are numbered row by row.
+  vector<int> kept_tiles(int tile_row) const;
+  vector<int> kept_tiles() const;
+
+ private:
+  vector<int> Kept(int shift, int cells) const;
+};
+
+/// @brief Panels of samples: row k of panel j holds column k of `from`, whose
+///        rows have `columns` elements, for the panel's samples, that is rows
+///        samples[j * width] and on. Zeros fill up the last.
+template <typename Dtype>
+void PackSamples(const vector<int>& samples, int columns, const Dtype* from,
+    vector<Dtype>* panels);
+
+/// @brief Panels of each tile's columns, of the given width: row k holds those
+///        of row samples[k]. Each tile has as many panels; zeros fill them up.
+template <typename Dtype>
+void PackTiles(const vector<int>& samples, int tile_size, int width,
+    int columns, const Dtype* from, vector<Dtype>* panels);
+
+/// @brief The kept tiles of W, tile column by tile column, grid.column_size()
+///        elements apart; in each, the rows of its tiles one after the other,
+///        tile_size apart. Copies those of one tile row, by the calling
+///        thread: a column of W is spread over too many pages of memory to be
+///        copied alone.
+template <typename Dtype>
+void PackColumns(const TileGrid& grid, const Dtype* weight, int tile_row,
+    Dtype* columns);
+
+}  // namespace caffe
+
+#endif  // CAFFE_APPROX_DROPOUT_PRODUCT_TILE_PANELS_HPP_

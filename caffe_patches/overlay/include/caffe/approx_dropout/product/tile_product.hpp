@@ -1,0 +1,52 @@
+#ifndef CAFFE_APPROX_DROPOUT_PRODUCT_TILE_PRODUCT_HPP_
+#define CAFFE_APPROX_DROPOUT_PRODUCT_TILE_PRODUCT_HPP_
+
+#include <vector>
+
+#include "caffe/approx_dropout/product/tile_panels.hpp"
+#include "caffe/approx_dropout/update/lazy_parameter.hpp"
+#include "caffe/common.hpp"
+
+namespace caffe {
+
+/**
+ * @brief The matrix products of TILE on the CPU, which skip dropped tiles:
+ *        W and its gradient are used where they lie, and sums over all kept
+ *        tiles of a row or column stay in registers.
+ *
+ * x has rows of num_input elements, y of num_output; `samples` says which rows
+ * of both take part. The other operand than W is copied into panels, of 64
+ * bytes of columns, so that they are read in order. OpenMP's threads share out
+ * the rows or columns of tiles.
+ */
+template <typename Dtype>
+class TileProduct {
+ public:
+  TileProduct() : has_columns_(false) {}
+
+  /// @brief y = alpha x (W o tiles)', or y += it. If `lazy` is not NULL, brings
+  ///        each tile row's kept tiles up to date before it is used. With
+  ///        `again`, the next call of InputGradient must have the same grid
+  ///        and weights.
+  void Forward(const TileGrid& grid, Dtype alpha, const Dtype* weight,
+      const vector<int>& samples, const Dtype* x, bool accumulate, Dtype* y,
+      LazyParameter<Dtype>* lazy = NULL, bool again = false);
+  /// @brief dx = alpha dy (W o tiles).
+  void InputGradient(const TileGrid& grid, Dtype alpha, const Dtype* weight,
+      const vector<int>& samples, const Dtype* dy, Dtype* dx);
+  /// @brief dW = alpha dy' x in kept tiles, or dW += it. Others are left alone.
+  void WeightGradient(const TileGrid& grid, Dtype alpha,
+      const vector<int>& samples, const Dtype* x, const Dtype* dy,
+      bool accumulate, Dtype* dweight);
+
+ private:
+  /// @brief Memory of columns_ for the grid's kept tiles.
+  Dtype* GrowColumns(const TileGrid& grid);
+
+  vector<Dtype> x_panels_, y_panels_, columns_;
+  bool has_columns_;  // columns_ are of the last Forward's W
+};
+
+}  // namespace caffe
+
+#endif  // CAFFE_APPROX_DROPOUT_PRODUCT_TILE_PRODUCT_HPP_

@@ -1,0 +1,51 @@
+#ifndef CAFFE_APPROX_DROPOUT_SOLVER_DROPOUT_PATTERN_STATE_HPP_
+#define CAFFE_APPROX_DROPOUT_SOLVER_DROPOUT_PATTERN_STATE_HPP_
+
+#ifdef USE_HDF5
+#include "hdf5.h"
+#endif
+
+#include "caffe/net.hpp"
+#include "caffe/proto/caffe.pb.h"
+
+namespace caffe {
+
+/**
+ * @brief What a Solver does with the DropoutPattern layers of its train net:
+ *        it seeds them, and keeps them in its snapshots so that a resumed run
+ *        draws the patterns that an uninterrupted run would have drawn.
+ */
+
+/// @brief Gives every DropoutPattern layer of the net the seed
+///        param->random_seed(). If that is not set and the net has such a
+///        layer, a fresh seed is written to *param, from which the replicas
+///        of a parallel run are made. Replicas in processes of their own
+///        (Caffe::multiprocess()) must be given a random_seed.
+template <typename Dtype>
+void SeedDropoutPatterns(const Net<Dtype>& net, SolverParameter* param);
+
+/// @brief Appends seed, K and number of draws of every DropoutPattern layer,
+///        in the order of the layers.
+template <typename Dtype>
+void SaveDropoutPatterns(const Net<Dtype>& net, SolverState* state);
+
+/// @brief Restores what SaveDropoutPatterns saved. A state without patterns
+///        (one of stock Caffe) leaves the layers at draw 0, with a warning.
+///        Stops if layer names, family or N of state and net differ.
+template <typename Dtype>
+void RestoreDropoutPatterns(const Net<Dtype>& net, const SolverState& state);
+
+#ifdef USE_HDF5
+/// @brief The same in HDF5: group dropout_pattern, in it one group a layer,
+///        "0", "1", …, with the datasets layer, family (number of the enum),
+///        max_period, seed, draws and probability.
+template <typename Dtype>
+void SaveDropoutPatternsToHDF5(const Net<Dtype>& net, hid_t file);
+
+template <typename Dtype>
+void RestoreDropoutPatternsFromHDF5(const Net<Dtype>& net, hid_t file);
+#endif  // USE_HDF5
+
+}  // namespace caffe
+
+#endif  // CAFFE_APPROX_DROPOUT_SOLVER_DROPOUT_PATTERN_STATE_HPP_

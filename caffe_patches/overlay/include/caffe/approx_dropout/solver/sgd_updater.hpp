@@ -1,0 +1,69 @@
+#ifndef CAFFE_APPROX_DROPOUT_SOLVER_SGD_UPDATER_HPP_
+#define CAFFE_APPROX_DROPOUT_SOLVER_SGD_UPDATER_HPP_
+
+#include <vector>
+
+#include "caffe/approx_dropout/update/lazy_parameter.hpp"
+#include "caffe/net.hpp"
+
+namespace caffe {
+
+template <typename Dtype> class DeviceSteps;
+
+/**
+ * @brief Updates a net's parameters for SGDSolver, from the beginning of
+ *        Solver::Step to its end: one pass (one kernel) over each parameter
+ *        for clipping, normalization, regularization, momentum, update and
+ *        clearing; those of LazyLayers only where something is in use. On the
+ *        GPU the host waits for nothing, so that clipping is not logged, and
+ *        products rectify their outputs themselves (solver/fuse_relu.hpp).
+ *
+ * At the beginning all gradients must be zero. While it lives, the weights
+ * that LazyLayers hold may be behind: CatchUpAll brings them up to date. It
+ * does so when it is destroyed, and leaves the last update as gradients, as
+ * Caffe does. So nothing is lazy for who calls Step for one step at a time.
+ */
+template <typename Dtype>
+class SGDUpdater {
+ public:
+  /// @brief Whether the solver of this type can leave the updates of this net
+  ///        to an SGDUpdater: plain SGD, where nobody reads whole gradients
+  ///        (debug_info, snapshot_diff) or watches single layers.
+  static bool CanUpdate(const string& type, const SolverParameter& param,
+      const Net<Dtype>& net);
+
+  SGDUpdater(const SolverParameter& param, Net<Dtype>* net,
+      const vector<shared_ptr<Blob<Dtype> > >& history);
+  ~SGDUpdater();
+
+  /// @brief Does a step at this learning rate.
+  void ApplyUpdate(Dtype rate);
+  void CatchUpAll();
+
+ private:
+  struct Parameter {
+    shared_ptr<LazyParameter<Dtype> > update;
+    LazyLayer<Dtype>* layer;  // NULL: updated at once
+    int index;                // among the layer's
+    Dtype lr_mult;
+  };
+
+  void FindLazyLayers();
+  /// @brief Factor of clip_gradients, as SGDSolver::ClipGradients has it.
+  Dtype ClipFactor() const;
+#ifndef CPU_ONLY
+  void ApplyUpdateOnDevice(Dtype rate);
+#endif
+
+  Net<Dtype>* net_;
+  Dtype clip_gradients_;
+  vector<Parameter> parameters_;
+  vector<shared_ptr<Blob<Dtype> > > history_;
+  shared_ptr<DeviceSteps<Dtype> > device_steps_;  // NULL on the CPU
+
+  DISABLE_COPY_AND_ASSIGN(SGDUpdater);
+};
+
+}  // namespace caffe
+
+#endif  // CAFFE_APPROX_DROPOUT_SOLVER_SGD_UPDATER_HPP_

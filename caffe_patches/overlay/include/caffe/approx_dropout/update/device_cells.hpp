@@ -1,0 +1,245 @@
+#ifndef CAFFE_APPROX_DROPOUT_UPDATE_DEVICE_CELLS_HPP_
+#define CAFFE_APPROX_DROPOUT_UPDATE_DEVICE_CELLS_HPP_
+
+#include <cmath>
+#include <cstddef>
+
+#include "caffe/approx_dropout/pattern/kept_cells.hpp"
+#include "caffe/approx_dropout/update/replay_steps.hpp"
+
+namespace caffe {
+
+// What the kernels of DeviceParameter do, cell by cell, for host and device
+// alike: each function is the share of one of `num_threads` threads, with no
+// barrier inside. LazyParameter is their reference.
+
+/// @brief Ascending positions along one side of a matrix, for a kernel:
+///        index[i] if index is not NULL, else
+///        first + i / run * run_stride + i % run.
+struct DeviceList {
+  const int* index;
+  int size, first, run, run_stride;
+
+  CAFFE_HOST_DEVICE int operator()(int i) const {
+    return index ? index[i] : first + i / run * run_stride + i % run;
+  }
+};
+
+/// @brief Rows and columns of a cell.
+struct CellRange {
+  int first_row, num_rows, first_column, num_columns;
+};
+
+/// @brief A matrix cut into cells of cell_rows x cell_columns, smaller at the
+///        right and lower edge; numbered row by row.
+struct CellGrid {
+  int rows, columns, cell_rows, cell_columns;
+
+  CAFFE_HOST_DEVICE int across() const {
+    return (columns + cell_columns - 1) / cell_columns;
+  }
+  CAFFE_HOST_DEVICE int count() const {
+    return (rows + cell_rows - 1) / cell_rows * across();
+  }
+  CAFFE_HOST_DEVICE size_t offset(int row) const {
+    return static_cast<size_t>(row) * columns;
+  }
+  CAFFE_HOST_DEVICE CellRange range(int cell) const {
+    const int row = cell / across() * cell_rows;
+    const int column = cell % across() * cell_columns;
+    const CellRange range = { row,
+        cell_rows < rows - row ? cell_rows : rows - row, column,
+        cell_columns < columns - column ? cell_columns : columns - column };
+    return range;
+  }
+};
+
+/// @brief Cells for a kernel: those listed, a word in use for each row, or the
+///        tiles of a grid that a pattern keeps. Words may occur twice.
+template <typename Dtype>
+struct CellList {
+  enum Kind { LISTED, WORDS, TILES };
+  Kind kind;
+  int size;
+  DeviceList listed;
+  const Dtype* words;  // whole numbers
+  KeptCells tiles;     // tile (r, c) if it has r + c
+  int across;          // tiles side by side
+
+  /// @brief The i-th cell, i < size, or -1 if there is none at this place.
+  CAFFE_HOST_DEVICE int operator()(int i) const {
+    if (kind == LISTED) { return listed(i); }
+    if (kind == WORDS) { return static_cast<int>(words[i]); }
+    return tiles.has(i / across + i % across) ? i : -1;
+  }
+};
+
+/// @brief A parameter and what is known of its cells.
+template <typename Dtype>
+struct ParameterView {
+  Dtype* data;
+  Dtype* history;
+  Dtype* gradient;
+  CellGrid grid;
+  UpdateRule<Dtype> rule;
+  Dtype lr_mult;
+  const UpdateStep<Dtype>* steps;  // without lr_mult
+  int num_steps;
+  int* done;           // of each cell: how many steps it has seen
+  int* gradient_step;  // the step that its gradient belongs to; num_steps: of
+                       // the step that has not ended yet
+};
+
+/// @brief Steps that a cell must still do.
+struct Replay {
+  int first_step, num_steps;
+  bool has_gradient;  // in the first of them
+  bool writes_history;
+};
+
+/// @brief For a cell that has seen `done` steps. for_all: others than the
+///        layer are about to look, so that history matters.
+template <typename Dtype>
+CAFFE_HOST_DEVICE inline Replay ReplayOf(const ParameterView<Dtype>& p,
+    int done, int gradient_step, bool for_all) {
+  Replay replay = { done, p.num_steps - done, gradient_step == done,
+      p.rule.momentum != 0 || for_all };
+  if (p.rule.momentum == 0 && p.rule.decay == 0) {
+    // A step without gradient only sets h to 0.
+    const int needed = replay.has_gradient + for_all;
+    if (replay.num_steps > needed) { replay.num_steps = needed; }
+  }
+  return replay;
+}
+
+/// @brief One step of replay_steps.hpp for one element; gradient is clipped
+///        and normalized. Rounded as ReplaySteps does with fused multiply-add.
+template <typename Dtype>
+CAFFE_HOST_DEVICE inline void DoStep(const UpdateRule<Dtype>& rule, Dtype rate,
+    Dtype gradient, Dtype* w, Dtype* h) {
+  const Dtype decayed = rule.l1 ? Dtype((*w > 0) - (*w < 0)) : *w;
+  const Dtype d = std::fma(rule.decay, decayed, gradient);
+  *h = std::fma(rate, d, rule.momentum * *h);
+  *w -= *h;
+}
+
+/// @brief Elements that are read and written together.
+template <typename Dtype, int kWidth>
+struct alignas(sizeof(Dtype) * kWidth) Chunk {
+  Dtype value[kWidth];
+};
+
+template <typename Dtype, int kWidth>
+CAFFE_HOST_DEVICE inline Chunk<Dtype, kWidth>* ChunkAt(Dtype* data,
+    size_t at) {
+  return reinterpret_cast<Chunk<Dtype, kWidth>*>(data + at);
+}
+
+/// @brief Where the i-th chunk of a cell lies; its rows must hold whole ones.
+template <int kWidth>
+CAFFE_HOST_DEVICE inline size_t ChunkOffset(const CellGrid& grid,
+    const CellRange& range, int i) {
+  const int across = range.num_columns / kWidth;
+  return grid.offset(range.first_row + i / across) + range.first_column
+      + i % across * kWidth;
+}
+
+template <int kWidth>
+CAFFE_HOST_DEVICE inline int NumChunks(const CellRange& range) {
+  return range.num_columns / kWidth * range.num_rows;
+}
+
+/// @brief All steps of a chunk, in registers.
+template <typename Dtype, int kWidth>
+CAFFE_HOST_DEVICE inline void ReplayChunk(const ParameterView<Dtype>& p,
+    size_t at, const Replay& replay) {
+  typedef Chunk<Dtype, kWidth> Values;
+  Values g = {}, h = {};
+  Values w = *ChunkAt<Dtype, kWidth>(p.data, at);
+  if (p.rule.momentum != 0) { h = *ChunkAt<Dtype, kWidth>(p.history, at); }
+  if (replay.has_gradient) {
+    const Dtype clip = p.steps[replay.first_step].clip;
+    g = *ChunkAt<Dtype, kWidth>(p.gradient, at);
+    for (int k = 0; k < kWidth; ++k) {
+      g.value[k] = g.value[k] * clip * p.rule.normalization;
+    }
+  }
+  for (int s = 0; s < replay.num_steps; ++s) {
+    const Dtype rate = p.steps[replay.first_step + s].rate * p.lr_mult;
+    for (int k = 0; k < kWidth; ++k) {
+      DoStep(p.rule, rate, g.value[k], &w.value[k], &h.value[k]);
+      g.value[k] = 0;
+    }
+  }
+  *ChunkAt<Dtype, kWidth>(p.data, at) = w;
+  if (replay.writes_history) { *ChunkAt<Dtype, kWidth>(p.history, at) = h; }
+}
+
+template <typename Dtype, int kWidth>
+CAFFE_HOST_DEVICE inline void ReplayCell(const ParameterView<Dtype>& p,
+    int cell, const Replay& replay, int thread, int num_threads) {
+  if (replay.num_steps == 0) { return; }
+  const CellRange range = p.grid.range(cell);
+  const int size = NumChunks<kWidth>(range);
+  for (int i = thread; i < size; i += num_threads) {
+    ReplayChunk<Dtype, kWidth>(p, ChunkOffset<kWidth>(p.grid, range, i),
+        replay);
+  }
+}
+
+/// @brief Zeros as a cell's gradient.
+template <typename Dtype, int kWidth>
+CAFFE_HOST_DEVICE inline void ClearCell(const ParameterView<Dtype>& p,
+    int cell, int thread, int num_threads) {
+  const CellRange range = p.grid.range(cell);
+  const Chunk<Dtype, kWidth> zeros = {};
+  const int size = NumChunks<kWidth>(range);
+  for (int i = thread; i < size; i += num_threads) {
+    *ChunkAt<Dtype, kWidth>(p.gradient,
+        ChunkOffset<kWidth>(p.grid, range, i)) = zeros;
+  }
+}
+
+/// @brief Sum of squares over a cell's gradient.
+template <typename Dtype>
+CAFFE_HOST_DEVICE inline double SumSquaresOfCell(
+    const ParameterView<Dtype>& p, int cell, int thread, int num_threads) {
+  const CellRange range = p.grid.range(cell);
+  const int size = NumChunks<1>(range);
+  double sum = 0;
+  for (int i = thread; i < size; i += num_threads) {
+    const double g = p.gradient[ChunkOffset<1>(p.grid, range, i)];
+    sum += g * g;
+  }
+  return sum;
+}
+
+/// @brief part[j] = row[columns(j)], kWidth at a time: the list must then be
+///        made of aligned runs of kWidth neighbours.
+template <typename Dtype, int kWidth>
+CAFFE_HOST_DEVICE inline void GatherRow(Dtype* row, const DeviceList& columns,
+    Dtype* part, int thread, int num_threads) {
+  for (int j = thread * kWidth; j < columns.size; j += num_threads * kWidth) {
+    *ChunkAt<Dtype, kWidth>(part, j) =
+        *ChunkAt<Dtype, kWidth>(row, columns(j));
+  }
+}
+
+/// @brief row[columns(j)] = part[j], or += it; kWidth as for GatherRow.
+template <typename Dtype, int kWidth>
+CAFFE_HOST_DEVICE inline void ScatterRow(Dtype* part,
+    const DeviceList& columns, bool accumulate, Dtype* row, int thread,
+    int num_threads) {
+  for (int j = thread * kWidth; j < columns.size; j += num_threads * kWidth) {
+    Chunk<Dtype, kWidth> value = *ChunkAt<Dtype, kWidth>(part, j);
+    Chunk<Dtype, kWidth>* to = ChunkAt<Dtype, kWidth>(row, columns(j));
+    for (int k = 0; accumulate && k < kWidth; ++k) {
+      value.value[k] += to->value[k];
+    }
+    *to = value;
+  }
+}
+
+}  // namespace caffe
+
+#endif  // CAFFE_APPROX_DROPOUT_UPDATE_DEVICE_CELLS_HPP_

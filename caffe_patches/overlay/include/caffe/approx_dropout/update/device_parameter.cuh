@@ -1,0 +1,174 @@
+#ifndef CAFFE_APPROX_DROPOUT_UPDATE_DEVICE_PARAMETER_CUH_
+#define CAFFE_APPROX_DROPOUT_UPDATE_DEVICE_PARAMETER_CUH_
+
+#include "caffe/approx_dropout/update/device_cells.hpp"
+#include "caffe/common.hpp"
+
+namespace caffe {
+
+// The kernels of DeviceParameter and DeviceSteps. A parameter is (rows x
+// columns), row major, and cut into cells by p.grid; legal are all sizes.
+
+const int kThreads = 256;
+
+// The block's sum, in thread 0; kThreads threads, all of them. The order does
+// not depend on anything else.
+__device__ inline double SumOfBlock(double value) {
+  __shared__ double sums[kThreads];
+  sums[threadIdx.x] = value;
+  __syncthreads();
+  for (int half = kThreads / 2; half > 0; half /= 2) {
+    if (threadIdx.x < half) { sums[threadIdx.x] += sums[threadIdx.x + half]; }
+    __syncthreads();
+  }
+  return sums[0];
+}
+
+// Brings cells up to date: data and, where needed, history of a listed cell
+// are overwritten, all of it; its gradient is read, if there is one. A block a
+// cell, its threads side by side along the cell's rows, kWidth values each;
+// kWidth > 1 where the rows of every cell begin and end at whole 16 bytes.
+// Blocks whose cell is up to date, not there or another block's (a word that
+// occurs twice) do nothing but this: if part is not NULL, cells being rows,
+//   part[i][j] = data[cells(i)][columns(j)],
+// part dense and, for kWidth > 1, at whole 16 bytes, after the update.
+template <typename Dtype, int kWidth>
+__global__ void CatchUpKernel(ParameterView<Dtype> p, CellList<Dtype> cells,
+    bool for_all, DeviceList columns, Dtype* part) {
+  __shared__ int done, gradient_step;
+  const int cell = cells(blockIdx.x);
+  if (cell < 0) { return; }
+  if (threadIdx.x == 0) {
+    done = atomicExch(p.done + cell, p.num_steps);
+    gradient_step = p.gradient_step[cell];
+  }
+  __syncthreads();
+  ReplayCell<Dtype, kWidth>(p, cell, ReplayOf(p, done, gradient_step, for_all),
+      threadIdx.x, blockDim.x);
+  if (!part) { return; }
+  __syncthreads();
+  Dtype* from = p.data + p.grid.offset(cell);
+  Dtype* to = part + static_cast<size_t>(blockIdx.x) * columns.size;
+  if (columns.size == p.grid.columns) {
+    GatherRow<Dtype, kWidth>(from, columns, to, threadIdx.x, blockDim.x);
+  } else {
+    GatherRow<Dtype, 1>(from, columns, to, threadIdx.x, blockDim.x);
+  }
+}
+
+// Says that the gradients of the listed cells belong to this iteration. A
+// thread a cell of the list, whatever its size.
+template <typename Dtype>
+__global__ void StampKernel(ParameterView<Dtype> p, CellList<Dtype> cells) {
+  CUDA_KERNEL_LOOP(i, cells.size) {
+    const int cell = cells(i);
+    if (cell >= 0) { p.gradient_step[cell] = p.num_steps; }
+  }
+}
+
+// Overwrites the gradient of the listed cells with zeros and stamps them;
+// if_none: only of cells that have none of this iteration. Blocks and kWidth
+// as in CatchUpKernel; of the blocks of one word the first does it.
+template <typename Dtype, int kWidth>
+__global__ void ClearKernel(ParameterView<Dtype> p, CellList<Dtype> cells,
+    bool if_none) {
+  __shared__ int before;
+  const int cell = cells(blockIdx.x);
+  if (cell < 0) { return; }
+  if (threadIdx.x == 0) {
+    before = atomicExch(p.gradient_step + cell, p.num_steps);
+  }
+  __syncthreads();
+  if (if_none && before == p.num_steps) { return; }
+  ClearCell<Dtype, kWidth>(p, cell, threadIdx.x, blockDim.x);
+}
+
+// gradient[rows(i)][columns(j)] += part[i][j], cells being rows and part
+// dense, in rows that have a gradient of this iteration; rows without one are
+// overwritten, all of them, with zeros in other columns. Stamps the rows. A
+// block a row, each listed once; kWidth > 1 also where whole rows are listed
+// and part's rows begin at whole 16 bytes, else columns go one by one.
+template <typename Dtype, int kWidth>
+__global__ void AddGradientKernel(ParameterView<Dtype> p, DeviceList rows,
+    DeviceList columns, Dtype* part) {
+  __shared__ int before;
+  const int row = rows(blockIdx.x);
+  const bool whole = columns.size == p.grid.columns;
+  if (threadIdx.x == 0) {
+    before = p.gradient_step[row];
+    p.gradient_step[row] = p.num_steps;
+  }
+  __syncthreads();
+  const bool accumulate = before == p.num_steps;
+  Dtype* from = part + static_cast<size_t>(blockIdx.x) * columns.size;
+  Dtype* to = p.gradient + p.grid.offset(row);
+  if (whole) {
+    ScatterRow<Dtype, kWidth>(from, columns, accumulate, to, threadIdx.x,
+        blockDim.x);
+    return;
+  }
+  if (!accumulate) {
+    ClearCell<Dtype, kWidth>(p, row, threadIdx.x, blockDim.x);
+    __syncthreads();
+  }
+  ScatterRow<Dtype, 1>(from, columns, accumulate, to, threadIdx.x,
+      blockDim.x);
+}
+
+// sums[b] = the sum of squares over cells b, b + gridDim.x, ... that have a
+// gradient of this iteration, or whole: over all cells. kThreads threads a
+// block; every one of the grid's sums is written.
+template <typename Dtype>
+__global__ void SumSquaresKernel(ParameterView<Dtype> p, bool whole,
+    double* sums) {
+  double sum = 0;
+  const int count = p.grid.count();
+  for (int cell = blockIdx.x; cell < count; cell += gridDim.x) {
+    if (whole || p.gradient_step[cell] == p.num_steps) {
+      sum += SumSquaresOfCell(p, cell, threadIdx.x, blockDim.x);
+    }
+  }
+  sum = SumOfBlock(sum);
+  if (threadIdx.x == 0) { sums[blockIdx.x] = sum; }
+}
+
+// step = {rate, clip_gradients / norm, or 1 where the norm, the root of all
+// sums, is not above it or clip_gradients is below 0}. One block of kThreads.
+template <typename Dtype>
+__global__ void AppendStepKernel(const double* sums, int num_sums,
+    Dtype clip_gradients, Dtype rate, UpdateStep<Dtype>* step) {
+  double sum = 0;
+  for (int i = threadIdx.x; i < num_sums; i += blockDim.x) { sum += sums[i]; }
+  sum = SumOfBlock(sum);
+  if (threadIdx.x > 0) { return; }
+  const Dtype norm = sqrt(sum);
+  step->rate = rate;
+  step->clip = clip_gradients >= 0 && norm > clip_gradients ?
+      clip_gradients / norm : Dtype(1);
+}
+
+// Does the last of p.num_steps steps on a whole parameter of `count` values
+// and clears its gradient: data, history and gradient are overwritten, all of
+// them. A thread takes kWidth values at a time; what is left of `count`, less
+// than kWidth values, goes one by one to the first threads.
+template <typename Dtype, int kWidth>
+__global__ void UpdateKernel(ParameterView<Dtype> p, int count) {
+  const Replay replay = { p.num_steps - 1, 1, true, true };
+  const Chunk<Dtype, kWidth> zeros = {};
+  const int chunks = count / kWidth;
+  CUDA_KERNEL_LOOP(i, chunks) {
+    const size_t at = static_cast<size_t>(i) * kWidth;
+    ReplayChunk<Dtype, kWidth>(p, at, replay);
+    *ChunkAt<Dtype, kWidth>(p.gradient, at) = zeros;
+  }
+  const size_t rest = static_cast<size_t>(chunks) * kWidth
+      + blockIdx.x * blockDim.x + threadIdx.x;
+  if (rest < static_cast<size_t>(count)) {
+    ReplayChunk<Dtype, 1>(p, rest, replay);
+    p.gradient[rest] = 0;
+  }
+}
+
+}  // namespace caffe
+
+#endif  // CAFFE_APPROX_DROPOUT_UPDATE_DEVICE_PARAMETER_CUH_

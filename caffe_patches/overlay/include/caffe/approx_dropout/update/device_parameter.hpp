@@ -1,0 +1,116 @@
+#ifndef CAFFE_APPROX_DROPOUT_UPDATE_DEVICE_PARAMETER_HPP_
+#define CAFFE_APPROX_DROPOUT_UPDATE_DEVICE_PARAMETER_HPP_
+
+#include "caffe/approx_dropout/update/device_cells.hpp"
+#include "caffe/blob.hpp"
+
+namespace caffe {
+
+/**
+ * @brief The learning rates and clip factors of the steps that some cell on
+ *        the GPU may have missed, for all parameters of a net. The norm of
+ *        the gradients and the clip factor never leave the device.
+ */
+template <typename Dtype>
+class DeviceSteps {
+ public:
+  /// @brief clip_gradients as in SolverParameter: below 0 it does not act.
+  DeviceSteps(int num_parameters, Dtype clip_gradients);
+
+  int size() const { return size_; }
+  bool full() const;
+  const UpdateStep<Dtype>* data() const;
+  bool clips() const { return clip_gradients_ >= 0; }
+  /// @brief Where the next parameter writes its sums of squares, all
+  ///        kNumSums of them: the norm's until the next Append.
+  double* NextSums();
+  /// @brief Ends the step: its rate, and its clip factor from the sums.
+  void Append(Dtype rate);
+  void Clear() { size_ = 0; }
+
+  static const int kNumSums = 256;  // of a parameter
+
+ private:
+  Dtype clip_gradients_;
+  int size_;
+  int num_sums_;
+  Blob<Dtype> steps_;
+  Blob<double> sums_;
+};
+
+/**
+ * @brief LazyParameter on the GPU: one kernel clears, regularises and updates
+ *        the cells that are about to be read, each step that they missed in
+ *        its order, in registers.
+ *
+ * What is known of each cell lies on the device; nothing waits for it. Rows
+ * and columns are listed as kernels take them. All of this happens on the
+ * default stream, in the order of the calls.
+ */
+template <typename Dtype>
+class DeviceParameter {
+ public:
+  /// @brief As LazyParameter's; lr_mult multiplies the rates in `steps`, and
+  ///        rule must hold decay_mult.
+  DeviceParameter(Blob<Dtype>* param, Blob<Dtype>* history,
+      const UpdateRule<Dtype>& rule, Dtype lr_mult,
+      DeviceSteps<Dtype>* steps);
+  void SetCells(int cell_rows, int cell_columns);
+
+  void CatchUp(const DeviceList& rows);
+  /// @brief The same, and part[i][j] = the value in (rows(i), columns(j)).
+  void CatchUp(const DeviceList& rows, const DeviceList& columns, Dtype* part);
+  /// @brief For the tiles that a pattern keeps or, cells being rows, the rows.
+  void CatchUp(const KeptCells& tiles);
+  /// @brief For the rows that `words`, on the device, name.
+  void CatchUpWords(const Dtype* words, int num_words);
+  void CatchUpAll();
+
+  /// @brief As LazyParameter's. True for the first call of an iteration.
+  bool TakeGradient(const DeviceList& rows);
+  bool TakeGradient(const KeptCells& tiles);
+  /// @brief The gradient of these rows will be added to; it is cleared where
+  ///        there is none of this iteration.
+  void TakeGradientOfWords(const Dtype* words, int num_words);
+  void ClearGradient(const DeviceList& rows);
+  void AddGradient(const DeviceList& rows, const DeviceList& columns,
+      const Dtype* part);
+
+  /// @brief Writes the sums of squares of this iteration's gradient to the
+  ///        steps; whole: all of it belongs to this iteration.
+  void SumSquares(bool whole);
+  /// @brief To be called before steps->Append.
+  void EndStep() { has_gradient_ = false; }
+  /// @brief For a parameter whose layer is not a LazyLayer, after Append: all
+  ///        of it has a gradient, is updated now, and the gradient cleared.
+  void UpdateNow();
+
+ private:
+  ParameterView<Dtype> View();
+  CellList<Dtype> Rows(const DeviceList& rows) const;
+  CellList<Dtype> Tiles(const KeptCells& tiles) const;
+  CellList<Dtype> Words(const Dtype* words, int num_words) const;
+  /// @brief Whether 16 bytes can be read at a time, everywhere in each cell.
+  bool Wide(const ParameterView<Dtype>& view) const;
+  void CatchUp(const CellList<Dtype>& cells, bool for_all,
+      const DeviceList& columns, Dtype* part);
+  bool TakeGradient(const CellList<Dtype>& cells);
+  void ClearGradient(const CellList<Dtype>& cells, bool if_none);
+  void ForgetSteps();
+
+  Blob<Dtype>* param_;
+  Blob<Dtype>* history_;
+  UpdateRule<Dtype> rule_;
+  Dtype lr_mult_;
+  DeviceSteps<Dtype>* steps_;
+  CellGrid grid_;
+  Blob<int> done_;
+  Blob<int> gradient_step_;
+  bool has_gradient_;  // some cell, of this iteration
+
+  DISABLE_COPY_AND_ASSIGN(DeviceParameter);
+};
+
+}  // namespace caffe
+
+#endif  // CAFFE_APPROX_DROPOUT_UPDATE_DEVICE_PARAMETER_HPP_

@@ -1,0 +1,165 @@
+#ifndef CAFFE_APPROX_DROPOUT_UPDATE_LAZY_PARAMETER_HPP_
+#define CAFFE_APPROX_DROPOUT_UPDATE_LAZY_PARAMETER_HPP_
+
+#include <vector>
+
+#include "caffe/approx_dropout/update/replay_steps.hpp"
+#include "caffe/blob.hpp"
+
+namespace caffe {
+
+template <typename Dtype> class DeviceParameter;
+
+/**
+ * @brief Updates a parameter when a part of it is next needed, exactly.
+ *
+ * A dropped unit's weights get no gradient, yet momentum and weight decay act
+ * on them. So the parameter is cut into cells (rows, or tiles), and a cell's
+ * steps wait: before a forward pass reads it, the step with its last gradient
+ * and those that it missed are replayed in registers, each with its own
+ * learning rate. The weights are, bit for bit, those of updating everything
+ * at every step; a step costs memory traffic for the cells in use only.
+ *
+ * In an iteration the layer calls CatchUp for the cells that it reads, then
+ * TakeGradient or AddGradient for those that get one; the solver ends the
+ * iteration by EndStep and calls CatchUpAll before anyone else looks. Until
+ * then the blob's diff is for this class only.
+ */
+template <typename Dtype>
+class LazyParameter {
+ public:
+  /// @brief On the GPU, where *device does all of it: layers call that one
+  ///        instead, and of the functions below only SetCells.
+  explicit LazyParameter(const shared_ptr<DeviceParameter<Dtype> >& device)
+      : device_(device) {}
+  /// @brief NULL on the CPU.
+  DeviceParameter<Dtype>* device() const { return device_.get(); }
+
+  /// @brief `history` is the solver's, with the shape of `param`. While this
+  ///        lives, both blobs must keep their memory, on the host.
+  LazyParameter(Blob<Dtype>* param, Blob<Dtype>* history,
+      const UpdateRule<Dtype>& rule);
+
+  /// @brief Cuts the parameter, a matrix of shape(0) rows, into cells of
+  ///        cell_rows x cell_columns, smaller at the right and lower edge;
+  ///        numbered row by row. At the start each row is a cell.
+  void SetCells(int cell_rows, int cell_columns);
+  int num_cells() const { return done_.size(); }
+
+  /// @brief Brings cells up to date.
+  void CatchUp(const vector<int>& cells) {
+    CatchUp(cells, FOR_USE, NULL, NULL);
+  }
+  /// @brief The same for rows, and copies part[i][j] = the value in
+  ///        (rows[i], columns[j]), part being (rows x columns).
+  void CatchUp(const vector<int>& rows, const vector<int>& columns,
+      Dtype* part) {
+    CatchUp(rows, FOR_USE, &columns, part);
+  }
+  /// @brief The same by one of several threads: none of the cells may be
+  ///        another's.
+  void CatchUpHere(const vector<int>& cells);
+  void CatchUpAll();
+
+  /// @brief Says that the gradient of these cells will be written to the
+  ///        blob's diff. Returns true if it must be overwritten, all of it,
+  ///        since no cell has one of this iteration; else the cells without
+  ///        one are cleared, and it must be added to.
+  bool TakeGradient(const vector<int>& cells);
+  /// @brief Zeros as the gradient of cells that TakeGradient was called for.
+  void ClearGradient(const vector<int>& cells);
+  /// @brief Adds part[i][j] to the gradient in (rows[i], columns[j]), cells
+  ///        being rows; part is (rows x columns). In other columns the
+  ///        gradient is not changed. No TakeGradient is needed before.
+  void AddGradient(const vector<int>& rows, const vector<int>& columns,
+      const Dtype* part);
+  /// @brief The same by one of several threads: no row may be another's.
+  void AddGradientHere(const vector<int>& rows, const vector<int>& columns,
+      const Dtype* part);
+
+  /// @brief Sum of squares of this iteration's gradient.
+  double SumSquares() const;
+  void EndStep(const UpdateStep<Dtype>& step);
+  /// @brief For a parameter whose layer is not a LazyLayer: all of it has a
+  ///        gradient, is updated now, and the gradient cleared.
+  void UpdateNow(const UpdateStep<Dtype>& step);
+
+ private:
+  // What is known of a cell's gradient.
+  enum Gradient { NONE, NEW, OLD };  // of this iteration; of the next step
+  enum Purpose { FOR_USE, FOR_ALL, FOR_CLEARING };
+  // The blobs' values.
+  struct Arrays {
+    Dtype* gradient;
+    Dtype* data;
+    Dtype* history;
+  };
+  // Rows and columns of a cell.
+  struct Range {
+    int first_row, last_row, first_column, num_columns;
+  };
+  // A row, zero but for the columns of a list, an index of column_lists_ or -1.
+  struct Scratch {
+    vector<Dtype> row;
+    int list;
+
+    void Clear() {
+      if (list >= 0) { row.assign(row.size(), Dtype(0)); }
+      list = -1;
+    }
+  };
+  Range range(int cell) const;
+  size_t offset(int row) const { return static_cast<size_t>(row) * columns_; }
+  void CatchUp(const vector<int>& cells, Purpose purpose,
+      const vector<int>* columns, Dtype* part);
+  // Steps that a cell must still do.
+  struct Pending {
+    const UpdateStep<Dtype>* steps;
+    int num_steps;
+  };
+  Pending PendingOf(int cell, Purpose purpose) const;
+  void CatchUpCells(const int* cells, int num_cells, Purpose purpose);
+  void CatchUpRow(int cell, int row, Purpose purpose);
+  void CatchUpCompact(int row, Purpose purpose);
+  void GrowScratch();
+  void Expand(int row, Dtype* gradient);
+  double SumSquares(int cell) const;
+
+  Arrays arrays_;
+  UpdateRule<Dtype> rule_;
+  int rows_, columns_;
+  int cell_rows_, cell_columns_, cells_across_;
+  vector<UpdateStep<Dtype> > steps_;  // those that some cell may have missed
+  vector<int> done_;        // of each cell: how many of steps_ it has seen
+  vector<char> gradient_;   // of each cell
+  // A row's gradient may be compact: its first values are then those of the
+  // columns column_lists_[compact_[row]], the others are zero. Else -1.
+  vector<int> compact_;
+  vector<vector<int> > column_lists_;
+  vector<Scratch> scratch_;  // of each thread
+  vector<int> all_cells_;
+  shared_ptr<DeviceParameter<Dtype> > device_;
+};
+
+/**
+ * @brief A layer that says which parts of its parameters it reads and gives
+ *        gradients to. Between SetLazy(i, p) and SetLazy(i, NULL) it calls
+ *        CatchUp and TakeGradient of *p, or on the GPU of *p->device(), for
+ *        its i-th parameter.
+ */
+template <typename Dtype>
+class LazyLayer {
+ public:
+  virtual ~LazyLayer() {}
+  /// @brief Whether the i-th parameter can be updated lazily.
+  virtual bool CanBeLazy(int param_id) const = 0;
+  virtual void SetLazy(int param_id, LazyParameter<Dtype>* lazy) = 0;
+};
+
+/// @brief The distinct values of a blob of whole numbers, ascending.
+template <typename Dtype>
+vector<int> DistinctValues(const Blob<Dtype>& blob);
+
+}  // namespace caffe
+
+#endif  // CAFFE_APPROX_DROPOUT_UPDATE_LAZY_PARAMETER_HPP_

@@ -1,0 +1,44 @@
+#ifndef CAFFE_APPROX_DROPOUT_UPDATE_REPLAY_STEPS_HPP_
+#define CAFFE_APPROX_DROPOUT_UPDATE_REPLAY_STEPS_HPP_
+
+namespace caffe {
+
+/**
+ * @brief The update of SGDSolver for one parameter, in one pass over it. A
+ *        step with gradient g does, in this order and with this rounding,
+ *
+ *            d = (g clip) normalization
+ *            d = d + decay w             L2; decay sign(w) for L1
+ *            h = rate d + momentum h
+ *            w = w - h
+ *
+ * Where the machine has fused multiply-add, it is used where Caffe's BLAS uses
+ * it: for decay w + d and for rate d + (momentum h).
+ */
+template <typename Dtype>
+struct UpdateRule {
+  Dtype normalization;  // 1 / iter_size
+  Dtype decay;          // times the parameter's decay_mult
+  bool l1;              // regularization_type: "L1"
+  Dtype momentum;
+};
+
+/// @brief What changes from one step to the next.
+template <typename Dtype>
+struct UpdateStep {
+  Dtype rate;  // times the parameter's lr_mult
+  Dtype clip;  // factor of clip_gradients, 1 where it does not act
+};
+
+/// @brief Does num_steps steps, at least one, on `count` elements of data and
+///        history. The first step has the gradient, if it is not NULL; the
+///        others have none. Element by element the result is that of one call
+///        a step. Without momentum history is only written, or may be NULL.
+template <typename Dtype>
+void ReplaySteps(const UpdateRule<Dtype>& rule,
+    const UpdateStep<Dtype>* steps, int num_steps, int count,
+    const Dtype* gradient, Dtype* data, Dtype* history);
+
+}  // namespace caffe
+
+#endif  // CAFFE_APPROX_DROPOUT_UPDATE_REPLAY_STEPS_HPP_

@@ -1,0 +1,176 @@
+#include <cmath>
+#include <string>
+#include <vector>
+
+#include "caffe/approx_dropout/solver/sgd_updater.hpp"
+#include "caffe/util/math_functions.hpp"
+#ifndef CPU_ONLY
+#include "caffe/approx_dropout/solver/fuse_relu.hpp"
+#include "caffe/approx_dropout/update/device_parameter.hpp"
+#endif
+
+namespace caffe {
+
+template <typename Dtype>
+bool SGDUpdater<Dtype>::CanUpdate(const string& type,
+    const SolverParameter& param, const Net<Dtype>& net) {
+  return type == "SGD" && !param.debug_info() && !param.snapshot_diff()
+      && net.before_forward().empty() && net.after_forward().empty()
+      && net.before_backward().empty() && net.after_backward().empty();
+}
+
+template <typename Dtype>
+SGDUpdater<Dtype>::SGDUpdater(const SolverParameter& param, Net<Dtype>* net,
+    const vector<shared_ptr<Blob<Dtype> > >& history)
+    : net_(net), clip_gradients_(param.clip_gradients()), history_(history) {
+  UpdateRule<Dtype> rule;
+  rule.normalization = Dtype(1.) / param.iter_size();
+  rule.momentum = param.momentum();
+  rule.l1 = param.regularization_type() == "L1";
+  const vector<Blob<Dtype>*>& blobs = net->learnable_params();
+#ifndef CPU_ONLY
+  if (Caffe::mode() == Caffe::GPU) {
+    FuseReLU(net, true);
+    device_steps_.reset(new DeviceSteps<Dtype>(blobs.size(),
+        clip_gradients_));
+  }
+#endif
+  for (int i = 0; i < blobs.size(); ++i) {
+    rule.decay = Dtype(param.weight_decay()) * net->params_weight_decay()[i];
+    CHECK(rule.decay == 0 || rule.l1 || param.regularization_type() == "L2")
+        << "Unknown regularization type: " << param.regularization_type();
+    const Dtype lr_mult = net->params_lr()[i];
+    Parameter parameter = { shared_ptr<LazyParameter<Dtype> >(), NULL, 0,
+        lr_mult };
+#ifndef CPU_ONLY
+    if (device_steps_) {
+      const shared_ptr<DeviceParameter<Dtype> > device(
+          new DeviceParameter<Dtype>(blobs[i], history[i].get(), rule, lr_mult,
+              device_steps_.get()));
+      parameter.update.reset(new LazyParameter<Dtype>(device));
+    }
+#endif
+    if (!parameter.update) {
+      parameter.update.reset(new LazyParameter<Dtype>(blobs[i],
+          history[i].get(), rule));
+    }
+    parameters_.push_back(parameter);
+  }
+  FindLazyLayers();
+}
+
+template <typename Dtype>
+void SGDUpdater<Dtype>::FindLazyLayers() {
+  const vector<Blob<Dtype>*>& blobs = net_->learnable_params();
+  for (int i = 0; i < blobs.size(); ++i) {
+    LazyLayer<Dtype>* layer = NULL;
+    int index = 0;
+    int users = 0;  // of tied weights there are several
+    for (int l = 0; l < net_->layers().size(); ++l) {
+      const vector<shared_ptr<Blob<Dtype> > >& owned =
+          net_->layers()[l]->blobs();
+      for (int b = 0; b < owned.size(); ++b) {
+        if (owned[b]->data() == blobs[i]->data()) {
+          ++users;
+          layer = dynamic_cast<LazyLayer<Dtype>*>(net_->layers()[l].get());
+          index = b;
+        }
+      }
+    }
+    if (users == 1 && layer && layer->CanBeLazy(index)) {
+      parameters_[i].layer = layer;
+      parameters_[i].index = index;
+      layer->SetLazy(index, parameters_[i].update.get());
+    }
+  }
+}
+
+template <typename Dtype>
+SGDUpdater<Dtype>::~SGDUpdater() {
+  CatchUpAll();
+#ifndef CPU_ONLY
+  if (device_steps_) { FuseReLU(net_, false); }
+#endif
+  for (size_t i = 0; i < parameters_.size(); ++i) {
+    if (parameters_[i].layer) {
+      parameters_[i].layer->SetLazy(parameters_[i].index, NULL);
+    }
+    // What SGDSolver::ComputeUpdateValue leaves: the last update.
+    Blob<Dtype>* blob = net_->learnable_params()[i];
+    const bool on_device = Caffe::mode() == Caffe::GPU;
+    caffe_copy(blob->count(),
+        on_device ? history_[i]->gpu_data() : history_[i]->cpu_data(),
+        on_device ? blob->mutable_gpu_diff() : blob->mutable_cpu_diff());
+  }
+}
+
+template <typename Dtype>
+Dtype SGDUpdater<Dtype>::ClipFactor() const {
+  if (clip_gradients_ < 0) { return 1; }
+  double sum = 0;
+  for (size_t i = 0; i < parameters_.size(); ++i) {
+    sum += parameters_[i].layer ? parameters_[i].update->SumSquares() :
+        net_->learnable_params()[i]->sumsq_diff();
+  }
+  const Dtype norm = std::sqrt(sum);
+  if (norm <= clip_gradients_) { return 1; }
+  const Dtype factor = clip_gradients_ / norm;
+  LOG(INFO) << "Gradient clipping: scaling down gradients (L2 norm " << norm
+      << " > " << clip_gradients_ << ") by scale factor " << factor;
+  return factor;
+}
+
+template <typename Dtype>
+void SGDUpdater<Dtype>::ApplyUpdate(Dtype rate) {
+#ifndef CPU_ONLY
+  if (device_steps_) { return ApplyUpdateOnDevice(rate); }
+#endif
+  const Dtype clip = ClipFactor();
+  for (size_t i = 0; i < parameters_.size(); ++i) {
+    const UpdateStep<Dtype> step = { rate * parameters_[i].lr_mult, clip };
+    if (parameters_[i].layer) {
+      parameters_[i].update->EndStep(step);
+    } else {
+      parameters_[i].update->UpdateNow(step);
+    }
+  }
+}
+
+#ifndef CPU_ONLY
+template <typename Dtype>
+void SGDUpdater<Dtype>::ApplyUpdateOnDevice(Dtype rate) {
+  for (size_t i = 0; i < parameters_.size(); ++i) {
+    DeviceParameter<Dtype>* update = parameters_[i].update->device();
+    if (device_steps_->clips()) { update->SumSquares(!parameters_[i].layer); }
+    update->EndStep();
+  }
+  device_steps_->Append(rate);
+  for (size_t i = 0; i < parameters_.size(); ++i) {
+    if (!parameters_[i].layer) { parameters_[i].update->device()->UpdateNow(); }
+  }
+  if (device_steps_->full()) { CatchUpAll(); }
+}
+#endif
+
+template <typename Dtype>
+void SGDUpdater<Dtype>::CatchUpAll() {
+#ifndef CPU_ONLY
+  if (device_steps_) {
+    for (size_t i = 0; i < parameters_.size(); ++i) {
+      // The others do each step at once.
+      if (parameters_[i].layer) {
+        parameters_[i].update->device()->CatchUpAll();
+      }
+    }
+    device_steps_->Clear();
+    return;
+  }
+#endif
+  for (size_t i = 0; i < parameters_.size(); ++i) {
+    parameters_[i].update->CatchUpAll();
+  }
+}
+
+INSTANTIATE_CLASS(SGDUpdater);
+
+}  // namespace caffe

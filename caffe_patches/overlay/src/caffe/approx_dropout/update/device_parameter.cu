@@ -1,0 +1,273 @@
+#include <algorithm>
+#include <vector>
+
+#include "caffe/approx_dropout/math/wide_access.hpp"
+#include "caffe/approx_dropout/update/device_parameter.cuh"
+#include "caffe/approx_dropout/update/device_parameter.hpp"
+#include "caffe/util/math_functions.hpp"
+
+namespace caffe {
+
+namespace {
+
+// Steps after which cells that nobody needs are brought up to date too.
+const int kMaxSteps = 1024;
+
+bool Aligned(const void* pointer) {
+  return reinterpret_cast<size_t>(pointer) % 16 == 0;
+}
+
+const DeviceList kNoColumns = { NULL, 0, 0, 1, 1 };
+
+}  // namespace
+
+template <typename Dtype>
+DeviceSteps<Dtype>::DeviceSteps(int num_parameters, Dtype clip_gradients)
+    : clip_gradients_(clip_gradients), size_(0), num_sums_(0),
+      steps_(vector<int>(1, 2 * kMaxSteps)),
+      sums_(vector<int>(1, std::max(1, num_parameters) * kNumSums)) {}
+
+template <typename Dtype>
+bool DeviceSteps<Dtype>::full() const { return size_ == kMaxSteps; }
+
+template <typename Dtype>
+const UpdateStep<Dtype>* DeviceSteps<Dtype>::data() const {
+  return reinterpret_cast<const UpdateStep<Dtype>*>(steps_.gpu_data());
+}
+
+template <typename Dtype>
+double* DeviceSteps<Dtype>::NextSums() {
+  CHECK_LE(num_sums_ + kNumSums, sums_.count());
+  num_sums_ += kNumSums;
+  return sums_.mutable_gpu_data() + num_sums_ - kNumSums;
+}
+
+template <typename Dtype>
+void DeviceSteps<Dtype>::Append(Dtype rate) {
+  CHECK_LT(size_, kMaxSteps);
+  UpdateStep<Dtype>* steps =
+      reinterpret_cast<UpdateStep<Dtype>*>(steps_.mutable_gpu_data());
+  // NOLINT_NEXT_LINE(whitespace/operators)
+  AppendStepKernel<Dtype><<<1, kThreads>>>(sums_.gpu_data(), num_sums_,
+      clip_gradients_, rate, steps + size_);
+  CUDA_POST_KERNEL_CHECK;
+  ++size_;
+  num_sums_ = 0;
+}
+
+template <typename Dtype>
+DeviceParameter<Dtype>::DeviceParameter(Blob<Dtype>* param,
+    Blob<Dtype>* history, const UpdateRule<Dtype>& rule, Dtype lr_mult,
+    DeviceSteps<Dtype>* steps)
+    : param_(param), history_(history), rule_(rule), lr_mult_(lr_mult),
+      steps_(steps), has_gradient_(false) {
+  grid_.rows = param->num_axes() > 1 ? param->shape(0) : 1;
+  grid_.columns = param->count() / grid_.rows;
+  SetCells(1, grid_.columns);
+}
+
+template <typename Dtype>
+void DeviceParameter<Dtype>::SetCells(int cell_rows, int cell_columns) {
+  CHECK_EQ(steps_->size(), 0) << "Cells cannot change while steps wait for "
+      << "them";
+  grid_.cell_rows = cell_rows;
+  grid_.cell_columns = cell_columns;
+  done_.Reshape(vector<int>(1, grid_.count()));
+  gradient_step_.Reshape(vector<int>(1, grid_.count()));
+  ForgetSteps();
+}
+
+template <typename Dtype>
+void DeviceParameter<Dtype>::ForgetSteps() {
+  const size_t size = grid_.count() * sizeof(int);
+  caffe_gpu_memset(size, 0, done_.mutable_gpu_data());
+  caffe_gpu_memset(size, -1, gradient_step_.mutable_gpu_data());
+}
+
+// Asked for at each use, so that Caffe knows that the host's copies are old.
+template <typename Dtype>
+ParameterView<Dtype> DeviceParameter<Dtype>::View() {
+  const ParameterView<Dtype> view = { param_->mutable_gpu_data(),
+      history_->mutable_gpu_data(), param_->mutable_gpu_diff(), grid_, rule_,
+      lr_mult_, steps_->data(), steps_->size(), done_.mutable_gpu_data(),
+      gradient_step_.mutable_gpu_data() };
+  return view;
+}
+
+template <typename Dtype>
+bool DeviceParameter<Dtype>::Wide(const ParameterView<Dtype>& view) const {
+  const int width = Wide16<Dtype>::kWidth;
+  return grid_.columns % width == 0 && grid_.cell_columns % width == 0
+      && Aligned(view.data) && Aligned(view.history)
+      && Aligned(view.gradient);
+}
+
+template <typename Dtype>
+CellList<Dtype> DeviceParameter<Dtype>::Rows(const DeviceList& rows) const {
+  CHECK(grid_.cell_rows == 1 && grid_.cell_columns == grid_.columns);
+  const CellList<Dtype> cells = { CellList<Dtype>::LISTED, rows.size, rows,
+      NULL, AllCells(), 1 };
+  return cells;
+}
+
+template <typename Dtype>
+CellList<Dtype> DeviceParameter<Dtype>::Tiles(const KeptCells& tiles) const {
+  const CellList<Dtype> cells = { CellList<Dtype>::TILES, grid_.count(),
+      kNoColumns, NULL, tiles, grid_.across() };
+  return cells;
+}
+
+template <typename Dtype>
+CellList<Dtype> DeviceParameter<Dtype>::Words(const Dtype* words,
+    int num_words) const {
+  const CellList<Dtype> cells = { CellList<Dtype>::WORDS, num_words,
+      kNoColumns, words, AllCells(), 1 };
+  return cells;
+}
+
+template <typename Dtype>
+void DeviceParameter<Dtype>::CatchUp(const CellList<Dtype>& cells,
+    bool for_all, const DeviceList& columns, Dtype* part) {
+  if ((steps_->size() == 0 && !part) || cells.size == 0) { return; }
+  const ParameterView<Dtype> view = View();
+  if (Wide(view) && Aligned(part)) {
+    // NOLINT_NEXT_LINE(whitespace/operators)
+    CatchUpKernel<Dtype, Wide16<Dtype>::kWidth><<<cells.size, kThreads>>>(
+        view, cells, for_all, columns, part);
+  } else {
+    // NOLINT_NEXT_LINE(whitespace/operators)
+    CatchUpKernel<Dtype, 1><<<cells.size, kThreads>>>(view, cells, for_all,
+        columns, part);
+  }
+  CUDA_POST_KERNEL_CHECK;
+}
+
+template <typename Dtype>
+void DeviceParameter<Dtype>::CatchUp(const DeviceList& rows) {
+  CatchUp(Rows(rows), false, kNoColumns, NULL);
+}
+
+template <typename Dtype>
+void DeviceParameter<Dtype>::CatchUp(const DeviceList& rows,
+    const DeviceList& columns, Dtype* part) {
+  CatchUp(Rows(rows), false, columns, part);
+}
+
+template <typename Dtype>
+void DeviceParameter<Dtype>::CatchUp(const KeptCells& tiles) {
+  CatchUp(Tiles(tiles), false, kNoColumns, NULL);
+}
+
+template <typename Dtype>
+void DeviceParameter<Dtype>::CatchUpWords(const Dtype* words, int num_words) {
+  CatchUp(Words(words, num_words), false, kNoColumns, NULL);
+}
+
+template <typename Dtype>
+void DeviceParameter<Dtype>::CatchUpAll() {
+  if (steps_->size() == 0) { return; }
+  CatchUp(Tiles(AllCells()), true, kNoColumns, NULL);
+  ForgetSteps();
+}
+
+template <typename Dtype>
+bool DeviceParameter<Dtype>::TakeGradient(const CellList<Dtype>& cells) {
+  if (has_gradient_) {
+    ClearGradient(cells, true);
+    return false;
+  }
+  has_gradient_ = true;
+  if (cells.size == 0) { return true; }
+  // NOLINT_NEXT_LINE(whitespace/operators)
+  StampKernel<Dtype><<<CAFFE_GET_BLOCKS(cells.size),
+      CAFFE_CUDA_NUM_THREADS>>>(View(), cells);
+  CUDA_POST_KERNEL_CHECK;
+  return true;
+}
+
+template <typename Dtype>
+bool DeviceParameter<Dtype>::TakeGradient(const DeviceList& rows) {
+  return TakeGradient(Rows(rows));
+}
+
+template <typename Dtype>
+bool DeviceParameter<Dtype>::TakeGradient(const KeptCells& tiles) {
+  return TakeGradient(Tiles(tiles));
+}
+
+template <typename Dtype>
+void DeviceParameter<Dtype>::TakeGradientOfWords(const Dtype* words,
+    int num_words) {
+  has_gradient_ = true;
+  ClearGradient(Words(words, num_words), true);
+}
+
+template <typename Dtype>
+void DeviceParameter<Dtype>::ClearGradient(const DeviceList& rows) {
+  ClearGradient(Rows(rows), false);
+}
+
+template <typename Dtype>
+void DeviceParameter<Dtype>::ClearGradient(const CellList<Dtype>& cells,
+    bool if_none) {
+  if (cells.size == 0) { return; }
+  const ParameterView<Dtype> view = View();
+  if (Wide(view)) {
+    // NOLINT_NEXT_LINE(whitespace/operators)
+    ClearKernel<Dtype, Wide16<Dtype>::kWidth><<<cells.size, kThreads>>>(view,
+        cells, if_none);
+  } else {
+    // NOLINT_NEXT_LINE(whitespace/operators)
+    ClearKernel<Dtype, 1><<<cells.size, kThreads>>>(view, cells, if_none);
+  }
+  CUDA_POST_KERNEL_CHECK;
+}
+
+template <typename Dtype>
+void DeviceParameter<Dtype>::AddGradient(const DeviceList& rows,
+    const DeviceList& columns, const Dtype* part) {
+  if (rows.size == 0) { return; }
+  has_gradient_ = true;
+  const ParameterView<Dtype> view = View();
+  Dtype* from = const_cast<Dtype*>(part);  // chunks are read by their address
+  if (Wide(view) && Aligned(part)) {
+    // NOLINT_NEXT_LINE(whitespace/operators)
+    AddGradientKernel<Dtype, Wide16<Dtype>::kWidth><<<rows.size, kThreads>>>(
+        view, rows, columns, from);
+  } else {
+    // NOLINT_NEXT_LINE(whitespace/operators)
+    AddGradientKernel<Dtype, 1><<<rows.size, kThreads>>>(view, rows, columns,
+        from);
+  }
+  CUDA_POST_KERNEL_CHECK;
+}
+
+template <typename Dtype>
+void DeviceParameter<Dtype>::SumSquares(bool whole) {
+  // NOLINT_NEXT_LINE(whitespace/operators)
+  SumSquaresKernel<Dtype><<<DeviceSteps<Dtype>::kNumSums, kThreads>>>(View(),
+      whole, steps_->NextSums());
+  CUDA_POST_KERNEL_CHECK;
+}
+
+template <typename Dtype>
+void DeviceParameter<Dtype>::UpdateNow() {
+  const int count = param_->count();
+  const ParameterView<Dtype> view = View();
+  if (Aligned(view.data) && Aligned(view.history) && Aligned(view.gradient)) {
+    const int width = Wide16<Dtype>::kWidth;
+    // NOLINT_NEXT_LINE(whitespace/operators)
+    UpdateKernel<Dtype, width><<<CAFFE_GET_BLOCKS((count + width - 1) / width),
+        CAFFE_CUDA_NUM_THREADS>>>(view, count);
+  } else {
+    // NOLINT_NEXT_LINE(whitespace/operators)
+    UpdateKernel<Dtype, 1><<<CAFFE_GET_BLOCKS(count),
+        CAFFE_CUDA_NUM_THREADS>>>(view, count);
+  }
+  CUDA_POST_KERNEL_CHECK;
+}
+
+INSTANTIATE_CLASS(DeviceSteps);
+INSTANTIATE_CLASS(DeviceParameter);
+
+}  // namespace caffe

@@ -1,0 +1,394 @@
+#ifdef _OPENMP
+#include <omp.h>
+#endif
+
+#include <algorithm>
+#include <vector>
+
+#ifndef CPU_ONLY
+#include "caffe/approx_dropout/update/device_parameter.hpp"
+#endif
+#include "caffe/approx_dropout/update/lazy_parameter.hpp"
+
+namespace caffe {
+
+namespace {
+
+// Below this many elements a loop is not worth waking threads for.
+const int kParallelElements = 1 << 14;
+// Steps after which cells that nobody needs are brought up to date too.
+const int kMaxSteps = 1024;
+
+int Thread() {
+#ifdef _OPENMP
+  return omp_get_thread_num();
+#else
+  return 0;
+#endif
+}
+
+int MaxThreads() {
+#ifdef _OPENMP
+  return omp_get_max_threads();
+#else
+  return 1;
+#endif
+}
+
+}  // namespace
+
+template <typename Dtype>
+LazyParameter<Dtype>::LazyParameter(Blob<Dtype>* param, Blob<Dtype>* history,
+    const UpdateRule<Dtype>& rule)
+    : rule_(rule) {
+  rows_ = param->num_axes() > 1 ? param->shape(0) : 1;
+  columns_ = param->count() / rows_;
+  // Now, since memory is allocated when it is first asked for, and threads
+  // must not be the ones who ask.
+  const Arrays arrays = { param->mutable_cpu_diff(),
+      param->mutable_cpu_data(), history->mutable_cpu_data() };
+  arrays_ = arrays;
+  SetCells(1, columns_);
+}
+
+template <typename Dtype>
+void LazyParameter<Dtype>::SetCells(int cell_rows, int cell_columns) {
+#ifndef CPU_ONLY
+  if (device_) { return device_->SetCells(cell_rows, cell_columns); }
+#endif
+  CHECK(steps_.empty()) << "Cells cannot change while steps wait for them";
+  cell_rows_ = cell_rows;
+  cell_columns_ = cell_columns;
+  cells_across_ = (columns_ + cell_columns - 1) / cell_columns;
+  const int cells_down = (rows_ + cell_rows - 1) / cell_rows;
+  done_.assign(cells_down * cells_across_, 0);
+  gradient_.assign(done_.size(), NONE);
+  compact_.assign(done_.size(), -1);
+  all_cells_.resize(done_.size());
+  for (size_t i = 0; i < all_cells_.size(); ++i) { all_cells_[i] = i; }
+}
+
+template <typename Dtype>
+typename LazyParameter<Dtype>::Range LazyParameter<Dtype>::range(
+    int cell) const {
+  Range range;
+  range.first_row = cell / cells_across_ * cell_rows_;
+  range.last_row = std::min(rows_, range.first_row + cell_rows_);
+  range.first_column = cell % cells_across_ * cell_columns_;
+  range.num_columns = std::min(columns_ - range.first_column, cell_columns_);
+  return range;
+}
+
+template <typename Dtype>
+typename LazyParameter<Dtype>::Pending LazyParameter<Dtype>::PendingOf(
+    int cell, Purpose purpose) const {
+  Pending pending = { steps_.data() + done_[cell],
+      static_cast<int>(steps_.size()) - done_[cell] };
+  if (rule_.momentum == 0 && rule_.decay == 0) {
+    // A step without gradient only sets h to 0, which nobody reads until
+    // everything is brought up to date.
+    const bool has_gradient = gradient_[cell] != NONE;
+    pending.num_steps = std::min(pending.num_steps,
+        has_gradient + (purpose == FOR_ALL));
+  }
+  return pending;
+}
+
+template <typename Dtype>
+void LazyParameter<Dtype>::CatchUpRow(int cell, int row, Purpose purpose) {
+  const Pending pending = PendingOf(cell, purpose);
+  const bool has_gradient = gradient_[cell] != NONE;
+  // Without momentum h is not read; what everyone else sees comes last.
+  const bool writes_history = rule_.momentum != 0 || purpose != FOR_USE;
+  const int first_column = cell % cells_across_ * cell_columns_;
+  const int num_columns = std::min(columns_ - first_column, cell_columns_);
+  const size_t at = offset(row) + first_column;
+  // Pieces of rows come too irregularly for the processor to foresee.
+  const int kLine = 64 / sizeof(Dtype);
+  for (int j = 0; cell_rows_ > 1 && j < num_columns; j += kLine) {
+    const size_t below = at + columns_ + j;
+    __builtin_prefetch(arrays_.data + below, 1);
+    __builtin_prefetch(arrays_.gradient + below);
+    if (writes_history) { __builtin_prefetch(arrays_.history + below, 1); }
+  }
+  if (pending.num_steps > 0) {
+    ReplaySteps(rule_, pending.steps, pending.num_steps, num_columns,
+        has_gradient ? arrays_.gradient + at : NULL, arrays_.data + at,
+        writes_history ? arrays_.history + at : NULL);
+  }
+  if (purpose == FOR_CLEARING) {
+    std::fill_n(arrays_.gradient + at, num_columns, Dtype(0));
+  }
+}
+
+template <typename Dtype>
+void LazyParameter<Dtype>::CatchUpCompact(int row, Purpose purpose) {
+  const Pending pending = PendingOf(row, purpose);
+  if (pending.num_steps == 0) { return; }
+  const vector<int>& columns = column_lists_[compact_[row]];
+  const int size = columns.size();
+  const Dtype* gradient = arrays_.gradient + offset(row);
+  Dtype* data = arrays_.data + offset(row);
+  Scratch& buffer = scratch_[Thread()];
+  Dtype* scratch = buffer.row.data();
+  if (rule_.momentum == 0 && rule_.decay == 0 && purpose == FOR_USE) {
+    // Other columns do not change.
+    for (int j = 0; j < size; ++j) { scratch[j] = data[columns[j]]; }
+    ReplaySteps(rule_, pending.steps, pending.num_steps, size, gradient,
+        scratch, static_cast<Dtype*>(NULL));
+    for (int j = 0; j < size; ++j) { data[columns[j]] = scratch[j]; }
+    std::fill_n(scratch, size, Dtype(0));
+    return;
+  }
+  if (buffer.list != compact_[row]) { buffer.Clear(); }
+  buffer.list = compact_[row];
+  for (int j = 0; j < size; ++j) { scratch[columns[j]] = gradient[j]; }
+  ReplaySteps(rule_, pending.steps, pending.num_steps, columns_, scratch, data,
+      arrays_.history + offset(row));
+}
+
+// Cells side by side: row by row, so that memory is passed through in order.
+template <typename Dtype>
+void LazyParameter<Dtype>::CatchUpCells(const int* cells,
+    int num_cells, Purpose purpose) {
+  const Range first = range(cells[0]);
+  for (int row = first.first_row; row < first.last_row; ++row) {
+    for (int i = 0; i < num_cells; ++i) {
+      if (done_[cells[i]] == steps_.size()) { continue; }
+      if (compact_[cells[i]] >= 0) {
+        CatchUpCompact(row, purpose);
+      } else {
+        CatchUpRow(cells[i], row, purpose);
+      }
+    }
+  }
+  for (int i = 0; i < num_cells; ++i) {
+    if (done_[cells[i]] == steps_.size()) { continue; }
+    compact_[cells[i]] = -1;
+    gradient_[cells[i]] = NONE;
+    done_[cells[i]] = steps_.size();
+  }
+}
+
+template <typename Dtype>
+void LazyParameter<Dtype>::GrowScratch() {
+  if (scratch_.size() < MaxThreads()) {
+    Scratch empty;
+    empty.row.resize(columns_);
+    empty.list = -1;
+    scratch_.resize(MaxThreads(), empty);
+  }
+}
+
+template <typename Dtype>
+void LazyParameter<Dtype>::CatchUp(const vector<int>& cells, Purpose purpose,
+    const vector<int>* columns, Dtype* part) {
+  if ((steps_.empty() && !part) || cells.empty()) { return; }
+  GrowScratch();
+  // Where cells side by side begin in the list.
+  vector<int> begins;
+  for (size_t i = 0; i < cells.size(); ++i) {
+    if (i == 0 || cells[i] / cells_across_ != cells[i - 1] / cells_across_) {
+      begins.push_back(i);
+    }
+  }
+  const int num_begins = begins.size();
+  begins.push_back(cells.size());
+  const int num_columns = part ? columns->size() : 0;
+  const int cell_size = cell_rows_ * cell_columns_;
+#pragma omp parallel for schedule(dynamic, cell_rows_ == 1 ? 8 : 1) \
+    if (cells.size() * cell_size > kParallelElements)
+  for (int i = 0; i < num_begins; ++i) {
+    CatchUpCells(cells.data() + begins[i], begins[i + 1] - begins[i],
+        purpose);
+    if (!part) { continue; }
+    const Dtype* from = arrays_.data + offset(cells[i]);
+    Dtype* to = part + static_cast<size_t>(i) * num_columns;
+    if (num_columns == columns_) {
+      std::copy(from, from + num_columns, to);
+    } else {
+      const int* column = columns->data();
+      for (int j = 0; j < num_columns; ++j) { to[j] = from[column[j]]; }
+    }
+  }
+}
+
+template <typename Dtype>
+void LazyParameter<Dtype>::CatchUpHere(const vector<int>& cells) {
+  if (steps_.empty()) { return; }
+  size_t begin = 0;
+  for (size_t i = 1; i <= cells.size(); ++i) {
+    if (i < cells.size()
+        && cells[i] / cells_across_ == cells[begin] / cells_across_) {
+      continue;
+    }
+    CatchUpCells(cells.data() + begin, i - begin, FOR_USE);
+    begin = i;
+  }
+}
+
+template <typename Dtype>
+void LazyParameter<Dtype>::UpdateNow(const UpdateStep<Dtype>& step) {
+  std::fill(gradient_.begin(), gradient_.end(), NEW);
+  steps_.push_back(step);
+  CatchUp(all_cells_, FOR_CLEARING, NULL, NULL);
+  steps_.clear();
+  std::fill(done_.begin(), done_.end(), 0);
+}
+
+template <typename Dtype>
+void LazyParameter<Dtype>::CatchUpAll() {
+  CatchUp(all_cells_, FOR_ALL, NULL, NULL);
+  steps_.clear();
+  column_lists_.clear();
+  for (size_t i = 0; i < scratch_.size(); ++i) { scratch_[i].Clear(); }
+  std::fill(done_.begin(), done_.end(), 0);
+}
+
+template <typename Dtype>
+void LazyParameter<Dtype>::ClearGradient(const vector<int>& cells) {
+  Dtype* gradient = arrays_.gradient;
+  for (size_t i = 0; i < cells.size(); ++i) {
+    const Range cell = range(cells[i]);
+    for (int row = cell.first_row; row < cell.last_row; ++row) {
+      std::fill_n(gradient + offset(row) + cell.first_column,
+          cell.num_columns, Dtype(0));
+    }
+  }
+}
+
+template <typename Dtype>
+bool LazyParameter<Dtype>::TakeGradient(const vector<int>& cells) {
+  GrowScratch();
+  vector<int> without;
+  for (size_t i = 0; i < cells.size(); ++i) {
+    CHECK_EQ(done_[cells[i]], steps_.size()) << "A gradient for weights that "
+        << "are not up to date";
+    if (gradient_[cells[i]] == NONE) {
+      without.push_back(cells[i]);
+      gradient_[cells[i]] = NEW;
+    } else if (compact_[cells[i]] >= 0) {
+      Expand(cells[i], arrays_.gradient + offset(cells[i]));
+    }
+  }
+  if (without.size() == cells.size()) { return true; }
+  ClearGradient(without);
+  return false;
+}
+
+template <typename Dtype>
+void LazyParameter<Dtype>::AddGradient(const vector<int>& rows,
+    const vector<int>& columns, const Dtype* part) {
+  Dtype* gradient = arrays_.gradient;
+  const int num_rows = rows.size();
+  const int num_columns = columns.size();
+  const bool whole = num_columns == columns_;
+  const int* column = columns.data();
+  GrowScratch();
+  if (!whole) { column_lists_.push_back(columns); }
+#pragma omp parallel for if (num_rows * num_columns > kParallelElements)
+  for (int i = 0; i < num_rows; ++i) {
+    const int row = rows[i];
+    const Dtype* from = part + static_cast<size_t>(i) * num_columns;
+    Dtype* to = gradient + offset(row);
+    CHECK_EQ(done_[row], steps_.size()) << "A gradient for weights that are "
+        << "not up to date";
+    if (gradient_[row] == NONE) {
+      std::copy(from, from + num_columns, to);
+      compact_[row] = whole ? -1 : static_cast<int>(column_lists_.size()) - 1;
+      gradient_[row] = NEW;
+      continue;
+    }
+    if (compact_[row] >= 0) { Expand(row, to); }
+    for (int j = 0; j < num_columns; ++j) { to[column[j]] += from[j]; }
+  }
+}
+
+template <typename Dtype>
+void LazyParameter<Dtype>::AddGradientHere(const vector<int>& rows,
+    const vector<int>& columns, const Dtype* part) {
+  const int num_columns = columns.size();
+  const int* column = columns.data();
+  for (size_t i = 0; i < rows.size(); ++i) {
+    const int row = rows[i];
+    const Dtype* from = part + i * num_columns;
+    Dtype* to = arrays_.gradient + offset(row);
+    CHECK_EQ(done_[row], steps_.size()) << "A gradient for weights that are "
+        << "not up to date";
+    if (gradient_[row] == NONE) {
+      std::fill_n(to, columns_, Dtype(0));
+      gradient_[row] = NEW;
+    } else if (compact_[row] >= 0) {
+      Expand(row, to);
+    }
+    for (int j = 0; j < num_columns; ++j) { to[column[j]] += from[j]; }
+  }
+}
+
+template <typename Dtype>
+void LazyParameter<Dtype>::Expand(int row, Dtype* gradient) {
+  const vector<int>& columns = column_lists_[compact_[row]];
+  Dtype* scratch = scratch_[Thread()].row.data();
+  std::copy(gradient, gradient + columns.size(), scratch);
+  std::fill_n(gradient, columns_, Dtype(0));
+  for (size_t j = 0; j < columns.size(); ++j) {
+    gradient[columns[j]] = scratch[j];
+    scratch[j] = 0;
+  }
+  compact_[row] = -1;
+}
+
+template <typename Dtype>
+double LazyParameter<Dtype>::SumSquares(int cell) const {
+  const Range cells = range(cell);
+  const int size = compact_[cell] < 0 ? cells.num_columns :
+      column_lists_[compact_[cell]].size();
+  double sum = 0;
+  for (int row = cells.first_row; row < cells.last_row; ++row) {
+    const Dtype* g = arrays_.gradient + offset(row) + cells.first_column;
+    double row_sum = 0;
+#pragma omp simd reduction(+ : row_sum)
+    for (int j = 0; j < size; ++j) {
+      row_sum += static_cast<double>(g[j]) * g[j];
+    }
+    sum += row_sum;
+  }
+  return sum;
+}
+
+template <typename Dtype>
+double LazyParameter<Dtype>::SumSquares() const {
+  const int num_cells = gradient_.size();
+  vector<double> sums(num_cells);
+#pragma omp parallel for schedule(dynamic, 16)
+  for (int i = 0; i < num_cells; ++i) {
+    if (gradient_[i] == NEW) { sums[i] = SumSquares(i); }
+  }
+  double sum = 0;  // in one order, whatever the number of threads
+  for (int i = 0; i < num_cells; ++i) { sum += sums[i]; }
+  return sum;
+}
+
+template <typename Dtype>
+void LazyParameter<Dtype>::EndStep(const UpdateStep<Dtype>& step) {
+  steps_.push_back(step);
+  GrowScratch();
+  for (size_t i = 0; i < gradient_.size(); ++i) {
+    if (gradient_[i] == NEW) { gradient_[i] = OLD; }
+  }
+  if (steps_.size() >= kMaxSteps) { CatchUpAll(); }
+}
+
+template <typename Dtype>
+vector<int> DistinctValues(const Blob<Dtype>& blob) {
+  vector<int> values(blob.cpu_data(), blob.cpu_data() + blob.count());
+  std::sort(values.begin(), values.end());
+  values.erase(std::unique(values.begin(), values.end()), values.end());
+  return values;
+}
+
+template vector<int> DistinctValues<float>(const Blob<float>& blob);
+template vector<int> DistinctValues<double>(const Blob<double>& blob);
+INSTANTIATE_CLASS(LazyParameter);
+
+}  // namespace caffe

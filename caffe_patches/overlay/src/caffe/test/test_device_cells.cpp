@@ -1,0 +1,253 @@
+#include <algorithm>
+#include <vector>
+
+#include "gtest/gtest.h"
+
+#include "caffe/approx_dropout/math/vector_math.hpp"
+#include "caffe/approx_dropout/math/wide_access.hpp"
+#include "caffe/approx_dropout/update/device_cells.hpp"
+#include "caffe/approx_dropout/update/lazy_parameter.hpp"
+#include "caffe/blob.hpp"
+
+#include "caffe/test/test_approx_dropout_util.hpp"
+#include "caffe/test/test_caffe_main.hpp"
+
+namespace caffe {
+
+// DeviceParameter's kernels, their blocks one after the other and their
+// threads likewise between barriers, in plain memory.
+template <typename Dtype, int kWidth>
+class HostKernels {
+ public:
+  HostKernels(Blob<Dtype>* w, Blob<Dtype>* h, const CellGrid& grid,
+      const UpdateRule<Dtype>& rule, Dtype lr_mult, int num_threads)
+      : done_(grid.count(), 0), gradient_step_(grid.count(), -1),
+        num_threads_(num_threads) {
+    const ParameterView<Dtype> view = { w->mutable_cpu_data(),
+        h->mutable_cpu_data(), w->mutable_cpu_diff(), grid, rule, lr_mult,
+        NULL, 0, done_.data(), gradient_step_.data() };
+    view_ = view;
+  }
+
+  void EndStep(const UpdateStep<Dtype>& step) {
+    steps_.push_back(step);
+    view_.steps = steps_.data();
+    view_.num_steps = steps_.size();
+  }
+
+  void CatchUp(int cell, bool for_all) {
+    const Replay replay = ReplayOf(view_, done_[cell], gradient_step_[cell],
+        for_all);
+    done_[cell] = view_.num_steps;
+    for (int t = 0; t < num_threads_; ++t) {
+      ReplayCell<Dtype, kWidth>(view_, cell, replay, t, num_threads_);
+    }
+  }
+
+  void Clear(int cell) {
+    gradient_step_[cell] = view_.num_steps;
+    for (int t = 0; t < num_threads_; ++t) {
+      ClearCell<Dtype, kWidth>(view_, cell, t, num_threads_);
+    }
+  }
+
+  double SumSquares() const {
+    double sum = 0;
+    for (int cell = 0; cell < done_.size(); ++cell) {
+      if (gradient_step_[cell] != view_.num_steps) { continue; }
+      for (int t = 0; t < num_threads_; ++t) {
+        sum += SumSquaresOfCell(view_, cell, t, num_threads_);
+      }
+    }
+    return sum;
+  }
+
+ private:
+  vector<int> done_, gradient_step_;
+  vector<UpdateStep<Dtype> > steps_;
+  int num_threads_;
+  ParameterView<Dtype> view_;
+};
+
+template <typename Dtype>
+class UpdateCellsTest : public ::testing::Test {
+ protected:
+  UpdateCellsTest() { Caffe::set_random_seed(1701); }
+
+  static UpdateStep<Dtype> Step(int s) {
+    const UpdateStep<Dtype> step = { Dtype(0.1 / (1 + s % 7)),
+        Dtype(s % 3 ? 1 : 0.25) };
+    return step;
+  }
+
+  static bool Equal(const Dtype* a, const Dtype* b, int count) {
+    return std::equal(a, a + count, b);
+  }
+
+  // 70 steps by the kernels and by LazyParameter: the same bits.
+  template <int kWidth>
+  static void ExpectLazy(const UpdateRule<Dtype>& rule, int cell_rows,
+      int cell_columns) {
+    const int kRows = 29, kColumns = 44;
+    const CellGrid grid = { kRows, kColumns, cell_rows, cell_columns };
+    Blob<Dtype> w(kRows, kColumns, 1, 1), h(w.shape()), w2(w.shape()),
+        h2(w.shape());
+    FillGaussian(&w);
+    w2.CopyFrom(w);
+    std::fill_n(h.mutable_cpu_data(), h.count(), Dtype(0));
+    h2.CopyFrom(h);
+    Poison(w.mutable_cpu_diff(), w.count());
+    Poison(w2.mutable_cpu_diff(), w.count());
+    const Dtype kMult = 2;
+    HostKernels<Dtype, kWidth> kernels(&w, &h, grid, rule, kMult, 19);
+    LazyParameter<Dtype> lazy(&w2, &h2, rule);
+    lazy.SetCells(cell_rows, cell_columns);
+    for (int s = 0; s < 70; ++s) {
+      vector<int> used;
+      for (int i = s % 3; i < grid.count(); i += 1 + s % 4) {
+        used.push_back(i);
+      }
+      lazy.CatchUp(used);
+      if (lazy.TakeGradient(used)) { lazy.ClearGradient(used); }
+      for (int cell : used) {
+        kernels.CatchUp(cell, false);
+        kernels.Clear(cell);
+        const CellRange range = grid.range(cell);
+        for (int k = 0; k < range.num_rows * range.num_columns; ++k) {
+          const size_t at = grid.offset(range.first_row
+              + k / range.num_columns) + range.first_column
+              + k % range.num_columns;
+          w.mutable_cpu_diff()[at] += (k * 7 + s) % 13 - 6;
+          w2.mutable_cpu_diff()[at] += (k * 7 + s) % 13 - 6;
+        }
+      }
+      EXPECT_EQ(kernels.SumSquares(), lazy.SumSquares());
+      UpdateStep<Dtype> step = Step(s);
+      kernels.EndStep(step);
+      step.rate *= kMult;
+      lazy.EndStep(step);
+    }
+    lazy.CatchUpAll();
+    for (int cell = 0; cell < grid.count(); ++cell) {
+      kernels.CatchUp(cell, true);
+    }
+    EXPECT_TRUE(Equal(w.cpu_data(), w2.cpu_data(), w.count()));
+    EXPECT_TRUE(Equal(h.cpu_data(), h2.cpu_data(), h.count()));
+  }
+};
+
+TYPED_TEST_CASE(UpdateCellsTest, TestDtypes);
+
+TYPED_TEST(UpdateCellsTest, TestEachElementHasOneCell) {
+  const int kSizes[][4] = {{7, 10, 1, 10}, {7, 10, 3, 4}, {8, 8, 8, 8},
+      {5, 6, 32, 32}, {1, 9, 1, 9}, {4, 9, 2, 1}};
+  for (int s = 0; s < 6; ++s) {
+    const int* size = kSizes[s];
+    const CellGrid grid = { size[0], size[1], size[2], size[3] };
+    vector<int> cell_of(size[0] * size[1], -1);
+    for (int cell = 0; cell < grid.count(); ++cell) {
+      const CellRange range = grid.range(cell);
+      for (int i = 0; i < NumChunks<1>(range); ++i) {
+        const size_t at = ChunkOffset<1>(grid, range, i);
+        ASSERT_LT(at, cell_of.size());
+        EXPECT_EQ(-1, cell_of[at]);
+        cell_of[at] = cell;
+      }
+    }
+    for (int i = 0; i < cell_of.size(); ++i) {
+      EXPECT_EQ(i / size[1] / size[2] * grid.across()
+          + i % size[1] / size[3], cell_of[i]);
+    }
+  }
+}
+
+TYPED_TEST(UpdateCellsTest, TestLists) {
+  const int kIndex[] = {3, 4, 9};
+  const DeviceList given = { kIndex, 3, 0, 1, 1 };
+  const DeviceList strided = { NULL, 4, 2, 1, 5 };     // 2 7 12 17
+  const DeviceList in_runs = { NULL, 6, 4, 3, 20 };    // 4 5 6 24 25 26
+  EXPECT_EQ(9, given(2));
+  EXPECT_EQ(17, strided(3));
+  EXPECT_EQ(6, in_runs(2));
+  EXPECT_EQ(25, in_runs(4));
+  const TypeParam kWords[] = {5, 0, 5};
+  CellList<TypeParam> list = { CellList<TypeParam>::LISTED, 3, given, kWords,
+      AllCells(), 3 };
+  EXPECT_EQ(4, list(1));
+  list.kind = CellList<TypeParam>::WORDS;
+  EXPECT_EQ(5, list(2));
+  list.kind = CellList<TypeParam>::TILES;
+  EXPECT_EQ(7, list(7));
+  list.tiles.period = 4;
+  list.tiles.kept = 2;
+  list.tiles.residues[0] = 1;
+  list.tiles.residues[1] = 2;
+  for (int i = 0; i < 12; ++i) {
+    const int diagonal = (i / 3 + i % 3) % 4;
+    EXPECT_EQ(diagonal == 1 || diagonal == 2 ? i : -1, list(i)) << i;
+  }
+}
+
+TYPED_TEST(UpdateCellsTest, TestAlignedRuns) {
+  const int kRuns[] = {4, 5, 6, 7, 12, 13, 14, 15};
+  vector<int> runs(kRuns, kRuns + 8);
+  EXPECT_TRUE(HasAlignedRuns(runs, 4));
+  EXPECT_TRUE(HasAlignedRuns(runs, 2));
+  EXPECT_TRUE(HasAlignedRuns(vector<int>(), 4));
+  for (int i = 0; i < 8; ++i) { runs[i] += 2; }  // begins at 6
+  EXPECT_FALSE(HasAlignedRuns(runs, 4));
+  EXPECT_TRUE(HasAlignedRuns(runs, 2));
+  runs[7] += 1;
+  EXPECT_FALSE(HasAlignedRuns(runs, 2));
+  EXPECT_TRUE(HasAlignedRuns(runs, 1));
+  runs.assign(kRuns, kRuns + 6);
+  EXPECT_FALSE(HasAlignedRuns(runs, 4));
+}
+
+// Values between rows and their parts, and what is around them.
+TYPED_TEST(UpdateCellsTest, TestGatherAndScatterRow) {
+  const int kIndex[] = {4, 5, 6, 7, 16, 17, 18, 19};
+  const DeviceList columns = { kIndex, 8, 0, 1, 1 };
+  Blob<TypeParam> row(vector<int>(1, 24)), part(vector<int>(1, 8));
+  FillGaussian(&row);
+  for (int threads = 1; threads < 4; ++threads) {
+    Poison(part.mutable_cpu_data(), 8);
+    for (int t = 0; t < threads; ++t) {
+      GatherRow<TypeParam, 2>(row.mutable_cpu_data(), columns,
+          part.mutable_cpu_data(), t, threads);
+    }
+    Blob<TypeParam> to(row.shape());
+    for (int i = 0; i < 24; ++i) { to.mutable_cpu_data()[i] = i; }
+    for (int pass = 0; pass < 2; ++pass) {
+      for (int t = 0; t < threads; ++t) {
+        ScatterRow<TypeParam, 2>(part.mutable_cpu_data(), columns, pass == 1,
+            to.mutable_cpu_data(), t, threads);
+      }
+    }
+    for (int i = 0; i < 24; ++i) {
+      const bool listed = std::count(kIndex, kIndex + 8, i) > 0;
+      EXPECT_EQ(listed ? 2 * row.cpu_data()[i] : i, to.cpu_data()[i]) << i;
+    }
+  }
+}
+
+TYPED_TEST(UpdateCellsTest, TestCellsAreLazyParameters) {
+  if (vector_bytes() < 32) {
+    LOG(INFO) << "Not run: no fused multiply-add on this machine";
+    return;
+  }
+  const double kRules[][3] = {{0.01, 0, 0.9}, {0.01, 1, 0.9}, {0, 0, 0.9},
+      {0.01, 0, 0}, {0, 0, 0}};
+  for (int r = 0; r < 5; ++r) {
+    const UpdateRule<TypeParam> rule = { TypeParam(0.5),
+        TypeParam(kRules[r][0]), kRules[r][1] != 0, TypeParam(kRules[r][2]) };
+    const int kWide = 16 / sizeof(TypeParam);
+    this->template ExpectLazy<1>(rule, 1, 44);
+    this->template ExpectLazy<kWide>(rule, 1, 44);
+    this->template ExpectLazy<1>(rule, 5, 7);
+    this->template ExpectLazy<kWide>(rule, 8, 8);
+    this->template ExpectLazy<kWide>(rule, 32, 32);
+  }
+}
+
+}  // namespace caffe

@@ -1,0 +1,273 @@
+#ifndef CPU_ONLY
+
+#include <algorithm>
+#include <cstdlib>
+#include <string>
+#include <vector>
+
+#include "gtest/gtest.h"
+
+#include "caffe/approx_dropout/update/device_parameter.hpp"
+#include "caffe/approx_dropout/update/lazy_parameter.hpp"
+#include "caffe/blob.hpp"
+
+#include "caffe/test/test_approx_dropout_util.hpp"
+#include "caffe/test/test_caffe_main.hpp"
+
+namespace caffe {
+
+// DeviceParameter against LazyParameter.
+template <typename Dtype>
+class DeviceUpdateGPUTest : public GPUDeviceTest<Dtype> {
+ protected:
+  static const int kRows = 29;
+
+  DeviceUpdateGPUTest() { Caffe::set_random_seed(1701); }
+
+  // Ends the s-th step of both, of a parameter with that lr_mult.
+  static void EndStep(int s, Dtype lr_mult, DeviceParameter<Dtype>* device,
+      DeviceSteps<Dtype>* steps, LazyParameter<Dtype>* lazy) {
+    const Dtype rate = 0.1 / (1 + s % 7);
+    device->EndStep();
+    steps->Append(rate);
+    const UpdateStep<Dtype> step = { rate * lr_mult, 1 };
+    lazy->EndStep(step);
+  }
+
+  static UpdateRule<Dtype> Rule(int i) {
+    const double kRules[][3] = {{0.01, 0, 0.9}, {0.01, 1, 0.9}, {0, 0, 0.9},
+        {0.01, 0, 0}, {0, 0, 0}};
+    const UpdateRule<Dtype> rule = { Dtype(0.5), Dtype(kRules[i][0]),
+        kRules[i][1] != 0, Dtype(kRules[i][2]) };
+    return rule;
+  }
+
+  // Every (1 + s % 4)-th row or column, from s % 3 on.
+  static vector<int> Some(int s, int count) {
+    vector<int> some;
+    for (int i = s % 3; i < count; i += 1 + s % 4) { some.push_back(i); }
+    return some;
+  }
+
+  // The list in a blob's memory on the device.
+  static DeviceList List(const vector<int>& index, Blob<int>* memory) {
+    memory->Reshape(vector<int>(1, index.size()));
+    std::copy(index.begin(), index.end(), memory->mutable_cpu_data());
+    const DeviceList list = { memory->gpu_data(),
+        static_cast<int>(index.size()), 0, 1, 1 };
+    return list;
+  }
+
+  // Two equal parameters, gradients poisoned and history zero.
+  static void Make(int columns, Blob<Dtype>* w, Blob<Dtype>* h,
+      Blob<Dtype>* w2, Blob<Dtype>* h2) {
+    w->Reshape(kRows, columns, 1, 1);
+    h->ReshapeLike(*w);
+    w2->ReshapeLike(*w);
+    h2->ReshapeLike(*w);
+    FillGaussian(w);
+    std::copy(w->cpu_data(), w->cpu_data() + w->count(),
+        w2->mutable_cpu_data());
+    std::fill_n(h->mutable_cpu_data(), h->count(), Dtype(0));
+    std::fill_n(h2->mutable_cpu_data(), h->count(), Dtype(0));
+    Poison(w->mutable_cpu_diff(), w->count());
+    Poison(w2->mutable_cpu_diff(), w->count());
+  }
+
+  static void ExpectSame(const Blob<Dtype>& a, const Blob<Dtype>& b) {
+    for (int i = 0; i < a.count(); ++i) {
+      ExpectNear(a.cpu_data()[i], b.cpu_data()[i], 1, "element", i);
+    }
+  }
+};
+
+TYPED_TEST_CASE(DeviceUpdateGPUTest, TestDtypes);
+
+// Gradients of some rows and columns, one to three an iteration.
+TYPED_TEST(DeviceUpdateGPUTest, TestRows) {
+  const int kColumns[] = {45, 48};  // with and without 16 bytes at a time
+  for (int r = 0; r < 10; ++r) {
+    const int columns = kColumns[r / 5];
+    Blob<TypeParam> w, h, w2, h2;
+    this->Make(columns, &w, &h, &w2, &h2);
+    DeviceSteps<TypeParam> steps(1, -1);
+    DeviceParameter<TypeParam> device(&w, &h, this->Rule(r % 5), 2, &steps);
+    LazyParameter<TypeParam> lazy(&w2, &h2, this->Rule(r % 5));
+    for (int s = 0; s < 60; ++s) {
+      for (int pass = 0; pass < 1 + s % 3; ++pass) {
+        const vector<int> rows = this->Some(s + pass, this->kRows);
+        const vector<int> used = this->Some(s, columns);
+        Blob<int> row_memory, column_memory;
+        const DeviceList row_list = this->List(rows, &row_memory);
+        const DeviceList column_list = this->List(used, &column_memory);
+        Blob<TypeParam> part(rows.size(), used.size(), 1, 1);
+        Blob<TypeParam> part2(part.shape());
+        Poison(part.mutable_cpu_data(), part.count());
+        device.CatchUp(row_list, column_list, part.mutable_gpu_data());
+        lazy.CatchUp(rows, used, part2.mutable_cpu_data());
+        this->ExpectSame(part, part2);
+        FillGaussian(&part);
+        device.AddGradient(row_list, column_list, part.gpu_data());
+        lazy.AddGradient(rows, used, part.cpu_data());
+      }
+      this->EndStep(s, 2, &device, &steps, &lazy);
+      if (s % 17 == 16) {
+        device.CatchUpAll();
+        steps.Clear();
+        lazy.CatchUpAll();
+        this->ExpectSame(w, w2);
+      }
+    }
+    device.CatchUpAll();
+    lazy.CatchUpAll();
+    this->ExpectSame(w, w2);
+    this->ExpectSame(h, h2);
+  }
+}
+
+// Gradients written in place, in tiles of one pattern or two an iteration.
+TYPED_TEST(DeviceUpdateGPUTest, TestTiles) {
+  const int kColumns[] = {45, 48};
+  for (int r = 0; r < 10; ++r) {
+    const int columns = kColumns[r / 5];
+    Blob<TypeParam> w, h, w2, h2;
+    this->Make(columns, &w, &h, &w2, &h2);
+    DeviceSteps<TypeParam> steps(1, -1);
+    DeviceParameter<TypeParam> device(&w, &h, this->Rule(r % 5), 1, &steps);
+    LazyParameter<TypeParam> lazy(&w2, &h2, this->Rule(r % 5));
+    device.SetCells(8, 8);
+    lazy.SetCells(8, 8);
+    const CellGrid grid = { this->kRows, columns, 8, 8 };
+    for (int s = 0; s < 60; ++s) {
+      for (int pass = 0; pass < 1 + s % 2; ++pass) {
+        KeptCells kept = {};
+        kept.period = 4;
+        kept.kept = 2;
+        kept.residues[0] = (s + pass) % 3;
+        kept.residues[1] = 3;
+        vector<int> tiles;
+        for (int i = 0; i < grid.count(); ++i) {
+          if (kept.has(i / grid.across() + i % grid.across())) {
+            tiles.push_back(i);
+          }
+        }
+        device.CatchUp(kept);
+        lazy.CatchUp(tiles);
+        const bool overwrite = device.TakeGradient(kept);
+        const bool overwrite2 = lazy.TakeGradient(tiles);
+        EXPECT_EQ(pass == 0, overwrite);
+        for (int tile : tiles) {
+          const CellRange range = grid.range(tile);
+          for (int k = 0; k < NumChunks<1>(range); ++k) {
+            const size_t at = ChunkOffset<1>(grid, range, k);
+            const TypeParam g = (k * 7 + s) % 13 - 6;
+            TypeParam* d = w.mutable_cpu_diff() + at;
+            TypeParam* d2 = w2.mutable_cpu_diff() + at;
+            *d = overwrite ? g : *d + g;
+            *d2 = overwrite2 ? g : *d2 + g;
+          }
+        }
+      }
+      this->EndStep(s, 1, &device, &steps, &lazy);
+    }
+    device.CatchUpAll();
+    lazy.CatchUpAll();
+    this->ExpectSame(w, w2);
+    this->ExpectSame(h, h2);
+  }
+}
+
+// Words that occur several times are updated once and cleared once.
+TYPED_TEST(DeviceUpdateGPUTest, TestWords) {
+  Blob<TypeParam> w, h, w2, h2;
+  this->Make(48, &w, &h, &w2, &h2);
+  DeviceSteps<TypeParam> steps(1, -1);
+  DeviceParameter<TypeParam> device(&w, &h, this->Rule(0), 1, &steps);
+  LazyParameter<TypeParam> lazy(&w2, &h2, this->Rule(0));
+  for (int s = 0; s < 40; ++s) {
+    Blob<TypeParam> words(vector<int>(1, 50));
+    for (int i = 0; i < 50; ++i) {
+      words.mutable_cpu_data()[i] = (i * 3 + s) % 7 + s % 20;
+    }
+    const vector<int> rows = DistinctValues(words);
+    device.CatchUpWords(words.gpu_data(), words.count());
+    device.TakeGradientOfWords(words.gpu_data(), words.count());
+    lazy.CatchUp(rows);
+    lazy.TakeGradient(rows);
+    for (int row : rows) {
+      for (int i = row * 48; i < (row + 1) * 48; ++i) {
+        w.mutable_cpu_diff()[i] += i % 5 - 2;
+        w2.mutable_cpu_diff()[i] = i % 5 - 2;
+      }
+    }
+    this->EndStep(s, 1, &device, &steps, &lazy);
+  }
+  device.CatchUpAll();
+  lazy.CatchUpAll();
+  this->ExpectSame(w, w2);
+  this->ExpectSame(h, h2);
+}
+
+// A lazy parameter and a whole one, their norm clipped or just not.
+TYPED_TEST(DeviceUpdateGPUTest, TestClippingAndWholeUpdate) {
+  for (int clips = 0; clips < 2; ++clips) {
+    Blob<TypeParam> w, h, w2, h2, b(vector<int>(1, 37)), bh(b.shape()),
+        b2(b.shape()), bh2(b.shape());
+    this->Make(48, &w, &h, &w2, &h2);
+    FillGaussian(&b);
+    b2.CopyFrom(b);
+    std::fill_n(bh.mutable_cpu_data(), 37, TypeParam(0));
+    bh2.CopyFrom(bh);
+    const vector<int> rows = this->Some(1, this->kRows);
+    double sum = 0;
+    for (int i = 0; i < w.count(); ++i) {
+      if (std::count(rows.begin(), rows.end(), i / 48)) {
+        w.mutable_cpu_diff()[i] = w2.mutable_cpu_diff()[i] = i % 3 - 1;
+        sum += w.cpu_diff()[i] * w.cpu_diff()[i];
+      }
+    }
+    for (int i = 0; i < 37; ++i) {
+      b.mutable_cpu_diff()[i] = b2.mutable_cpu_diff()[i] = i % 4;
+      sum += b.cpu_diff()[i] * b.cpu_diff()[i];
+    }
+    const TypeParam clip = std::sqrt(sum) * (clips ? 0.3 : 1.01);
+    DeviceSteps<TypeParam> steps(2, clip);
+    DeviceParameter<TypeParam> device(&w, &h, this->Rule(0), 1, &steps);
+    DeviceParameter<TypeParam> whole(&b, &bh, this->Rule(0), 1, &steps);
+    LazyParameter<TypeParam> lazy(&w2, &h2, this->Rule(0));
+    LazyParameter<TypeParam> whole2(&b2, &bh2, this->Rule(0));
+    Blob<int> memory;
+    EXPECT_TRUE(device.TakeGradient(this->List(rows, &memory)));
+    lazy.TakeGradient(rows);
+    device.SumSquares(false);
+    whole.SumSquares(true);
+    steps.Append(0.1);
+    whole.UpdateNow();
+    device.CatchUpAll();
+    const UpdateStep<TypeParam> step = { TypeParam(0.1),
+        TypeParam(clips ? 0.3 : 1) };
+    lazy.EndStep(step);
+    lazy.CatchUpAll();
+    whole2.UpdateNow(step);
+    this->ExpectSame(w, w2);
+    this->ExpectSame(h, h2);
+    this->ExpectSame(b, b2);
+    this->ExpectSame(bh, bh2);
+    for (int i = 0; i < 37; ++i) { EXPECT_EQ(0, b.cpu_diff()[i]); }
+  }
+}
+
+class MathModeGPUTest : public GPUDeviceTest<float> {};
+
+TEST_F(MathModeGPUTest, TestTF32IsOffUnlessAllowed) {
+  const char* allowed = getenv("CAFFE_ALLOW_TF32");
+  cublasMath_t mode;
+  ASSERT_EQ(CUBLAS_STATUS_SUCCESS,
+      cublasGetMathMode(Caffe::cublas_handle(), &mode));
+  EXPECT_EQ(allowed && string(allowed) == "1" ? CUBLAS_TF32_TENSOR_OP_MATH
+      : CUBLAS_DEFAULT_MATH, mode);
+}
+
+}  // namespace caffe
+
+#endif  // CPU_ONLY
