@@ -128,3 +128,13 @@ exec "\$root/$tree/build/tools/caffe" "\$@"
 EOF
 chmod +x "$wrapper.part"
 mv "$wrapper.part" "$wrapper"
+
+[ "$tree" = build/caffe ] || exit 0
+cat >build/bin/approx-dropout.part <<EOF
+#!/bin/sh
+root=$(printf %q "$root")
+PYTHONPATH=\$root/python_layers:\$root/$tree/python\${PYTHONPATH:+:\$PYTHONPATH} \\
+  exec /usr/bin/python3 -m approx_dropout "\$@"
+EOF
+chmod +x build/bin/approx-dropout.part
+mv build/bin/approx-dropout.part build/bin/approx-dropout

@@ -1,152 +1,38 @@
-"""Command line: python3 -m approx_dropout search | convert, see --help."""
+"""Command line: approx-dropout or python3 -m approx_dropout, see --help."""
 
 import argparse
 import os
 import sys
 
-from .convert import PATTERNS, convert
-from .families import FAMILIES
-from .proto import read_net
-from .search import LAMBDA1, LAMBDA2, search
+from . import __version__
+from .commands import convert, inspect, log, search
 
-
-def _print_search(arguments):
-    result = search(
-        arguments.rate,
-        arguments.family,
-        arguments.max_period,
-        arguments.lambda1,
-        arguments.lambda2,
-        arguments.lambda3,
-        arguments.seed,
-    )
-    lines = [
-        f"# dropout_ratio {arguments.rate}, family {arguments.family}, "
-        f"max_period {arguments.max_period}",
-        f"# achieved drop rate {result.rate:.6f}, entropy "
-        f"{result.entropy:.4f} nats, spread {result.spread:.6f}",
-        "dropout_pattern_param {",
-        f"  family: {arguments.family}",
-    ]
-    lines += [f"  probability: {float(k)!r}" for k in result.probability]
-    print("\n".join(lines + ["}"]))
-
-
-def _print_converted(arguments):
-    from google.protobuf import text_format
-
-    net, notes = convert(
-        read_net(arguments.net),
-        arguments.pattern,
-        arguments.family,
-        arguments.max_period,
-        arguments.inline_probability,
-        arguments.groups,
-        arguments.last_groups,
-    )
-    for note in notes or ["the net has no Dropout"]:
-        print(note, file=sys.stderr)
-    text = text_format.MessageToString(net)
-    if arguments.output is None:
-        sys.stdout.write(text)
-        return
-    temporary = f"{arguments.output}.part"
-    with open(temporary, "w", encoding="utf-8") as file:
-        file.write(text)
-    os.replace(temporary, arguments.output)
+PROGRAM = "approx-dropout"
+COMMANDS = {
+    "search": search,
+    "convert": convert,
+    "inspect": inspect,
+    "log": log,
+}
 
 
 def _parser():
     parser = argparse.ArgumentParser(
-        prog="approx_dropout", description="Approximate random dropout."
+        prog=PROGRAM, description="Approximate random dropout for Caffe."
+    )
+    parser.add_argument(
+        "--version", action="version", version=f"%(prog)s {__version__}"
     )
     commands = parser.add_subparsers(required=True, metavar="command")
-
-    command = commands.add_parser(
-        "search", help="search K for a drop rate, and print it for a prototxt"
-    )
-    command.add_argument(
-        "--rate",
-        type=float,
-        required=True,
-        help="the drop rate p, from 0 to (N - 1) / N",
-    )
-    command.add_argument(
-        "--lambda1",
-        type=float,
-        default=LAMBDA1,
-        help="weight of the rate (%(default)s)",
-    )
-    command.add_argument(
-        "--lambda2",
-        type=float,
-        default=LAMBDA2,
-        help="weight of the entropy (%(default)s)",
-    )
-    command.add_argument(
-        "--lambda3",
-        type=float,
-        help="weight of the variance of the dropped fraction "
-        "(PERIOD 0, RESIDUE 1e-4 N)",
-    )
-    command.add_argument(
-        "--seed", type=int, default=0, help="of the first value (%(default)s)"
-    )
-    command.set_defaults(run=_print_search)
-
-    command = commands.add_parser(
-        "convert",
-        help="rewrite the Dropout layers of a net",
-        description="Writes the net with InnerProduct or LSTM followed by "
-        "Dropout rewritten; what became of each Dropout goes to standard "
-        "error. Comments of the prototxt are lost.",
-    )
-    command.add_argument("net", help="a prototxt")
-    command.add_argument(
-        "--pattern",
-        choices=PATTERNS,
-        default="ROW",
-        help="drop neurons or synapses (%(default)s)",
-    )
-    command.add_argument(
-        "--inline-probability",
-        action="store_true",
-        help="write K into the net, which then needs no Python layer",
-    )
-    command.add_argument(
-        "--groups",
-        type=int,
-        default=1,
-        metavar="G",
-        help="patterns a pass, one for each G-th of the samples (RESIDUE; "
-        "%(default)s)",
-    )
-    command.add_argument(
-        "--last-groups",
-        type=int,
-        metavar="G",
-        help="patterns of the last Dropout, in front of the net's output "
-        "(as many as of the others)",
-    )
-    command.add_argument(
-        "-o", "--output", help="file to write instead of standard output"
-    )
-    command.set_defaults(run=_print_converted)
-
-    for command in commands.choices.values():
-        command.add_argument(
-            "--family",
-            choices=FAMILIES,
-            default="RESIDUE",
-            help="(%(default)s)",
+    for name, module in COMMANDS.items():
+        command = commands.add_parser(
+            name,
+            help=module.__doc__.partition("\n")[0],
+            description=module.__doc__,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
         )
-        command.add_argument(
-            "--max-period",
-            type=int,
-            default=16,
-            metavar="N",
-            help="(%(default)s)",
-        )
+        module.add_arguments(command)
+        command.set_defaults(run=module.run)
     return parser
 
 
@@ -155,8 +41,11 @@ def main(argv=None):
     arguments = _parser().parse_args(argv)
     try:
         arguments.run(arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:  # `| head` has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except (ValueError, OSError, ImportError) as error:
-        print(f"approx_dropout: {error}", file=sys.stderr)
+        print(f"{PROGRAM}: {error}", file=sys.stderr)
         return 1
     return 0
 

@@ -1,0 +1,65 @@
+"""Curves of Caffe's logs; needs matplotlib."""
+
+import math
+
+try:
+    import matplotlib
+    from matplotlib.figure import Figure
+except ImportError as error:
+    raise ImportError(
+        f"a picture needs matplotlib ({error}): install it, or the package "
+        f"with its extra, approx-dropout[pictures]"
+    ) from error
+
+COLOURS = matplotlib.colormaps["tab10"].colors
+STYLES = ("-", "--", ":", "-.")
+PANEL_INCHES = (6, 3.2)
+
+
+def _panels(rows):
+    """{title: columns drawn in it}: the solver's loss, which is smoothed and
+    weighted; each output's, of all nets; the learning rate."""
+    panels = {"training loss": ["loss"]}
+    for name in dict.fromkeys(name for row in rows for name in row):
+        if " " in name:
+            panels.setdefault(name.split(" ", 1)[1], []).append(name)
+    panels["learning rate"] = ["learning_rate"]
+    found = set().union(*rows)
+    return {
+        title: names for title, names in panels.items() if found & {*names}
+    }
+
+
+def draw(files, path):
+    """Draws the logs of the files, a colour each, and writes the picture."""
+    runs = [(file.path, file.log.rows()) for file in files]
+    panels = _panels([row for _, rows in runs for row in rows])
+    width, height = PANEL_INCHES
+    figure = Figure((width, height * len(panels)), layout="constrained")
+    all_axes = figure.subplots(len(panels), sharex=True, squeeze=False)
+    all_axes = all_axes[:, 0]
+    for axes, (title, names) in zip(all_axes, panels.items()):
+        for i, (run, rows) in enumerate(runs):
+            for j, name in enumerate(names):
+                points = [
+                    (row["iteration"], row[name])
+                    for row in rows
+                    if math.isfinite(row.get(name, math.nan))
+                ]
+                if not points:
+                    continue
+                parts = [run] if len(runs) > 1 else []
+                if len(names) > 1 or not parts:
+                    parts.append(name if " " in name else title)
+                axes.plot(
+                    *zip(*points),
+                    linestyle=STYLES[j % len(STYLES)],
+                    marker="." if len(points) < 30 else None,
+                    color=COLOURS[(i if len(runs) > 1 else j) % len(COLOURS)],
+                    label=" ".join(parts),
+                )
+        axes.set_ylabel(title)
+        axes.grid(alpha=0.3)
+        axes.legend(fontsize="small")
+    all_axes[-1].set_xlabel("iteration")
+    figure.savefig(path, dpi=150)

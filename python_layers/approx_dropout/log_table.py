@@ -1,0 +1,196 @@
+"""Caffe's logs as text: the course of a run, several runs, CSV."""
+
+import csv
+
+ROWS_SHOWN = 24
+_COLUMN_WIDTH = 10
+
+
+def columns(rows):
+    """The columns that any of the rows has: time, learning rate, loss, then
+    outputs as they come, the training net's first."""
+    first = ["iteration", "seconds", "learning_rate", "loss"]
+    found = dict.fromkeys(name for row in rows for name in row)
+    outputs = [name for name in found if name not in first]
+    outputs.sort(key=lambda name: name.split(" ")[0] != "train")
+    return [name for name in first if name in found] + outputs
+
+
+def duration(seconds):
+    """h:mm:ss, or "?" for None."""
+    if seconds is None:
+        return "?"
+    minutes, seconds = divmod(round(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02}:{seconds:02}"
+
+
+def _entry(name, value):
+    if value is None:
+        return "-"
+    if name in ("seconds", "left"):
+        return duration(value)
+    return str(value) if isinstance(value, int) else f"{value:.6g}"
+
+
+def thinned(log):
+    """At most ROWS_SHOWN rows of a log, those with tests if there are any,
+    and the last; what a row lacks is the last value before it."""
+    filled, known = [], {}
+    for row in log.rows():
+        known = {**known, **row}
+        filled.append((known, any(name.startswith("test") for name in row)))
+    chosen = [row for row, tested in filled if tested]
+    if len(chosen) < 2:
+        chosen = [row for row, _ in filled]
+    elif chosen[-1] is not filled[-1][0]:
+        chosen.append(filled[-1][0])
+    step = (len(chosen) - 1) / (ROWS_SHOWN - 1)
+    if step > 1:
+        chosen = [chosen[round(i * step)] for i in range(ROWS_SHOWN)]
+    return chosen
+
+
+def _with_time_left(log, row):
+    if log.ended == "done" or log.seconds_left() is None:
+        return row
+    return {**row, "left": log.seconds_left(row["iteration"])}
+
+
+def _aligned(heads, lines):
+    """Lines of columns, numbers to the right; the heads come first."""
+    entries = [heads, *lines]
+    widths = [max(map(len, column)) for column in zip(*entries)]
+    return [
+        "  ".join(text.rjust(width) for text, width in zip(line, widths))
+        for line in entries
+    ]
+
+
+def _heads(names):
+    titles = {"seconds": "time", "learning_rate": "learning rate"}
+    return [titles.get(name, name) for name in names]
+
+
+def course(log, rows):
+    """Lines of a table of these rows of a run."""
+    rows = [_with_time_left(log, row) for row in rows]
+    names = columns(rows)
+    if "left" in names:  # beside the time
+        names.remove("left")
+        names.insert(names.index("iteration") + 1, "left")
+    return _aligned(
+        _heads(names),
+        [[_entry(name, row.get(name)) for name in names] for row in rows],
+    )
+
+
+def summary(files):
+    """Lines of a table of several runs' last values."""
+    last = [thinned(file.log)[-1] for file in files]
+    names = columns(last)
+    lines = []
+    for file, row in zip(files, last):
+        log = file.log
+        pace = log.pace()
+        lines.append(
+            [
+                file.path,
+                _entry("of", log.max_iter),
+                "done" if log.ended == "done" else duration(log.seconds_left()),
+                _entry("ms", None if pace is None else 1000 * pace),
+                *(_entry(name, row.get(name)) for name in names),
+            ]
+        )
+    return _aligned(
+        ["run", "max_iter", "left", "ms/iteration", *_heads(names)], lines
+    )
+
+
+def status(file):
+    """One line: how far a run is, how fast, and how long it still takes."""
+    log = file.log
+    if not log.rows():
+        return f"{file.path}: nothing logged yet"
+    said = [f"{file.path}: iteration {log.iteration}"]
+    if log.max_iter is not None:
+        said[0] += f" of {log.max_iter}"
+    if log.pace() is not None:
+        said.append(f"{1000 * log.pace():.4g} ms an iteration")
+    left = log.seconds_left()
+    if log.ended:
+        said.append("done" if log.ended == "done" else "stopped early")
+    if left is not None and log.ended != "done":
+        said.append(f"{duration(left)} left")
+    elif left is None:
+        missing = "max_iter" if log.max_iter is None else "times"
+        said.append(f"time left unknown: the log does not show {missing}")
+    if log.diverged:
+        said.append("DIVERGED: a value is not finite")
+    if log.replaced:
+        said.append(
+            "a later session went back, and replaces what was logged "
+            "from there on"
+        )
+    return ", ".join(said)
+
+
+def write_csv(files, output):
+    """Every row of every run, a column "file" in front; empty: not logged."""
+    names = columns([row for file in files for row in file.log.rows()])
+    writer = csv.writer(output)
+    writer.writerow(["file", *names])
+    for file in files:
+        for row in file.log.rows():
+            writer.writerow([file.path, *(row.get(name, "") for name in names)])
+
+
+class LiveTable:
+    """Prints the rows of logs that grow, under heads that say their columns."""
+
+    def __init__(self, files):
+        self._run_width = max(len(file.path) for file in files)
+        self._has_run = len(files) > 1
+        self._shown = {}  # path: (log, rows printed by iteration)
+        self._names = []
+
+    def show(self, file, idle):
+        """Prints what is new. The last iteration may still be in the making:
+        it waits until idle."""
+        log, shown = self._shown.get(file.path, (None, {}))
+        rows = file.log.rows()
+        fresh = [row for row in rows if shown.get(row["iteration"]) != row]
+        if log is not file.log:  # its first rows, or those of a new run
+            shown = {row["iteration"]: row for row in rows[:-1]}
+            fresh = thinned(file.log)
+        if not rows:
+            return
+        self._shown[file.path] = file.log, shown
+        for row in fresh:
+            last = row["iteration"] == rows[-1]["iteration"]
+            if last and not idle:
+                break
+            if last:
+                shown[row["iteration"]] = rows[-1]
+            else:
+                shown[row["iteration"]] = row
+            self._print(file, _with_time_left(file.log, row))
+
+    def _print(self, file, row):
+        names = columns([dict.fromkeys(self._names), row])
+        heads = _heads(names)
+        if names != self._names:
+            self._names = names
+            self._print_line("run", [head.rjust(_COLUMN_WIDTH) for head in heads])
+        entries = [_entry(name, row.get(name)) for name in names]
+        self._print_line(
+            file.path,
+            [
+                entry.rjust(max(len(head), _COLUMN_WIDTH))
+                for head, entry in zip(heads, entries)
+            ],
+        )
+
+    def _print_line(self, run, entries):
+        if self._has_run:
+            entries = [run.rjust(self._run_width), *entries]
+        print("  ".join(entries), flush=True)
