@@ -56,14 +56,18 @@ def _with_time_left(log, row):
     return {**row, "left": log.seconds_left(row["iteration"])}
 
 
-def _aligned(heads, lines):
-    """Lines of columns, numbers to the right; the heads come first."""
+def aligned(heads, lines, left=()):
+    """Lines of columns, their heads first: numbers, to the right, or text, to
+    the left, in the columns named."""
     entries = [heads, *lines]
-    widths = [max(map(len, column)) for column in zip(*entries)]
-    return [
-        "  ".join(text.rjust(width) for text, width in zip(line, widths))
-        for line in entries
-    ]
+    left = {column % len(heads) for column in left}
+    columns = []
+    for i, column in enumerate(zip(*entries)):
+        width = max(map(len, column))
+        columns.append(
+            [f"{text:{'<' if i in left else '>'}{width}}" for text in column]
+        )
+    return ["  ".join(line).rstrip() for line in zip(*columns)]
 
 
 def _heads(names):
@@ -78,7 +82,7 @@ def course(log, rows):
     if "left" in names:  # beside the time
         names.remove("left")
         names.insert(names.index("iteration") + 1, "left")
-    return _aligned(
+    return aligned(
         _heads(names),
         [[_entry(name, row.get(name)) for name in names] for row in rows],
     )
@@ -101,7 +105,7 @@ def summary(files):
                 *(_entry(name, row.get(name)) for name in names),
             ]
         )
-    return _aligned(
+    return aligned(
         ["run", "max_iter", "left", "ms/iteration", *_heads(names)], lines
     )
 
