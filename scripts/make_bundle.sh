@@ -75,7 +75,9 @@ add_scripts() {
   done
   cp scripts/bundle/README.txt scripts/gpu_check.sh LICENSE "$part"
   cp -r build/caffe.orig/src/caffe/test/test_data "$part/src/caffe/test"
-  mkdir "$part/scripts"
+  mkdir -p "$part/scripts/approx_dropout"
+  cp python_layers/approx_dropout/{__init__,caffe_log}.py \
+    "$part/scripts/approx_dropout"
   cp scripts/{gpu_check,gpu_tests,gpu_bench,gpu_train,torch_steps}.py \
     scripts/{caffe_log,step_workers}.py "$part/scripts"
 }

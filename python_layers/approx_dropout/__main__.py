@@ -4,15 +4,29 @@ import argparse
 import os
 import sys
 
-from . import __version__
-from .commands import convert, inspect, log, search
+from . import (
+    __version__,
+    convert_command,
+    inspect_command,
+    log_command,
+    search_command,
+)
 
 PROGRAM = "approx-dropout"
 COMMANDS = {
-    "search": search,
-    "convert": convert,
-    "inspect": inspect,
-    "log": log,
+    "search": (
+        search_command,
+        "search K for a drop rate, and print it for a prototxt",
+    ),
+    "convert": (convert_command, "rewrite the Dropout layers of a net"),
+    "inspect": (
+        inspect_command,
+        "show what a solver state, a net or a .caffemodel holds",
+    ),
+    "log": (
+        log_command,
+        "show loss, accuracy, learning rate and time left of Caffe's logs",
+    ),
 }
 
 
@@ -24,11 +38,10 @@ def _parser():
         "--version", action="version", version=f"%(prog)s {__version__}"
     )
     commands = parser.add_subparsers(required=True, metavar="command")
-    for name, module in COMMANDS.items():
+    for name, (module, summary) in COMMANDS.items():
         command = commands.add_parser(
             name,
-            help=module.__doc__.partition("\n")[0],
-            description=module.__doc__,
+            help=summary,
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         module.add_arguments(command)
@@ -37,17 +50,18 @@ def _parser():
 
 
 def main(argv=None):
-    """Runs a command; 0, or 1 after an error message on standard error."""
+    """Runs a command; its exit status: 1 after an error message."""
     arguments = _parser().parse_args(argv)
     try:
-        arguments.run(arguments)
+        status = arguments.run(arguments) or 0
         sys.stdout.flush()
+        return status
     except BrokenPipeError:  # `| head` has read enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except (ValueError, OSError, ImportError) as error:
         print(f"{PROGRAM}: {error}", file=sys.stderr)
         return 1
-    return 0
 
 
 if __name__ == "__main__":

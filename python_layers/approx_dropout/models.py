@@ -123,7 +123,9 @@ def read_net_or_solver(path):
     except ParseError as not_solver:
         if error is None or _line(not_solver) > _line(error.__cause__):
             error = ValueError(f"{path}: {not_solver}")
-        raise ValueError(f"{error}; so it {_NONE_OF_THESE}") from None
+        raise ValueError(
+            f"{error}; nor is it a solver state or a .caffemodel"
+        ) from None
     fields = ("net", "train_net", "net_param", "train_net_param")
     if not any(solver.HasField(field) for field in fields):
         raise ValueError(f"{path} {_NONE_OF_THESE}: it names no net")

@@ -93,9 +93,9 @@ def _check_source(layer):
         raise ValueError(
             f"{layer.type} layer '{layer.name}': its source {param.source!r} "
             f"is not there, and its shape unknown; run this in the folder "
-            f"that it is relative to, or give the shape: --input "
-            f"{layer.top[0] if layer.top else 'data'}="
-            f"{getattr(param, 'batch_size', 0) or 1}x3x224x224, say"
+            f"that it is relative to, or give it, as in --shape "
+            f"{layer.top[0] if layer.top else 'data'}:"
+            f"{getattr(param, 'batch_size', 0) or 1},3,224,224"
         )
 
 
@@ -131,7 +131,7 @@ def training_net(net, inputs=None):
         _without_fillers(added)
     if unused:
         raise ValueError(
-            f"--input names {', '.join(sorted(unused))}, which no data layer "
+            f"--shape names {', '.join(sorted(unused))}, which no data layer "
             f"of the net in training puts out"
         )
     shapes = _build(net_in_training)

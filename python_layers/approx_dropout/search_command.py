@@ -1,17 +1,23 @@
-"""search K for a drop rate, and print it for a prototxt"""
+"""The command line of the search: approx-dropout search, see --help."""
 
-from ..search import LAMBDA1, LAMBDA2, search
-from . import add_family
+from .families import FAMILIES
+from .search import LAMBDA1, LAMBDA2, search
 
 
 def add_arguments(parser):
+    """Adds the arguments of search to a parser."""
     parser.add_argument(
         "--rate",
         type=float,
         required=True,
         help="the drop rate p, from 0 to (N - 1) / N",
     )
-    add_family(parser)
+    parser.add_argument(
+        "--family", choices=FAMILIES, default="RESIDUE", help="(%(default)s)"
+    )
+    parser.add_argument(
+        "--max-period", type=int, default=16, metavar="N", help="(%(default)s)"
+    )
     parser.add_argument(
         "--lambda1",
         type=float,
@@ -36,6 +42,7 @@ def add_arguments(parser):
 
 
 def run(arguments):
+    """Prints K; ValueError if there is none."""
     result = search(
         arguments.rate,
         arguments.family,

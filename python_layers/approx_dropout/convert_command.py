@@ -1,19 +1,20 @@
-"""rewrite the Dropout layers of a net
-
-Writes the net with InnerProduct or LSTM followed by Dropout rewritten; what
-became of each Dropout goes to standard error. Comments of the prototxt are
-lost.
-"""
+"""The command line of the converter: approx-dropout convert, see --help."""
 
 import os
 import sys
 
-from ..convert import PATTERNS, convert
-from ..proto import read_net
-from . import add_family
+from .convert import PATTERNS, convert
+from .families import FAMILIES
+from .proto import read_net
 
 
 def add_arguments(parser):
+    """Adds the arguments of convert to a parser."""
+    parser.description = (
+        "Writes the net with InnerProduct or LSTM followed by Dropout "
+        "rewritten; what became of each Dropout goes to standard error. "
+        "Comments of the prototxt are lost."
+    )
     parser.add_argument("net", help="a prototxt")
     parser.add_argument(
         "--pattern",
@@ -21,7 +22,12 @@ def add_arguments(parser):
         default="ROW",
         help="drop neurons or synapses (%(default)s)",
     )
-    add_family(parser)
+    parser.add_argument(
+        "--family", choices=FAMILIES, default="RESIDUE", help="(%(default)s)"
+    )
+    parser.add_argument(
+        "--max-period", type=int, default=16, metavar="N", help="(%(default)s)"
+    )
     parser.add_argument(
         "--inline-probability",
         action="store_true",
@@ -48,6 +54,7 @@ def add_arguments(parser):
 
 
 def run(arguments):
+    """Writes the net; ValueError for one that cannot be converted."""
     from google.protobuf import text_format
 
     net, notes = convert(

@@ -1,5 +1,15 @@
-"""show what a solver state, a net or a .caffemodel holds
+"""The command line of inspect: approx-dropout inspect, see --help."""
 
+import argparse
+import re
+
+from . import models
+from .log_table import aligned
+from .multiply_adds import Pattern, bound, patterns, products, totals
+from .net_shapes import training_net
+from .state import read_solver_state
+
+_DESCRIPTION = """\
 Of a solver state, .solverstate or .solverstate.h5: iteration, weights, and of
 every DropoutPattern its K, the drop rate that it gives, seed and draws.
 
@@ -7,41 +17,36 @@ Of a prototxt of a net or solver: the multiply-adds of the matrix products in
 training, in full and as kept in expectation over K, and the bound that they
 set to the speed-up of a step.
 
-Of a .caffemodel or .caffemodel.h5: its layers and the shapes of their blobs.
-"""
-
-from .. import models
-from ..log_table import aligned
-from ..multiply_adds import Pattern, bound, patterns, products, totals
-from ..net_shapes import training_net
-from ..state import read_solver_state
+Of a .caffemodel or .caffemodel.h5: its layers and the shapes of their blobs."""
 
 
 def _shape(text):
-    blob, _, shape = text.partition("=")
-    sizes = [int(size) for size in shape.split("x")]
-    if not blob or min(sizes) < 1:
-        raise ValueError
-    return blob, sizes
-
-
-_shape.__name__ = "BLOB=AxBxC"  # in argparse's message for what it refuses
+    """(blob, shape) of BLOB:SIZES."""
+    blob, _, sizes = text.rpartition(":")
+    if not re.fullmatch(r"[1-9]\d*(,[1-9]\d*)*", sizes) or not blob:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no BLOB:SIZES, as data:32,3,224,224 is"
+        )
+    return blob, [int(size) for size in sizes.split(",")]
 
 
 def add_arguments(parser):
+    """Adds the arguments of inspect to a parser."""
+    parser.description = _DESCRIPTION
     parser.add_argument("file", metavar="FILE")
     parser.add_argument(
-        "--input",
+        "--shape",
         type=_shape,
         action="append",
         default=[],
-        metavar="BLOB=AxBxC",
-        help="of a net: the shape of a blob whose data are not here; the "
-        "data layer's other blobs hold one value a sample",
+        metavar="BLOB:SIZES",
+        help="shape of a data layer's top whose data are not here, as in "
+        "data:32,3,224,224; its other tops then hold a value a sample",
     )
 
 
 def run(arguments):
+    """Prints what the file holds; ValueError if it is none of these."""
     path = arguments.file
     kind = models.kind(path)
     if kind == "solver state":
@@ -50,7 +55,7 @@ def run(arguments):
         lines = model_lines(path)
     else:
         net = models.read_net_or_solver(path)
-        lines = net_lines(training_net(net, dict(arguments.input)))
+        lines = net_lines(training_net(net, dict(arguments.shape)))
     print(f"{path}:", *lines, sep="\n")
 
 

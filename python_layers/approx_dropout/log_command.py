@@ -1,25 +1,26 @@
-"""show loss, accuracy, learning rate and time left of Caffe's logs
-
-Reads what `caffe train` wrote to standard error, or glog's own files: of any
-Caffe, one run or several. A single run is shown as a table of its course,
-thinned, in which a value that an iteration did not log is the last one logged
-before it; several runs as a table of their last values. CSV and JSON hold
-every iteration.
-"""
+"""The command line of log: approx-dropout log, see --help."""
 
 import json
 import math
 import sys
 import time
 
-from .. import log_table
-from ..log_file import LogFile
+from . import log_table
+from .log_file import LogFile
 
+_DESCRIPTION = """\
+Reads what `caffe train` wrote to standard error, or glog's own files: of any
+Caffe, one run or several. A single run is shown as a table of its course,
+thinned, in which a value that an iteration did not log is the last one logged
+before it; several runs as a table of their last values. CSV and JSON hold
+every iteration."""
 POLL_SECONDS = 0.5
 PICTURE_SECONDS = 10
 
 
 def add_arguments(parser):
+    """Adds the arguments of log to a parser."""
+    parser.description = _DESCRIPTION
     parser.add_argument(
         "files", nargs="+", metavar="FILE", help="a log, one for each run"
     )
@@ -42,10 +43,11 @@ def add_arguments(parser):
 
 
 def run(arguments):
+    """Prints or follows the logs; ValueError if one is no Caffe log."""
     files = [LogFile(path) for path in arguments.files]
     draw = None
     if arguments.picture:
-        from ..log_picture import draw
+        from .log_picture import draw
     if arguments.follow:
         _follow(files, draw, arguments.picture)
         return
