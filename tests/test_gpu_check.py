@@ -64,6 +64,10 @@ def bundle(tmp_path):
     shutil.copy(ROOT / "scripts/gpu_check.sh", folder)
     for name in SCRIPTS:
         shutil.copy(ROOT / f"scripts/{name}.py", folder / "scripts")
+    package = folder / "scripts/approx_dropout"
+    package.mkdir()
+    for name in ("__init__", "caffe_log"):
+        shutil.copy(ROOT / f"python_layers/approx_dropout/{name}.py", package)
     write_cases(folder, steps=[], trainings=[])
     return folder
 

@@ -48,7 +48,7 @@ class CaffeLog:
     train: {iteration: {output of the training net: value}}
     tests: {(iteration, number of the test net): {output: value}}
     learning_rates: {iteration: learning rate}
-    seconds: {iteration: seconds of training when it was logged}, the time
+    seconds: {iteration: seconds of training until its last line}, the time
         between sessions left out; empty without glog's prefix
     seconds_per_iteration: one value for each stretch of iterations between
         two losses that holds no test and no snapshot

@@ -16,29 +16,29 @@ STYLES = ("-", "--", ":", "-.")
 PANEL_INCHES = (6, 3.2)
 
 
-def _panels(rows):
+def panels(rows):
     """{title: columns drawn in it}: the solver's loss, which is smoothed and
     weighted; each output's, of all nets; the learning rate."""
-    panels = {"training loss": ["loss"]}
+    found = {"training loss": ["loss"]}
     for name in dict.fromkeys(name for row in rows for name in row):
         if " " in name:
-            panels.setdefault(name.split(" ", 1)[1], []).append(name)
-    panels["learning rate"] = ["learning_rate"]
-    found = set().union(*rows)
+            found.setdefault(name.split(" ", 1)[1], []).append(name)
+    found["learning rate"] = ["learning_rate"]
+    logged = set().union(*rows)
     return {
-        title: names for title, names in panels.items() if found & {*names}
+        title: names for title, names in found.items() if logged & {*names}
     }
 
 
 def draw(files, path):
     """Draws the logs of the files, a colour each, and writes the picture."""
     runs = [(file.path, file.log.rows()) for file in files]
-    panels = _panels([row for _, rows in runs for row in rows])
+    shown = panels([row for _, rows in runs for row in rows])
     width, height = PANEL_INCHES
-    figure = Figure((width, height * len(panels)), layout="constrained")
-    all_axes = figure.subplots(len(panels), sharex=True, squeeze=False)
+    figure = Figure((width, height * len(shown)), layout="constrained")
+    all_axes = figure.subplots(len(shown), sharex=True, squeeze=False)
     all_axes = all_axes[:, 0]
-    for axes, (title, names) in zip(all_axes, panels.items()):
+    for axes, (title, names) in zip(all_axes, shown.items()):
         for i, (run, rows) in enumerate(runs):
             for j, name in enumerate(names):
                 points = [

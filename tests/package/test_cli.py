@@ -1,4 +1,4 @@
-"""python3 -m approx_dropout, as users type it."""
+"""approx-dropout search and convert, as users type them."""
 
 import os
 import subprocess
@@ -9,6 +9,7 @@ import pytest
 from caffe.proto import caffe_pb2
 from google.protobuf import text_format
 
+from approx_dropout import __version__
 from approx_dropout.__main__ import main
 from approx_dropout.search import PERIOD_LAMBDA3, search
 from conftest import ROOT
@@ -113,7 +114,7 @@ def test_search_takes_lambdas_and_seed(run):
 def test_search_refuses(run, arguments, message):
     done = run("search", *arguments)
     assert done.returncode == 1 and done.out == ""
-    assert done.err.startswith("approx_dropout: ")
+    assert done.err.startswith("approx-dropout: ")
     assert message in done.err and "Traceback" not in done.err
 
 
@@ -214,3 +215,17 @@ def test_search_needs_no_caffe_and_convert_says_how_to_get_it(net_file):
     assert done.returncode == 1 and done.stdout == ""
     assert "run make" in done.stderr and "Traceback" not in done.stderr
     assert run_module().returncode == 2
+
+
+def test_version_and_a_reader_that_has_enough():
+    assert run_module("--version").stdout == f"approx-dropout {__version__}\n"
+    command = f"{sys.executable} -m approx_dropout search --rate 0 "
+    done = subprocess.run(
+        ["bash", "-o", "pipefail", "-c",
+         f"{command} --family PERIOD --max-period 65535 | head -1"],
+        env={**os.environ, "PYTHONPATH": str(ROOT / "python_layers")},
+        capture_output=True,
+        text=True,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("# dropout_ratio 0.0")
