@@ -3,6 +3,7 @@
 import dataclasses
 import math
 import os
+import warnings
 
 from .proto import load_caffe_pb2, read_net
 from .state import HDF5_SIGNATURE
@@ -51,7 +52,9 @@ def kind(path):
         ("model", pb2.NetParameter(), ["layer", "layers"]),
     ):
         try:
-            message.ParseFromString(data)
+            with warnings.catch_warnings():  # of data it could not read
+                warnings.simplefilter("ignore")
+                message.ParseFromString(data)
         except DecodeError:
             continue
         present = {field.name for field, _ in message.ListFields()}

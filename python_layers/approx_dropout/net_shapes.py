@@ -127,13 +127,14 @@ def training_net(net, inputs=None):
         if not added.bottom and unused & {*added.top}:
             unused -= {*added.top}
             _as_input(added, inputs)
-        _check_source(added)
         _without_fillers(added)
     if unused:
         raise ValueError(
             f"--shape names {', '.join(sorted(unused))}, which no data layer "
             f"of the net in training puts out"
         )
+    for layer in net_in_training.layer:
+        _check_source(layer)
     shapes = _build(net_in_training)
     return TrainingNet(
         layers=list(net_in_training.layer),
