@@ -21,11 +21,11 @@ _CREATED = re.compile(r"Log file created at: (\d{4})/")
 _SETTING = re.compile(r"\s*(\w+: .*|\w+ \{|\}|)")
 _DAY = 86400  # seconds
 _SESSION = ("Initializing solver from", "Starting Optimization", "Solving ")
-_LOSS = re.compile(r"Iteration (\d+)\b(.*), loss = (\S+)")
+_LOSS = re.compile(r"Iteration (\d+)\b(.*), loss = ([^\s,]+).*")
 _SPEED = re.compile(r" \(\S+ iter/s, (\S+)s/(\d+) iter")
 _RATE = re.compile(r"Iteration (\d+), lr = ([^\s,]+).*")
 _TESTING = re.compile(r"Iteration (\d+), Testing net \(#(\d+)\)")
-_OUTPUT = re.compile(r"\s*(Train|Test) net output #(\d+): (\S+) = (\S+).*")
+_OUTPUT = re.compile(r"\s*(Train|Test) net output #(\d+): (.+?) = (\S+).*")
 
 
 def _number(text):
@@ -266,7 +266,10 @@ class CaffeLog:
             if iteration == 0:
                 self._clear()
             for table in (
-                self.losses, self.train, self.learning_rates, self.seconds
+                self.losses,
+                self.train,
+                self.learning_rates,
+                self.seconds,
             ):
                 for later in [i for i in table if i >= iteration]:
                     del table[later]

@@ -95,8 +95,18 @@ def state_lines(path):
             drawn = Pattern(s.layer, s.family, 1, s.probability)
             rows.append(_pattern_row(drawn, s.seed, s.draws))
         else:
-            rows.append([s.layer, s.family, "-", str(s.seed), str(s.draws),
-                         "-", "-", "none before the first draw"])
+            rows.append(
+                [
+                    s.layer,
+                    s.family,
+                    "-",
+                    str(s.seed),
+                    str(s.draws),
+                    "-",
+                    "-",
+                    "none before the first draw",
+                ]
+            )
     heads = ["pattern", "family", "N", "seed", "draws", "rate", "spread", "K"]
     yield from ("", *aligned(heads, rows, left=(0, 1, -1)))
 

@@ -49,8 +49,8 @@ class PatternSearchLayer(caffe.Layer):
         """Searches; ValueError for bottoms, more tops, or a bad param_str."""
         if len(bottom) != 0 or len(top) != 1:
             raise ValueError(
-                f"PatternSearchLayer '{self.layer_name}' has {len(bottom)} bottoms "
-                f"and {len(top)} tops, must have no bottom and 1 top"
+                f"PatternSearchLayer '{self.layer_name}' has {len(bottom)} "
+                f"bottoms and {len(top)} tops, must have no bottom and 1 top"
             )
         self.probability = search_for_layer(
             self.layer_name, self.param_str, _search_once

@@ -184,7 +184,9 @@ class LiveTable:
         heads = _heads(names)
         if names != self._names:
             self._names = names
-            self._print_line("run", [head.rjust(_COLUMN_WIDTH) for head in heads])
+            self._print_line(
+                "run", [head.rjust(_COLUMN_WIDTH) for head in heads]
+            )
         entries = [_entry(name, row.get(name)) for name in names]
         self._print_line(
             file.path,

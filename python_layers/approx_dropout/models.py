@@ -37,7 +37,10 @@ class ModelLayer:
 
 
 def kind(path):
-    """"solver state", "model" or "prototxt"; ValueError if it is none."""
+    """What a file holds: "solver state", "model" (weights) or "prototxt".
+
+    ValueError if it is none of these.
+    """
     from google.protobuf.message import DecodeError
 
     with open(path, "rb") as file:

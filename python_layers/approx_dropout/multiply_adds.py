@@ -138,9 +138,7 @@ def _share(sides):
     counts = {}
     for pattern in sides:
         counts.setdefault(pattern.layer, []).append(pattern)
-    return math.prod(
-        same[0].moment(len(same)) for same in counts.values()
-    )
+    return math.prod(same[0].moment(len(same)) for same in counts.values())
 
 
 def _dropped_sides(layer, drawn):
@@ -176,7 +174,10 @@ def _parts(net, layer, base):
     if base in ("LSTM", "RNN"):
         steps = x[0] * x[1]
         recurrent = -1 if base == "LSTM" else -3
-        found = [("input", steps, size[0]), ("recurrent", steps, size[recurrent])]
+        found = [
+            ("input", steps, size[0]),
+            ("recurrent", steps, size[recurrent]),
+        ]
         if len(params) == (4 if base == "LSTM" else 6):
             found.append(("static input", x[1], size[2]))
         if base == "RNN":

@@ -45,14 +45,15 @@ class TrainingNet:
 
 
 def _meets(state, rule):
-    """As Caffe's Net::StateMeetsRule."""
-    return not (
-        rule.HasField("phase") and rule.phase != state.phase
-        or rule.HasField("min_level") and state.level < rule.min_level
-        or rule.HasField("max_level") and state.level > rule.max_level
-        or any(stage not in state.stage for stage in rule.stage)
-        or any(stage in state.stage for stage in rule.not_stage)
-    )
+    """Whether a NetState meets a NetStateRule, as Caffe sees it."""
+    if rule.HasField("phase") and rule.phase != state.phase:
+        return False
+    if rule.HasField("min_level") and state.level < rule.min_level:
+        return False
+    if rule.HasField("max_level") and state.level > rule.max_level:
+        return False
+    stages = set(state.stage)
+    return stages.issuperset(rule.stage) and not stages & {*rule.not_stage}
 
 
 def _is_in(state, layer):
@@ -163,9 +164,8 @@ def _build(net):
         )
     if done.returncode == 0:
         return json.loads(done.stdout)
-    lines = done.stderr.splitlines()
-    if any(line.startswith(("ImportError", "ModuleNotFound")) for line in lines):
+    lines = done.stderr.splitlines() or [f"status {done.returncode}"]
+    if lines[-1].startswith(("ImportError", "ModuleNotFoundError")):
         raise ImportError(f"pycaffe cannot be imported: {lines[-1]}")
     fatal = [line.partition("] ")[2] for line in lines if line[:1] == "F"]
-    reason = (fatal or lines[-1:] or [f"status {done.returncode}"])[0]
-    raise ValueError(f"Caffe cannot build the net: {reason}")
+    raise ValueError(f"Caffe cannot build the net: {[*fatal, lines[-1]][0]}")

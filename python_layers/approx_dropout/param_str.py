@@ -21,7 +21,8 @@ def parse_param_str(param_str):
     try:
         arguments = json.loads(param_str)
     except ValueError as error:
-        raise ValueError(f"param_str {param_str!r} is not JSON ({error})")
+        problem = f"param_str {param_str!r} is not JSON ({error})"
+        raise ValueError(problem) from None
     if not isinstance(arguments, dict):
         raise ValueError(f"param_str {param_str!r} is no JSON object")
     for key, value in arguments.items():

@@ -120,7 +120,9 @@ def test_expected_shares_are_what_draws_keep():
     assert counted / 3000 / 2048 == pytest.approx(found.share, rel=0.03)
 
 
-LSTM = SEARCHED + """
+LSTM = (
+    SEARCHED
+    + """
 layer { name: "x" type: "Input" top: "x" top: "cont"
   input_param { shape { dim: 7 dim: 4 } shape { dim: 7 dim: 4 } } }
 layer { name: "embed" type: "Embed" bottom: "x" top: "e"
@@ -133,6 +135,7 @@ layer { name: "lstm" type: "ApproxDropoutLSTM"
   approx_dropout_param { compact_input: true OPTION } }
 layer { name: "loss" type: "EuclideanLoss" bottom: "h" bottom: "h" top: "l" }
 """
+)
 
 
 @pytest.mark.parametrize(
@@ -196,7 +199,9 @@ def test_table(tmp_path, capsys):
 
 def test_net_of_a_solver(tmp_path, capsys):
     stage = 'include { stage: "a" }'
-    (tmp_path / "net").write_text(MLP.replace('top: "side"', f'top: "side" {stage}'))
+    (tmp_path / "net").write_text(
+        MLP.replace('top: "side"', f'top: "side" {stage}')
+    )
     solver = tmp_path / "solver"
     shape = ["--shape", "data:20,100"]
     for state, names in (
@@ -261,7 +266,7 @@ def trained(tmp_path, monkeypatch):
         (tmp_path / "solver").write_text(
             f'net: "net" base_lr: 0.01 lr_policy: "fixed" max_iter: 2 '
             f'random_seed: 5 snapshot_prefix: "x" snapshot_format: {form} '
-            f'snapshot: 2'
+            f"snapshot: 2"
         )
         solver = caffe.SGDSolver("solver")
         solver.step(2)
@@ -293,7 +298,10 @@ def test_model(trained, capsys):
 
 def test_models_of_stock_caffe_and_of_its_old_formats(tmp_path, capsys):
     net = caffe_pb2.NetParameter()
-    net.layer.add(name="a", type="InnerProduct").blobs.add().shape.dim[:] = [2, 3]
+    net.layer.add(name="a", type="InnerProduct").blobs.add().shape.dim[:] = [
+        2,
+        3,
+    ]
     path = tmp_path / "new"
     path.write_bytes(net.SerializeToString())
     lines = inspect(capsys, path)

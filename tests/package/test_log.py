@@ -218,8 +218,9 @@ def test_other_makers_lines():
         "Iteration 10 (2 iter/s, 5s/10 iter), 0.5/12.8ep, loss = 3\n"
         "Iteration 10, lr = 0.01, m = 0.9, wd = 0.0005\n"
         "Iteration 20, loss = broken\n"
+        "Iteration 30, loss = 2, 5 minutes left\n"
     )
-    assert log.losses == {10: 3}
+    assert log.losses == {10: 3, 30: 2}
     assert log.learning_rates == {10: 0.01}
 
 
@@ -287,9 +288,7 @@ def test_table_of_one_run(logs, capsys):
         "iteration left time learning rate loss train loss test accuracy "
         "test loss".split()
     )
-    assert lines[1].split() == (
-        "0 0:00:56 0:00:05 0.1 2.5 2.4 0.1 2.5".split()
-    )
+    assert lines[1].split() == ("0 0:00:56 0:00:05 0.1 2.5 2.4 0.1 2.5".split())
     assert lines[-3].split() == (
         "100 0:00:42 0:00:14 0.01 1 0.9 0.75 0.5".split()
     )
