@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from approx_dropout import multiply_adds, net_shapes, proto
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "tests/bench"), str(ROOT / "scripts")]
@@ -91,6 +92,25 @@ def test_nothing_to_gain_where_nothing_is_skipped(net):
     assert bound(net("conventional", 0.5)) == 1
     assert bound(net("none", 0)) == 1
     assert bound(net("row", 0)) == bound(net("tile_period", 0)) == 1
+
+
+DIGITS = {"data": (128, 1, 28, 28)}
+WORDS = dict.fromkeys(("token", "target", "cont"), (35, 20))
+
+
+@pytest.mark.parametrize(
+    "name, net, shapes",
+    [
+        ("mnist/row_0.5", sweeps.mlp("row", 0.5), DIGITS),
+        ("mnist/tile_period_0.7", sweeps.mlp("tile_period", 0.7), DIGITS),
+        ("ptb/medium_row_0.5", sweeps.lstm("row", 0.5), WORDS),
+    ],
+)
+def test_bound_is_the_one_that_inspect_finds(name, net, shapes):
+    """Which counts the multiply-adds of any net, layer by layer."""
+    message = proto.read_net(ROOT / f"prototxt/{name}.prototxt")
+    found = multiply_adds.products(net_shapes.training_net(message, shapes))
+    assert multiply_adds.bound(found) == pytest.approx(bound(net), rel=1e-3)
 
 
 def test_sweeps_hold_what_is_to_be_compared():

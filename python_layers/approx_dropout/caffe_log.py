@@ -243,7 +243,7 @@ class CaffeLog:
     def _read_setting(self, line):
         """A line of the solver's settings; they have no prefix."""
         if line.startswith("max_iter:") and not self._settings_depth:
-            self.max_iter = int(line.split()[1])
+            self.max_iter = int(line.partition(":")[2])
         self._settings_depth += line.endswith("{") - (line.strip() == "}")
         return False
 

@@ -160,7 +160,7 @@ def net_lines(net):
 
 def model_lines(path):
     """A .caffemodel's layers, as lines."""
-    layers = models.read_model(path)
+    layers = [x for x in models.read_model(path) if x.type != "Split"]
     rows, ours = [], []
     for layer in layers:
         shapes = ", ".join("x".join(map(str, s)) for s in layer.shapes)

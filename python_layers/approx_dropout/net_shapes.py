@@ -11,6 +11,8 @@ import subprocess
 import sys
 import tempfile
 
+from .proto import ADVICE
+
 # Types that read files: the field that names the file.
 SOURCES = {
     "Data": "data_param",
@@ -166,6 +168,6 @@ def _build(net):
         return json.loads(done.stdout)
     lines = done.stderr.splitlines() or [f"status {done.returncode}"]
     if lines[-1].startswith(("ImportError", "ModuleNotFoundError")):
-        raise ImportError(f"pycaffe cannot be imported: {lines[-1]}")
+        raise ImportError(f"pycaffe cannot be imported ({lines[-1]}); {ADVICE}")
     fatal = [line.partition("] ")[2] for line in lines if line[:1] == "F"]
     raise ValueError(f"Caffe cannot build the net: {[*fatal, lines[-1]][0]}")

@@ -5,6 +5,7 @@ import io
 import json
 import math
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -222,6 +223,21 @@ def test_other_makers_lines():
     )
     assert log.losses == {10: 3, 30: 2}
     assert log.learning_rates == {10: 0.01}
+
+
+def test_damaged_logs():
+    """Cut, doubled and garbled anywhere: read as far as it makes sense."""
+    draw = random.Random(1)
+    for _ in range(300):
+        text = LOG + DONE
+        for _ in range(draw.randrange(1, 5)):
+            start, end = sorted(draw.choices(range(len(text)), k=2))
+            junk = "".join(draw.choices("\0\n:{}=,()#0Ie- ", k=3))
+            text = text[:start] + junk + draw.choice((text[end:], text[start:]))
+        log = CaffeLog(text)
+        assert log.rows() is not None and log.seconds_left() != -1
+        for row in log.rows():
+            assert row["iteration"] >= 0
 
 
 def test_stopped_run_is_not_done():
