@@ -158,13 +158,10 @@ class CaffeLog:
             row = rows.setdefault(iteration, {"iteration": iteration})
             row[name] = value
 
-        for name, column in (
-            ("seconds", self.seconds),
-            ("learning_rate", self.learning_rates),
-            ("loss", self.losses),
-        ):
-            for iteration, value in column.items():
-                add(iteration, name, value)
+        for iteration, rate in self.learning_rates.items():
+            add(iteration, "learning_rate", rate)
+        for iteration, loss in self.losses.items():
+            add(iteration, "loss", loss)
         for iteration, outputs in self.train.items():
             for name, value in outputs.items():
                 add(iteration, f"train {name}", value)
@@ -172,6 +169,8 @@ class CaffeLog:
         for (iteration, net), outputs in self.tests.items():
             for name, value in outputs.items():
                 add(iteration, f"test{net if several else ''} {name}", value)
+        for iteration in rows.keys() & self.seconds.keys():
+            add(iteration, "seconds", self.seconds[iteration])
         return [rows[iteration] for iteration in sorted(rows)]
 
     def feed(self, line):

@@ -33,14 +33,14 @@ def _entry(name, value):
 
 
 def thinned(log):
-    """At most ROWS_SHOWN rows of a log, those with tests if there are any,
+    """At most ROWS_SHOWN rows of a log, those with tests if there are many,
     and the last; what a row lacks is the last value before it."""
     filled, known = [], {}
     for row in log.rows():
         known = {**known, **row}
         filled.append((known, any(name.startswith("test") for name in row)))
     chosen = [row for row, tested in filled if tested]
-    if len(chosen) < 2:
+    if len(chosen) < ROWS_SHOWN // 3:
         chosen = [row for row, _ in filled]
     elif chosen[-1] is not filled[-1][0]:
         chosen.append(filled[-1][0])
@@ -161,23 +161,20 @@ class LiveTable:
         """Prints what is new. The last iteration may still be in the making:
         it waits until idle."""
         log, shown = self._shown.get(file.path, (None, {}))
-        rows = file.log.rows()
-        fresh = [row for row in rows if shown.get(row["iteration"]) != row]
-        if log is not file.log:  # its first rows, or those of a new run
-            shown = {row["iteration"]: row for row in rows[:-1]}
-            fresh = thinned(file.log)
+        rows = {row["iteration"]: row for row in file.log.rows()}
         if not rows:
             return
-        self._shown[file.path] = file.log, shown
+        if log is file.log:
+            fresh = [row for i, row in rows.items() if shown.get(i) != row]
+        else:  # its first rows, or those of a new run
+            shown, fresh = {}, thinned(file.log)
+        last = max(rows)
         for row in fresh:
-            last = row["iteration"] == rows[-1]["iteration"]
-            if last and not idle:
-                break
-            if last:
-                shown[row["iteration"]] = rows[-1]
-            else:
-                shown[row["iteration"]] = row
-            self._print(file, _with_time_left(file.log, row))
+            if idle or row["iteration"] != last:
+                self._print(file, _with_time_left(file.log, row))
+        if not idle:
+            rows[last] = shown.get(last)
+        self._shown[file.path] = file.log, rows
 
     def _print(self, file, row):
         names = columns([dict.fromkeys(self._names), row])

@@ -1,6 +1,7 @@
 """approx-dropout inspect: solver states, nets, weights."""
 
 import re
+import sys
 
 import caffe
 import h5py
@@ -244,6 +245,16 @@ def test_refused_nets(tmp_path, capsys):
     with pytest.raises(SystemExit):
         main(["inspect", str(path), "--shape", "data:20,x"])
     assert "'data:20,x' is no BLOB:SIZES" in capsys.readouterr().err
+
+
+def test_without_pycaffe(tmp_path, monkeypatch, capsys):
+    (tmp_path / "caffe.py").write_text("raise ImportError('no _caffe')")
+    (tmp_path / "net").write_text(MLP)
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    err = refusal(capsys, tmp_path / "net", "--shape", "data:20,100")
+    assert (
+        "pycaffe cannot be imported (ImportError: no _caffe); run make" in err
+    )
 
 
 # Solver states and weights

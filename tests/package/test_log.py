@@ -17,6 +17,7 @@ from approx_dropout import log_picture
 from approx_dropout.__main__ import main
 from approx_dropout.caffe_log import CaffeLog
 from approx_dropout.log_file import LogFile
+from approx_dropout.log_table import LiveTable
 from conftest import ROOT
 
 SETTINGS = """\
@@ -414,6 +415,33 @@ def test_follow_waits_shows_what_comes_and_ends(tmp_path, follow):
     lines = out.splitlines()
     assert lines[-2].split()[0] == "100" and lines[-2].split()[2] == "0.01"
     assert lines[-1].endswith("done")
+
+
+def test_live_table_shows_each_row_once(tmp_path, capsys):
+    """Though a row lacks values, or is looked at while it is in the making."""
+    path = tmp_path / "log"
+    path.write_text(LOG + "Iteration 120, Testing net (#0)\n")
+    file = LogFile(str(path))
+    live = LiveTable([file])
+
+    def shown(idle):
+        file.read()
+        live.show(file, idle)
+        lines = capsys.readouterr().out.splitlines()
+        return [line.split()[0] for line in lines if "loss" not in line]
+
+    assert shown(False) == ["0", "50"]
+    assert shown(True) == ["100"]
+    assert shown(False) == shown(True) == []
+    with open(path, "a") as output:
+        output.write("    Test net output #0: accuracy = 0.8\n")
+    assert shown(False) == []
+    assert shown(True) == ["120"]
+    with open(path, "a") as output:
+        output.write("Iteration 150, loss = 0.5\nIteration 200, loss = 0.4\n")
+    assert shown(False) == ["150"]
+    path.write_text("Iteration 1, loss = 2\n")
+    assert shown(True) == ["1"]
 
 
 def test_follow_ends_at_control_c(tmp_path, follow):
