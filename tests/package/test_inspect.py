@@ -1,7 +1,6 @@
 """approx-dropout inspect: solver states, nets, weights."""
 
 import re
-import sys
 
 import caffe
 import h5py
@@ -250,7 +249,7 @@ def test_refused_nets(tmp_path, capsys):
 def test_without_pycaffe(tmp_path, monkeypatch, capsys):
     (tmp_path / "caffe.py").write_text("raise ImportError('no _caffe')")
     (tmp_path / "net").write_text(MLP)
-    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    monkeypatch.syspath_prepend(tmp_path)
     err = refusal(capsys, tmp_path / "net", "--shape", "data:20,100")
     assert (
         "pycaffe cannot be imported (ImportError: no _caffe); run make" in err
