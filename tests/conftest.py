@@ -24,7 +24,7 @@ def bundle():
     if NVCC is None:
         pytest.skip("no nvcc on this machine")
     done = subprocess.run(
-        [ROOT / "scripts" / "make_bundle.sh", "--programs"], text=True,
+        [ROOT / "scripts/gpu/make_bundle.sh", "--programs"], text=True,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
         env={**os.environ, "CUDA_ARCH": "90"})
     assert done.returncode == 0, done.stdout[-8000:]

@@ -1,8 +1,8 @@
 """The benchmark: bounds against a table worked out apart, the check before
 timing, and a small sweep from start to end.
 
-Needs build/caffe. Without build/caffe-stock (scripts/build_caffe.sh --stock),
-Caffe's own layers of the patched build stand in for it.
+Needs build/caffe. Without build/caffe-stock (scripts/setup/build_caffe.sh
+--stock), Caffe's own layers of the patched build stand in for it.
 """
 
 import dataclasses
@@ -18,15 +18,17 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "tests/bench"), str(ROOT / "scripts")]
 
-import experiments  # noqa: E402
-import oracle  # noqa: E402
+import measure_steps  # noqa: E402
 import prepare_mnist  # noqa: E402
-import prepare_ptb  # noqa: E402
-import step_times  # noqa: E402
-import sweeps  # noqa: E402
-import provenance  # noqa: E402
-import worker  # noqa: E402
-from bound import bound  # noqa: E402
+from data import ptb  # noqa: E402
+from measure import (
+    oracle,  # noqa: E402
+    sweeps,  # noqa: E402
+    turns,  # noqa: E402
+    worker,  # noqa: E402
+)
+from measure.bound import bound  # noqa: E402
+from nets import registry  # noqa: E402
 
 RATES = (0.3, 0.5, 0.7)
 MLP_BOUNDS = [
@@ -79,7 +81,7 @@ def test_bound_of_tiles_before_the_hidden_layers(hidden, bounds):
 @pytest.mark.parametrize("method", ["row", "tile"])
 @pytest.mark.parametrize("size, dropped, embedding_kept", LSTM_BOUNDS)
 def test_bound_of_an_lstm(size, method, dropped, embedding_kept):
-    nets = [experiments.ptb(size, method, rate) for rate in RATES]
+    nets = [registry.ptb(size, method, rate) for rate in RATES]
     assert [bound(net) for net in nets] == pytest.approx(dropped, abs=0.006)
     nets = [dataclasses.replace(net, rates=(0, *net.rates[1:])) for net in nets]
     found = [bound(net) for net in nets]
@@ -119,7 +121,7 @@ def data(tmp_path_factory):
     for split in ("train", "valid", "test"):
         files[split] = text / f"{split}.raw"
         files[split].write_text(words)
-    prepare_ptb.prepare(
+    ptb.prepare(
         text / "data", **files, batch_size=20, sequence_length=35
     )
     return {"mnist": digits, "ptb": text / "data"}
@@ -143,7 +145,7 @@ def bench(data, monkeypatch):
         monkeypatch.setattr(sweeps, net.__name__, on_data(net))
     if not (ROOT / "build" / sweeps.STOCK).exists():
         monkeypatch.setattr(sweeps, "STOCK", sweeps.OURS)
-    monkeypatch.setattr(provenance, "commit", lambda: "0123456789ab")
+    monkeypatch.setattr(measure_steps, "commit", lambda: "0123456789ab")
     # Products this small only lose by being shared among threads.
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.setenv("OMP_WAIT_POLICY", "passive")
@@ -153,7 +155,7 @@ def bench(data, monkeypatch):
 @pytest.fixture(scope="module")
 def pool():
     """The oracle's process."""
-    with step_times.process() as one:
+    with turns.process() as one:
         yield one
 
 
@@ -163,12 +165,13 @@ def test_processes_end_with_the_program():
         [
             sys.executable,
             "-c",
-            "import os, time, step_times\n"
-            "pool = step_times.process()\n"
+            "import os, time\n"
+            "from measure import turns\n"
+            "pool = turns.process()\n"
             "print(pool.submit(os.getpid).result(), flush=True)\n"
             "time.sleep(600)",
         ],
-        cwd=ROOT / "tests/bench",
+        cwd=ROOT / "scripts",
         stdout=subprocess.PIPE,
         text=True,
     )
@@ -209,7 +212,7 @@ def test_check_passes_and_fails_when_it_should(
         "rates" if workload == "mlp" else "lstm"
     ].groups
     (case,) = [c for c in groups[1] if c.method == method]
-    trained = step_times.Worker(case, tmp_path / "net")
+    trained = turns.Worker(case, tmp_path / "net")
     with trained.pool:
         files = tmp_path / "before.npz", tmp_path / "after.npz"
         trained.call(worker.save, files[0])
@@ -230,19 +233,19 @@ def test_check_passes_and_fails_when_it_should(
 
 def test_a_net_that_computes_something_else_is_refused(bench, pool, tmp_path):
     case = sweeps.Case(sweeps.OURS, sweeps.mlp("row", 0.5, hidden=(64, 64)))
-    trained = step_times.Worker(case, tmp_path / "net")
+    trained = turns.Worker(case, tmp_path / "net")
     with trained.pool:
         trained.case = dataclasses.replace(
             case, experiment=dataclasses.replace(case.experiment, seed=2)
         )
-        with pytest.raises(step_times.BenchError, match="row 0.5.*fc1/0"):
+        with pytest.raises(turns.BenchError, match="row 0.5.*fc1/0"):
             trained.check(pool, sweeps.STOCK)
 
 
 def test_a_net_that_caffe_refuses_is_named(bench, tmp_path):
     case = sweeps.Case(sweeps.OURS, sweeps.mlp("row", 0.5, groups=3))
-    trained = step_times.Worker(case, tmp_path / "net")
-    with trained.pool, pytest.raises(step_times.BenchError, match="groups 3"):
+    trained = turns.Worker(case, tmp_path / "net")
+    with trained.pool, pytest.raises(turns.BenchError, match="groups 3"):
         trained.call(worker.step, 1)
 
 
@@ -265,14 +268,14 @@ def test_what_is_missing_is_named(
 
     monkeypatch.setattr(sweeps, name, value or without_data)
     arguments = ["rates", "--quick", "-o", str(tmp_path / "out")]
-    assert step_times.main(arguments) == 1
+    assert measure_steps.main(arguments) == 1
     assert message in capsys.readouterr().err
     assert not list((tmp_path / "out").iterdir())
 
 
 def test_quick_sweep(bench, tmp_path, capsys):
     arguments = ["groups", "--quick", "-o", str(tmp_path)]
-    assert step_times.main(arguments) == 0
+    assert measure_steps.main(arguments) == 0
     results = json.loads((tmp_path / "groups.json").read_text())
     assert {"command", "machine", "commit", "date", "sweep"} < results.keys()
     assert results["machine"]["OMP_WAIT_POLICY"] == "passive"
@@ -298,6 +301,6 @@ def test_quick_sweep(bench, tmp_path, capsys):
     assert "| TILE " in table and "groups.png" in table
     assert (tmp_path / "groups.png").stat().st_size > 10000
     written = (tmp_path / "groups.json").read_text()
-    assert step_times.main(arguments) == 0
+    assert measure_steps.main(arguments) == 0
     assert "nothing to do" in capsys.readouterr().out
     assert (tmp_path / "groups.json").read_text() == written

@@ -8,11 +8,12 @@ import subprocess
 import sys
 
 import pytest
+
 from conftest import ROOT
 
 sys.path.insert(0, str(ROOT / "scripts"))
 
-import bundle_nets  # noqa: E402
+from gpu import bundle_nets  # noqa: E402
 
 GLIBC = ("libc", "libm", "libmvec", "libdl", "libpthread", "librt", "libresolv",
          "ld-linux-x86-64", "linux-vdso")

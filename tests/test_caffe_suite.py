@@ -7,9 +7,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "scripts"))
 
-from gpu_tests import OURS  # noqa: E402
+from gpu.cxx_tests import suites_of  # noqa: E402
 
-CAFFE = Path(__file__).resolve().parent.parent / "build" / "caffe"
+ROOT = Path(__file__).resolve().parent.parent
+CAFFE = ROOT / "build" / "caffe"
+OVERLAY = ROOT / "caffe_patches" / "overlay"
 CAFFE_CPU_TESTS = 1058
 
 
@@ -24,7 +26,8 @@ def run_tests(gtest_filter):
 
 
 def ours():
-    return ":".join(f"*{name}*" for name in OURS)
+    suites = suites_of(OVERLAY / "src/caffe/test")
+    return ":".join(f"{suite}.*:{suite}/*" for suite in suites)
 
 
 def test_caffes_own_tests_pass():
@@ -32,8 +35,7 @@ def test_caffes_own_tests_pass():
 
 
 def test_our_tests_pass():
-    sources = (CAFFE.parent.parent / "caffe_patches" / "overlay").rglob(
-        "test_*.cpp")
+    sources = OVERLAY.rglob("test_*.cpp")
     cases = sum(len(re.findall(r"^TYPED_TEST\(|^TEST_F\(", path.read_text(),
                                re.M)) for path in sources)
     # Typed tests run once a type.

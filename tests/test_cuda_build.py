@@ -28,7 +28,7 @@ def test_cuda_build_compiles_and_links(bundle):
 
 def test_gpu_tests_compile_and_link(bundle):
     subprocess.run(
-        [ROOT / "scripts" / "build_caffe.sh", "--bundle", "--tests"],
+        [ROOT / "scripts/setup/build_caffe.sh", "--bundle", "--tests"],
         check=True, stdout=subprocess.DEVNULL,
         env={**os.environ, "CUDA_ARCH": "90"})
     program = ROOT / "build" / "caffe-bundle" / "build/test/test.testbin"
@@ -47,10 +47,10 @@ def write_program(path, text=""):
 def test_another_toolkit_builds_anew(tmp_path):
     """With stand-ins for all that build_caffe.sh calls and builds."""
     root, programs = tmp_path / "some where", tmp_path / "programs"
-    scripts, tree = root / "scripts", root / "build" / "caffe-cuda"
+    scripts, tree = root / "scripts/setup", root / "build" / "caffe-cuda"
     for folder in scripts, programs, tree / "build":
         folder.mkdir(parents=True)
-    shutil.copy(ROOT / "scripts" / "build_caffe.sh", scripts)
+    shutil.copy(ROOT / "scripts/setup/build_caffe.sh", scripts)
     write_program(scripts / "get_caffe.sh")
     (scripts / "patch_caffe.py").write_text("")
     write_program(programs / "cmake")
@@ -84,7 +84,7 @@ def test_refused_host_compiler(tmp_path):
                   'echo "nvcc was given: $*" >&2\nexit 1')
     path = f"{tmp_path}:{os.environ['PATH']}"
     build = subprocess.run(
-        [ROOT / "scripts" / "build_caffe.sh", "--cuda"], text=True,
+        [ROOT / "scripts/setup/build_caffe.sh", "--cuda"], text=True,
         capture_output=True,
         env=dict(os.environ, PATH=path, CUDAHOSTCXX="g++-7"))
     assert build.returncode == 1

@@ -16,10 +16,13 @@ import numpy as np
 import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "scripts"))
-import data_sources  # noqa: E402
 import prepare_mnist  # noqa: E402
+from data import (
+    mnist,  # noqa: E402
+    sources,  # noqa: E402
+)
 
-TRAIN_IMAGES, TRAIN_LABELS, TEST_IMAGES, TEST_LABELS = prepare_mnist.CHECKSUMS
+TRAIN_IMAGES, TRAIN_LABELS, TEST_IMAGES, TEST_LABELS = mnist.CHECKSUMS
 
 
 def idx(values, magic=None, sizes=None):
@@ -41,15 +44,15 @@ def write_files(folder, digits):
     """Writes the four idx files; returns {name: SHA-256}."""
     folder.mkdir(parents=True)
     arrays = [array for split in digits.values() for array in split]
-    for name, array in zip(prepare_mnist.CHECKSUMS, arrays):
+    for name, array in zip(mnist.CHECKSUMS, arrays):
         (folder / name).write_bytes(gzip.compress(idx(array)))
-    return {name: data_sources.sha256_of(folder / name)
-            for name in prepare_mnist.CHECKSUMS}
+    return {name: sources.sha256_of(folder / name)
+            for name in mnist.CHECKSUMS}
 
 
 def read_lmdb(path):
     """Keys, images and labels of a folder of Datum records."""
-    Datum = prepare_mnist.datum_class()
+    Datum = mnist.datum_class()
     with lmdb.open(str(path), readonly=True) as database:
         with database.begin() as transaction:
             items = list(transaction.cursor())
@@ -89,7 +92,7 @@ def test_lmdb_equals_idx(given, tmp_path, capsys, compressed):
             path.with_suffix("").write_bytes(gzip.decompress(path.read_bytes()))
             path.unlink()
     output = tmp_path / "out/mnist"
-    prepare_mnist.prepare(output)
+    mnist.prepare(output)
     check_output(output, digits)
     assert record(output)["kind"] == "DATA_DIR"
     assert record(output)["counts"] == {"train": 23, "test": 10}
@@ -122,7 +125,7 @@ def test_bad_idx_is_refused(given, tmp_path, damage, message):
             (folder / name).write_bytes(gzip.compress(content))
             bad = name
     with pytest.raises(ValueError, match=f"{bad}.*{message}"):
-        prepare_mnist.prepare(tmp_path / "out/mnist")
+        mnist.prepare(tmp_path / "out/mnist")
     assert not (tmp_path / "out").exists()
 
 
@@ -135,43 +138,43 @@ def test_bad_gzip_is_refused(given, tmp_path, name, damage):
     path = given[0] / name
     path.write_bytes(damage(path.read_bytes()))
     with pytest.raises(ValueError, match=f"{name}: damaged gzip file"):
-        prepare_mnist.prepare(tmp_path / "out/mnist")
+        mnist.prepare(tmp_path / "out/mnist")
     assert not (tmp_path / "out").exists()
 
 
 def test_missing_file_is_refused(given, tmp_path):
     (given[0] / TEST_IMAGES).unlink()
     with pytest.raises(ValueError, match=f"{TEST_IMAGES}: missing"):
-        prepare_mnist.prepare(tmp_path / "out/mnist")
+        mnist.prepare(tmp_path / "out/mnist")
     assert not (tmp_path / "out").exists()
 
 
 def test_refusal_keeps_what_is_there(given, tmp_path):
     folder, digits = given
     output = tmp_path / "mnist"
-    prepare_mnist.prepare(output)
+    mnist.prepare(output)
     (folder / TEST_LABELS).write_bytes(b"")
     with pytest.raises(ValueError, match=TEST_LABELS):
-        prepare_mnist.prepare(output)
+        mnist.prepare(output)
     check_output(output, digits)
 
 
 def test_second_run_does_nothing(given, tmp_path, capsys):
     folder, digits = given
     output = tmp_path / "mnist"
-    prepare_mnist.prepare(output)
+    mnist.prepare(output)
     first = output.stat().st_ino
     capsys.readouterr()
-    prepare_mnist.prepare(output)
+    mnist.prepare(output)
     assert "up to date" in capsys.readouterr().out
     assert output.stat().st_ino == first
-    prepare_mnist.prepare(output, force=True)
+    mnist.prepare(output, force=True)
     second = output.stat().st_ino
     assert second != first
 
     digits["test"][1][0] = 7
     (folder / TEST_LABELS).write_bytes(gzip.compress(idx(digits["test"][1])))
-    prepare_mnist.prepare(output)
+    mnist.prepare(output)
     check_output(output, digits)
 
 
@@ -179,7 +182,7 @@ def test_foreign_folder_is_not_replaced(given, tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine/letter").write_text("dear")
     with pytest.raises(ValueError, match="mine: holds files"):
-        prepare_mnist.prepare(tmp_path / "mine", force=True)
+        mnist.prepare(tmp_path / "mine", force=True)
     assert (tmp_path / "mine/letter").read_text() == "dear"
 
 
@@ -239,7 +242,7 @@ def server(tmp_path, monkeypatch):
     """A mirror on 127.0.0.1; DATA_DIR is not set."""
     monkeypatch.delenv("DATA_DIR", raising=False)
     digits = make_digits()
-    monkeypatch.setattr(prepare_mnist, "CHECKSUMS",
+    monkeypatch.setattr(mnist, "CHECKSUMS",
                         write_files(tmp_path / "served", digits))
     httpd = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     httpd.daemon_threads = True
@@ -257,7 +260,7 @@ def download(server, output, *manners):
     """Prepares from one mirror a manner; returns seconds taken."""
     start = time.monotonic()
     base = f"http://127.0.0.1:{server.server_address[1]}"
-    prepare_mnist.prepare(output, timeout_s=1.0, cache=output.parent / "cache",
+    mnist.prepare(output, timeout_s=1.0, cache=output.parent / "cache",
                           mirrors=[f"{base}/{m}/" for m in manners])
     return time.monotonic() - start
 
@@ -267,7 +270,7 @@ def test_download(server, tmp_path):
     download(server, output, "good")
     check_output(output, server.digits)
     assert record(output)["kind"] == "download"
-    assert record(output)["files"] == prepare_mnist.CHECKSUMS
+    assert record(output)["files"] == mnist.CHECKSUMS
     assert len(server.asked) == 4
     download(server, tmp_path / "again", "good")  # from the cache
     assert len(server.asked) == 4
@@ -287,13 +290,13 @@ def test_bad_mirror_is_left_for_the_next(server, tmp_path, capsys, manner,
     check_output(tmp_path / "mnist", server.digits)
     printed = capsys.readouterr().out
     assert re.search(f"/{manner}/{TRAIN_IMAGES}: .*({message})", printed)
-    assert server.asked[1:] == [f"/good/{n}" for n in prepare_mnist.CHECKSUMS]
+    assert server.asked[1:] == [f"/good/{n}" for n in mnist.CHECKSUMS]
 
 
 def test_slow_mirror_is_given_up(server, tmp_path, capsys):
     base = f"http://127.0.0.1:{server.server_address[1]}/slow/"
     start = time.monotonic()
-    assert data_sources.download(prepare_mnist.CHECKSUMS, [base],
+    assert sources.download(mnist.CHECKSUMS, [base],
                                  tmp_path / "cache", limit_s=0.5) is None
     assert time.monotonic() - start < 2
     assert "not done after 0.5 s" in capsys.readouterr().out
@@ -314,7 +317,7 @@ def test_without_mirrors_embedded_is_used(server, tmp_path, capsys):
 
 @pytest.mark.skipif(not os.environ.get("DATA_DIR"), reason="DATA_DIR not set")
 def test_real_files(tmp_path, capsys):
-    prepare_mnist.prepare(tmp_path / "mnist")
+    mnist.prepare(tmp_path / "mnist")
     assert record(tmp_path / "mnist")["counts"] == {"train": 60000,
                                                     "test": 10000}
     printed = capsys.readouterr().out

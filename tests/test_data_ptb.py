@@ -9,8 +9,12 @@ import numpy as np
 import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "scripts"))
-import data_sources  # noqa: E402
 import prepare_ptb  # noqa: E402
+from data import (
+    ptb,  # noqa: E402
+    sources,  # noqa: E402
+)
+from nets.experiment import iterations_per_epoch  # noqa: E402
 
 TEXTS = {"train": " the cat sat \n the dog <unk> sat \n the end \n",
          "valid": "the dog sat\na cow sat\n",
@@ -38,12 +42,12 @@ class Epoch:
     def targets(self):
         """The predicted words in order: stream after stream."""
         columns = self.target.T
-        return np.concatenate([c[c != prepare_ptb.IGNORED] for c in columns])
+        return np.concatenate([c[c != ptb.IGNORED] for c in columns])
 
     def tokens(self):
         """The words before those of targets()."""
         pairs = zip(self.token.T, self.target.T)
-        return np.concatenate([x[y != prepare_ptb.IGNORED] for x, y in pairs])
+        return np.concatenate([x[y != ptb.IGNORED] for x, y in pairs])
 
 
 def write_texts(folder, texts):
@@ -76,7 +80,7 @@ def check_split(output, split, words, length):
     assert counts == {"tokens": len(ids), "unknown": ids.count(1),
                       "rows": epoch.iterations * length,
                       "iterations": epoch.iterations}
-    assert epoch.iterations == data_sources.iterations_per_epoch(
+    assert epoch.iterations == iterations_per_epoch(
         len(ids), epoch.token.shape[1], length)
 
 
@@ -84,7 +88,7 @@ def check_split(output, split, words, length):
                          [(1, 1), (1, 35), (2, 3), (3, 2), (5, 1), (6, 4)])
 def test_every_word_is_a_target_once(tmp_path, batch_size, length):
     output = tmp_path / "ptb"
-    prepare_ptb.prepare(output, **write_texts(tmp_path / "text", TEXTS),
+    ptb.prepare(output, **write_texts(tmp_path / "text", TEXTS),
                         batch_size=batch_size, sequence_length=length)
     assert vocabulary(output) == VOCABULARY
     assert record(output)["vocabulary"] == len(VOCABULARY)
@@ -94,7 +98,7 @@ def test_every_word_is_a_target_once(tmp_path, batch_size, length):
 
 
 def test_streams_by_hand():
-    streams = prepare_ptb.batch_streams(np.array([2, 3, 0, 4, 5, 6, 0]), 3, 2)
+    streams = ptb.batch_streams(np.array([2, 3, 0, 4, 5, 6, 0]), 3, 2)
     np.testing.assert_array_equal(
         streams["target"], [[2, 4, 6], [3, 5, 0], [0, -1, -1], [-1, -1, -1]])
     np.testing.assert_array_equal(
@@ -105,26 +109,26 @@ def test_streams_by_hand():
 
 def test_streams_are_equally_long():
     ids = np.arange(1, 1001)
-    target = prepare_ptb.batch_streams(ids, 7, 35)["target"]
-    lengths = (target != prepare_ptb.IGNORED).sum(axis=0)
+    target = ptb.batch_streams(ids, 7, 35)["target"]
+    lengths = (target != ptb.IGNORED).sum(axis=0)
     assert lengths.sum() == 1000 and lengths.max() - lengths.min() == 1
     assert target.shape == (175, 7)  # 143 rows and the padding
 
 
 def test_iterations_per_epoch():
-    assert [data_sources.iterations_per_epoch(n, 20, 35) for n in
+    assert [iterations_per_epoch(n, 20, 35) for n in
             (20, 700, 701, 929589)] == [1, 1, 2, 1328]
 
 
 def test_vocabulary_size(tmp_path):
     output = tmp_path / "ptb"
-    prepare_ptb.prepare(output, **write_texts(tmp_path / "text", TEXTS),
+    ptb.prepare(output, **write_texts(tmp_path / "text", TEXTS),
                         batch_size=2, sequence_length=3, vocab_size=4)
     assert vocabulary(output) == VOCABULARY[:4]
     for split, words in WORDS.items():
         kept = [w if w in VOCABULARY[:4] else "<unk>" for w in words.split()]
         check_split(output, split, kept, 3)
-    prepare_ptb.prepare(output, **{split: tmp_path / f"text/{split}.txt"
+    ptb.prepare(output, **{split: tmp_path / f"text/{split}.txt"
                                    for split in TEXTS},
                         batch_size=2, vocab_size=100)
     assert vocabulary(output) == VOCABULARY
@@ -132,7 +136,7 @@ def test_vocabulary_size(tmp_path):
 
 def test_words_are_those_at_the_start(tmp_path):
     paths = write_texts(tmp_path / "text", TEXTS)
-    prepare_ptb.prepare(tmp_path / "ptb", **paths, batch_size=2, words=3)
+    ptb.prepare(tmp_path / "ptb", **paths, batch_size=2, words=3)
     check_split(tmp_path / "ptb", "train", WORDS["train"].split()[:3], 35)
     counts = record(tmp_path / "ptb")["counts"]
     assert [count["tokens"] for count in counts.values()] == [3, 3, 3]
@@ -140,7 +144,7 @@ def test_words_are_those_at_the_start(tmp_path):
 
 def test_large_numbers_survive_float():
     ids = np.array([2 ** 24 - 1, 2 ** 24 - 2])
-    target = prepare_ptb.batch_streams(ids, 1, 1)["target"]
+    target = ptb.batch_streams(ids, 1, 1)["target"]
     assert target[:, 0].astype(int).tolist() == ids.tolist()
 
 
@@ -157,7 +161,7 @@ BAD_TEXTS = {
 def test_bad_text_is_refused(tmp_path, split, text, message):
     paths = write_texts(tmp_path / "text", {**TEXTS, split: text})
     with pytest.raises(ValueError, match=f"{split}.*{message}"):
-        prepare_ptb.prepare(tmp_path / "out/ptb", **paths, batch_size=3)
+        ptb.prepare(tmp_path / "out/ptb", **paths, batch_size=3)
     assert not (tmp_path / "out").exists()
 
 
@@ -171,29 +175,29 @@ def test_bad_text_is_refused(tmp_path, split, text, message):
 def test_bad_argument_is_refused(tmp_path, arguments, message):
     paths = write_texts(tmp_path / "text", TEXTS)
     with pytest.raises((ValueError, OSError), match=message):
-        prepare_ptb.prepare(tmp_path / "out/ptb", **{**paths, **arguments})
+        ptb.prepare(tmp_path / "out/ptb", **{**paths, **arguments})
     assert not (tmp_path / "out").exists()
 
 
 def test_too_long_text_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(prepare_ptb, "MAX_FILE_BYTES", 4 * 4 * 3)
+    monkeypatch.setattr(ptb, "MAX_FILE_BYTES", 4 * 4 * 3)
     paths = write_texts(tmp_path / "text", TEXTS)
     with pytest.raises(ValueError, match="train: 12 words in 4 streams, 48"):
-        prepare_ptb.prepare(tmp_path / "ptb", **paths, batch_size=4,
+        ptb.prepare(tmp_path / "ptb", **paths, batch_size=4,
                             sequence_length=3)
 
 
 def test_blank_in_path_is_refused(tmp_path):
     paths = write_texts(tmp_path / "text", TEXTS)
     with pytest.raises(ValueError, match="my data/ptb: .*blanks"):
-        prepare_ptb.prepare(tmp_path / "my data/ptb", **paths)
+        ptb.prepare(tmp_path / "my data/ptb", **paths)
 
 
 def test_lists_are_relative_inside_the_project(tmp_path, monkeypatch):
-    monkeypatch.setattr(data_sources, "ROOT", tmp_path)
+    monkeypatch.setattr(ptb, "ROOT", tmp_path)
     monkeypatch.chdir(tmp_path)
     output = tmp_path / "build/data/ptb"
-    prepare_ptb.prepare(output, **write_texts(tmp_path / "text", TEXTS),
+    ptb.prepare(output, **write_texts(tmp_path / "text", TEXTS),
                         batch_size=2)
     assert (output / "valid.txt").read_text() == "build/data/ptb/valid.h5\n"
     check_split(output, "valid", WORDS["valid"].split(), 35)
@@ -204,7 +208,7 @@ def test_second_run_does_nothing(tmp_path, capsys):
     output = tmp_path / "ptb"
 
     def inode(**arguments):
-        prepare_ptb.prepare(output, **paths, batch_size=2, **arguments)
+        ptb.prepare(output, **paths, batch_size=2, **arguments)
         return output.stat().st_ino
 
     first = inode()
@@ -227,15 +231,15 @@ def treebank(tmp_path, monkeypatch):
     paths = write_texts(folder, TEXTS)
     for split, path in paths.items():
         path.rename(folder / f"ptb.{split}.txt")
-    monkeypatch.setattr(prepare_ptb, "CHECKSUMS", {
-        name: data_sources.sha256_of(folder / name)
-        for name in prepare_ptb.CHECKSUMS})
+    monkeypatch.setattr(ptb, "CHECKSUMS", {
+        name: sources.sha256_of(folder / name)
+        for name in ptb.CHECKSUMS})
     return folder
 
 
 def test_data_dir(treebank, tmp_path, monkeypatch):
     monkeypatch.setenv("DATA_DIR", str(treebank.parent))
-    prepare_ptb.prepare(tmp_path / "ptb", batch_size=2)
+    ptb.prepare(tmp_path / "ptb", batch_size=2)
     assert record(tmp_path / "ptb")["kind"] == "DATA_DIR"
     for split, words in WORDS.items():
         check_split(tmp_path / "ptb", split, words.split(), 35)
@@ -250,13 +254,13 @@ def test_bad_data_dir_is_refused(treebank, tmp_path, monkeypatch):
             prepare_ptb.main(["--output", str(tmp_path / "out/ptb")])
     path.unlink()
     with pytest.raises(ValueError, match="ptb.valid.txt: missing"):
-        prepare_ptb.prepare(tmp_path / "out/ptb")
+        ptb.prepare(tmp_path / "out/ptb")
     assert not (tmp_path / "out").exists()
 
 
 def test_download(treebank, tmp_path, monkeypatch):
     monkeypatch.delenv("DATA_DIR", raising=False)
-    prepare_ptb.prepare(tmp_path / "ptb", batch_size=2,
+    ptb.prepare(tmp_path / "ptb", batch_size=2,
                         cache=tmp_path / "cache",
                         mirrors=[treebank.as_uri() + "/"])
     assert record(tmp_path / "ptb")["kind"] == "download"
@@ -265,7 +269,7 @@ def test_download(treebank, tmp_path, monkeypatch):
 
 def test_without_mirrors_embedded_is_used(tmp_path, monkeypatch, capsys):
     monkeypatch.delenv("DATA_DIR", raising=False)
-    prepare_ptb.prepare(tmp_path / "ptb", cache=tmp_path / "cache",
+    ptb.prepare(tmp_path / "ptb", cache=tmp_path / "cache",
                         mirrors=[(tmp_path / "nowhere").as_uri() + "/"])
     printed = capsys.readouterr().out
     assert "ptb.train.txt: " in printed and "no mirror could be used" in printed
@@ -276,7 +280,7 @@ def test_embedded_text(tmp_path, monkeypatch):
     monkeypatch.setenv("DATA_DIR", str(tmp_path / "unused"))
     prepare_ptb.main(["--output", str(tmp_path / "ptb"),
                       "--source", "embedded"])
-    words = prepare_ptb.embedded_words()
+    words = ptb.embedded_words()
     total = sum(map(len, words.values()))
     for split, share in (("train", 0.8), ("valid", 0.1), ("test", 0.1)):
         assert abs(len(words[split]) / total - share) < 0.02
@@ -291,12 +295,12 @@ def test_embedded_text(tmp_path, monkeypatch):
 @pytest.mark.skipif(not os.environ.get("DATA_DIR"), reason="DATA_DIR not set")
 def test_real_files(tmp_path):
     output = tmp_path / "ptb"
-    prepare_ptb.prepare(output)
+    ptb.prepare(output)
     counts = record(output)["counts"]
-    assert [counts[s]["tokens"] for s in prepare_ptb.SPLITS] == [
+    assert [counts[s]["tokens"] for s in ptb.SPLITS] == [
         929589, 73760, 82430]
-    assert [counts[s]["iterations"] for s in prepare_ptb.SPLITS] == [
+    assert [counts[s]["iterations"] for s in ptb.SPLITS] == [
         1328, 106, 118]
     assert len(set(vocabulary(output))) == len(vocabulary(output)) == 10000
     path = Path(os.environ["DATA_DIR"]) / "ptb/ptb.test.txt"
-    check_split(output, "test", prepare_ptb.read_words(path), 35)
+    check_split(output, "test", ptb.read_words(path), 35)

@@ -9,51 +9,53 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "scripts"))
 
-import experiments  # noqa: E402
 import make_prototxt  # noqa: E402
-import networks  # noqa: E402
+import nets.solver  # noqa: E402
+from nets import registry  # noqa: E402
+from nets.parts import Enum  # noqa: E402
+from nets.text import to_text  # noqa: E402
 
 # Names and paths
 
 
 def test_keys_are_unique_and_found():
-    keys = [experiment.key for experiment in experiments.EXPERIMENTS]
+    keys = [experiment.key for experiment in registry.EXPERIMENTS]
     assert len(set(keys)) == len(keys) == 16 + 5 * 16
-    assert {experiments.find(key).key for key in keys} == set(keys)
+    assert {registry.find(key).key for key in keys} == set(keys)
     with pytest.raises(ValueError, match="'mnist/row_0.4'.*mnist/row_0.5"):
-        experiments.find("mnist/row_0.4")
+        registry.find("mnist/row_0.4")
 
 
 def test_files_are_those_that_users_type():
-    experiment = experiments.find("mnist/row_0.7")
+    experiment = registry.find("mnist/row_0.7")
     assert experiment.net_file == "prototxt/mnist/row_0.7.prototxt"
     assert experiment.solver_file == "prototxt/mnist/solver_row_0.7.prototxt"
     assert experiment.run_folder == "runs/mnist/row_0.7"
-    assert experiments.find("mnist/none").rates == ()
+    assert registry.find("mnist/none").rates == ()
     other = dataclasses.replace(experiment, seed=7)
     assert other.run_folder == "runs/mnist/row_0.7_seed7"
 
 
 def test_rates_of_two_layers_name_the_experiment():
-    experiment = experiments.mnist("row", (0.3, 0.7))
+    experiment = registry.mnist("row", (0.3, 0.7))
     assert experiment.name == "row_0.3_0.7"
-    assert experiments.baseline(experiment) == "mnist/conventional_0.3_0.7"
+    assert registry.baseline(experiment) == "mnist/conventional_0.3_0.7"
     searches = [
         layer["top"]
-        for layer in networks.net(experiment)["layer"]
+        for layer in nets.solver.net(experiment)["layer"]
         if layer["type"] == "Python"
     ]
     assert searches == [["k1"], ["k2"]]
 
 
 def test_an_epoch_is_the_whole_training_set():
-    experiment = experiments.find("mnist/row_0.5")
+    experiment = registry.find("mnist/row_0.5")
     assert experiment.epoch_iterations == 469  # 468.75
     assert experiment.max_iter == 469 * experiment.epochs
 
 
 def test_limited_run_ends_with_its_only_test():
-    experiment = experiments.find("mnist/row_0.5")
+    experiment = registry.find("mnist/row_0.5")
     for limit, test_interval in (100, 100), (938, 469), (1000, 1000):
         short = dataclasses.replace(experiment, iteration_limit=limit)
         assert short.max_iter == limit
@@ -74,7 +76,7 @@ def test_limited_run_ends_with_its_only_test():
 )
 def test_impossible_experiments_are_refused(changes, message):
     with pytest.raises(ValueError, match=message):
-        dataclasses.replace(experiments.find("mnist/row_0.5"), **changes)
+        dataclasses.replace(registry.find("mnist/row_0.5"), **changes)
 
 
 # Nets and solvers
@@ -82,10 +84,10 @@ def test_impossible_experiments_are_refused(changes, message):
 
 def test_every_mlp_has_the_same_learnable_layers():
     shapes = set()
-    for experiment in experiments.EXPERIMENTS:
+    for experiment in registry.EXPERIMENTS:
         if experiment.workload != "mnist":
             continue
-        layers = networks.net(experiment)["layer"]
+        layers = nets.solver.net(experiment)["layer"]
         shapes.add(
             tuple(
                 (layer["name"], layer["inner_product_param"]["num_output"])
@@ -97,9 +99,9 @@ def test_every_mlp_has_the_same_learnable_layers():
 
 
 def test_every_bottom_is_an_earlier_top():
-    for experiment in experiments.EXPERIMENTS:
+    for experiment in registry.EXPERIMENTS:
         tops = set()
-        for layer in networks.net(experiment)["layer"]:
+        for layer in nets.solver.net(experiment)["layer"]:
             assert set(layer["bottom"]) <= tops, (experiment.key, layer)
             tops |= set(layer["top"])
 
@@ -108,7 +110,7 @@ def test_row_and_tile_bottoms():
     bottoms = {
         method: [
             layer["bottom"]
-            for layer in networks.net(experiments.find(method))["layer"]
+            for layer in nets.solver.net(registry.find(method))["layer"]
             if layer["name"] in ("fc1", "fc2", "fc3")
         ]
         for method in ("mnist/row_0.5", "mnist/tile_0.5")
@@ -129,11 +131,11 @@ def test_row_and_tile_bottoms():
 
 def test_tiles_before_the_hidden_layers():
     experiment = dataclasses.replace(
-        experiments.find("mnist/tile_0.5"), tiles="before"
+        registry.find("mnist/tile_0.5"), tiles="before"
     )
     assert [
         layer["bottom"]
-        for layer in networks.net(experiment)["layer"]
+        for layer in nets.solver.net(experiment)["layer"]
         if layer["name"] in ("fc1", "fc2", "fc3")
     ] == [["data", "pattern1"], ["fc1", "pattern2"], ["fc2"]]
     with pytest.raises(ValueError, match="tiles is 'after', must be 'behind'"):
@@ -141,7 +143,7 @@ def test_tiles_before_the_hidden_layers():
 
 
 def test_a_row_of_tiles_holds_a_whole_period():
-    layers = networks.net(experiments.find("mnist/1024x64_tile_0.7"))["layer"]
+    layers = nets.solver.net(registry.find("mnist/1024x64_tile_0.7"))["layer"]
     sizes = {
         layer["name"]: layer["approx_dropout_param"]["tile_size"]
         for layer in layers
@@ -154,13 +156,13 @@ def test_text_format():
     message = {
         "name": 'a "b"',
         "path": "c'd\\",
-        "phase": networks.Enum("TRAIN"),
+        "phase": Enum("TRAIN"),
         "rate": 0.5,
         "on": True,
         "none": [],
         "layer": [{"n": 1}, {"inner": {"s": "x"}}],
     }
-    assert make_prototxt.to_text(message) == (
+    assert to_text(message) == (
         "name: 'a \"b\"'\n"
         'path: "c\'d\\\\"\n'
         "phase: TRAIN\n"

@@ -1,4 +1,4 @@
-"""scripts/get_caffe.sh: CAFFE_SRC in its three forms, and what it refuses.
+"""setup/get_caffe.sh: CAFFE_SRC in its three forms, and what it refuses.
 
 The clone and Debian's package need the network; the build that precedes the
 tests has used one of them.
@@ -35,7 +35,7 @@ def tree(tmp_path):
 
 def get(checkout, source):
     done = subprocess.run(
-        [checkout / "scripts" / "get_caffe.sh"], capture_output=True,
+        [checkout / "scripts/setup/get_caffe.sh"], capture_output=True,
         text=True, check=False, env={**os.environ, "CAFFE_SRC": str(source)})
     return done.returncode, done.stdout + done.stderr
 

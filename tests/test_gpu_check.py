@@ -1,4 +1,4 @@
-"""scripts/gpu_check.sh and the bundle's launcher, in a bundle made of the CPU
+"""scripts/gpu/check.sh and the bundle's launcher, in a bundle made of the CPU
 build. Nothing here needs a GPU or CUDA; tests/test_bundle.py makes a real
 bundle, where nvcc is installed."""
 
@@ -18,19 +18,25 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "scripts"))
 
-import bundle_nets  # noqa: E402
-import experiments  # noqa: E402
-import gpu_bench  # noqa: E402
-import gpu_check  # noqa: E402
-import gpu_tests  # noqa: E402
-import make_prototxt  # noqa: E402
-import networks  # noqa: E402
-import prepare_mnist  # noqa: E402
+import nets.solver  # noqa: E402
+from data import mnist  # noqa: E402
+from gpu import (
+    bundle_nets,  # noqa: E402
+    cxx_tests,  # noqa: E402
+    step_times,  # noqa: E402
+)
+from gpu import check as gpu_check  # noqa: E402
+from nets import registry  # noqa: E402
+from nets.rewrite import without_python  # noqa: E402
+from nets.text import to_text  # noqa: E402
 from test_caffe_suite import CAFFE_CPU_TESTS  # noqa: E402
 
 BUILD = ROOT / "build" / "caffe" / "build"
-SCRIPTS = ("gpu_check", "gpu_tests", "gpu_bench", "gpu_train", "torch_steps",
-           "caffe_log", "step_workers")
+SCRIPTS = ("gpu/check", "gpu/cxx_tests", "gpu/step_times", "gpu/step_workers",
+           "gpu/torch_steps", "gpu/trainings", "measure/timing",
+           "training/caffe_log")
+OUR_SUITES = ["ApproxDropoutTest", "ApproxDropoutLSTMStateTest",
+              "DeviceUpdateGPUTest"]  # of fake_gtest.py
 
 
 def put_program(path, text):
@@ -45,7 +51,7 @@ def put_launcher(folder):
     """The launcher under the names of its programs, which need no CUDA."""
     for name in ("bin", "lib", "caffe/bin", "stock/bin", "scripts"):
         (folder / name).mkdir(parents=True)
-    shutil.copy(ROOT / "scripts/bundle/launcher.sh", folder / "bin/launcher")
+    shutil.copy(ROOT / "scripts/gpu/launcher.sh", folder / "bin/launcher")
     (folder / "lib/cuda_libraries").write_text("")
     for name in ("caffe", "step_times", "test.testbin"):
         (folder / "bin" / name).symlink_to("launcher")
@@ -61,16 +67,17 @@ def bundle(tmp_path):
         for name in ("caffe", "step_times"):
             (folder / build / "bin" / name).symlink_to(BUILD / "tools" / name)
     shutil.copy(ROOT / "tests/fake_gtest.py", folder / "caffe/bin/test.testbin")
-    shutil.copy(ROOT / "scripts/gpu_check.sh", folder)
+    shutil.copy(ROOT / "scripts/gpu/check.sh", folder / "gpu_check.sh")
     for name in SCRIPTS:
-        shutil.copy(ROOT / f"scripts/{name}.py", folder / "scripts")
+        (folder / "scripts" / name).parent.mkdir(exist_ok=True)
+        shutil.copy(ROOT / f"scripts/{name}.py", folder / f"scripts/{name}.py")
     write_cases(folder, steps=[], trainings=[])
     return folder
 
 
 def write_cases(folder, **cases):
     (folder / "cases.json").write_text(json.dumps(
-        {"commit": "1234", "data": {}} | cases))
+        {"commit": "1234", "data": {}, "our_suites": OUR_SUITES} | cases))
 
 
 def check(bundle, *arguments):
@@ -99,10 +106,10 @@ def test_goes_on_after_tests_that_fail_or_crash(bundle):
     assert report["device"] is None and report["failures"]
 
     program = bundle / "caffe/bin/test.testbin"
-    all_tests = gpu_tests.list_tests(program)
-    tests = [x for x in all_tests if gpu_tests.on_gpu(x)]
-    found = gpu_tests.run_in_parallel([program], tests, all_tests,
-                                      checker(bundle, limit=60))
+    all_tests = cxx_tests.list_tests(program)
+    tests = [x for x in all_tests if cxx_tests.on_gpu(x)]
+    checks = checker(bundle, limit=60)
+    found = cxx_tests.run_in_parallel([program], tests, all_tests, checks)
     assert sorted(found["passed"]) == [
         "ApproxDropoutLSTMStateTest/2.TestGradient",
         "ApproxDropoutLSTMStateTest/2.TestGradientStepByStep",
@@ -113,7 +120,7 @@ def test_goes_on_after_tests_that_fail_or_crash(bundle):
     assert found["failed"] == ["ApproxDropoutTest/3.Bad"]
     assert found["crashed"] == ["GPUMathTest/1.Crash"]
     assert found["not_run"] == []
-    ours = gpu_tests.counts(found, ours=True)
+    ours = cxx_tests.counts(found, checks.is_ours)
     assert (ours["total"], ours["passed"], ours["failed"]) == (6, 5, 1)
     assert ours["names"] == {"failed": ["ApproxDropoutTest/3.Bad"]}
 
@@ -129,16 +136,17 @@ def test_timers_run_by_themselves(bundle):
 
 def test_tests_without_time_are_not_run(bundle):
     program = bundle / "caffe/bin/test.testbin"
-    tests = gpu_tests.list_tests(program)
-    found = gpu_tests.run_tests([program], tests, tests,
+    tests = cxx_tests.list_tests(program)
+    found = cxx_tests.run_tests([program], tests, tests,
                                 checker(bundle, limit=0))
     assert len(found["not_run"]) == len(tests) == 13 and not found["passed"]
 
 
 def test_lists_all_of_caffes_tests():
-    tests = gpu_tests.list_tests(BUILD / "test/test.testbin")
-    caffes = [x for x in tests if not gpu_tests.is_ours(x[0])
-              and not gpu_tests.on_gpu(x)]
+    tests = cxx_tests.list_tests(BUILD / "test/test.testbin")
+    ours = cxx_tests.suites_of(ROOT / bundle_nets.OUR_TESTS)
+    caffes = [x for x in tests if not cxx_tests.is_ours(x[0], ours)
+              and not cxx_tests.on_gpu(x)]
     assert len(caffes) == CAFFE_CPU_TESTS
 
 
@@ -182,7 +190,7 @@ def small_case(folder, **changes):
 
 
 def test_steps_are_checked_and_timed(bundle, monkeypatch):
-    name = gpu_bench.GOALS[0][0]
+    name = step_times.GOALS[0][0]
     write_cases(bundle, steps=[small_case(bundle, name=name)], trainings=[])
     (bundle / "torch.py").write_text("raise RuntimeError('old driver')\n")
     monkeypatch.setenv("PYTHONPATH", str(bundle))
@@ -214,9 +222,9 @@ def test_goals_are_for_the_faster_of_row_and_tile():
             "measured": 3.3, "met": False},
            {"goal": "LSTM 2x1500 at rate 0.7 against PyTorch", "wanted": 1,
             "measured": 1, "met": True}]
-    assert gpu_bench.judge([{"case": "LSTM 2x1500", "rows": rows},
+    assert step_times.judge([{"case": "LSTM 2x1500", "rows": rows},
                             {"case": "LSTM 2x650", "rows": rows}]) == met
-    assert gpu_bench.judge(
+    assert step_times.judge(
         [{"case": "LSTM 2x1500", "rows": rows[:3]}]) == met[:1]
 
 
@@ -244,14 +252,14 @@ exec {BUILD}/tools/step_times "$@" --solver={bundle}/solver.$$
 def small_training(folder, method, **changes):
     """A training on 1,497 digits with a small net, as bundle_nets makes it."""
     experiment = dataclasses.replace(
-        experiments.find(f"mnist/{method}_0.5"), hidden=(64, 64),
+        registry.find(f"mnist/{method}_0.5"), hidden=(64, 64),
         data=str(folder / "data"), iteration_limit=300, epochs=300,
         test_samples=300)
     return bundle_nets.training(folder, experiment, 0.05) | changes
 
 
 def test_trainings_are_judged(bundle):
-    prepare_mnist.prepare(bundle / "data", source="embedded")
+    mnist.prepare(bundle / "data", source="embedded")
     stock = small_training(bundle, "conventional")
     row = small_training(bundle, "row")
     write_cases(bundle, steps=[], trainings=[stock, row])
@@ -278,8 +286,8 @@ def test_trainings_are_judged(bundle):
 
 
 def test_nets_carry_k_and_need_no_python(tmp_path):
-    experiment = experiments.find("mnist/row_0.5")
-    net = bundle_nets.without_python(networks.net(experiment))
+    experiment = registry.find("mnist/row_0.5")
+    net = without_python(nets.solver.net(experiment))
     assert all(each["type"] != "Python" for each in net["layer"])
     patterns = [each for each in net["layer"]
                 if each["type"] == "DropoutPattern"]
@@ -290,7 +298,7 @@ def test_nets_carry_k_and_need_no_python(tmp_path):
         assert sum(p * (1 - (m + 1) / 16) for m, p in enumerate(k)) == (
             pytest.approx(0.5, abs=1e-3))
         assert each["bottom"] == []
-    assert "Python" not in make_prototxt.to_text(net)
+    assert "Python" not in to_text(net)
 
 
 def run_launcher(folder, name, **environment):
@@ -409,9 +417,9 @@ def test_sanitizer_is_tried_with_one_test_first(bundle, sanitizer,
 def test_sanitized_tests_are_there():
     """By name; those of the CPU have the same names but for the number."""
     tests = {".".join(test).replace("/0.", "/2.")
-             for test in gpu_tests.list_tests(BUILD / "test/test.testbin")}
-    assert set(gpu_tests.LONG_TESTS) <= tests
-    assert sorted(filter(gpu_tests.SHARED_MEMORY.match, tests)) == [
+             for test in cxx_tests.list_tests(BUILD / "test/test.testbin")}
+    assert set(cxx_tests.LONG_TESTS) <= tests
+    assert sorted(filter(cxx_tests.SHARED_MEMORY.match, tests)) == [
         "ApproxDropoutInnerProductLayerTest/2.TestAgainstMaskedProduct",
         "ApproxDropoutLSTMLayerTest/2.TestAgainstMaskedLSTM",
         "ApproxDropoutLayerTest/2.TestKeepsAndScales"]

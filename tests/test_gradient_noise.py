@@ -1,4 +1,4 @@
-"""scripts/gradient_noise.py: its estimates on made-up gradients, and what it
+"""scripts/measure_noise.py: its estimates on made-up gradients, and what it
 finds in a tiny language model. Needs build/caffe."""
 
 import dataclasses
@@ -12,9 +12,11 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "scripts"))
 
-import experiments  # noqa: E402
-import gradient_noise  # noqa: E402
-import prepare_ptb  # noqa: E402
+import measure_noise  # noqa: E402
+import nets.solver  # noqa: E402
+from data import ptb  # noqa: E402
+from measure import noise  # noqa: E402
+from nets import registry  # noqa: E402
 
 BATCH, LENGTH = 10, 6
 SETTINGS = {
@@ -38,7 +40,7 @@ def test_estimates_are_unbiased():
             for _ in range(draws):
                 yield of_batch + random.normal(0, 2, size)
 
-    found = gradient_noise.noise(gradients(), draws)
+    found = noise.noise(gradients(), draws)
     assert found["squared_mean"] == pytest.approx(5, abs=0.2)
     assert found["batch_variance"] == pytest.approx(20, abs=1)
     error = found["mask_variance_error"]
@@ -52,7 +54,7 @@ def test_estimates_are_unbiased():
 def test_estimates_of_few_gradients():
     """Two batches of two draws in the plane, by hand."""
     gradients = np.array([[1, 0], [3, 0], [1, 4], [3, 8]], float)
-    found = gradient_noise.noise(gradients, 2)
+    found = noise.noise(gradients, 2)
     # The batches' means are (2, 0) and (2, 6), their variances 2 and 10.
     assert found["mask_variance"] == 6
     assert found["mask_variance_error"] == pytest.approx(4)
@@ -72,27 +74,27 @@ def tiny(tmp_path, monkeypatch):
     ]
     text = tmp_path / "text.raw"
     text.write_text(" ".join(f"w{number}" for number in numbers) + "\n")
-    prepare_ptb.prepare(
+    ptb.prepare(
         tmp_path / "data", train=text, valid=text, test=text,
         batch_size=BATCH, sequence_length=LENGTH,
     )
-    find = experiments.find
+    find = registry.find
 
     def found(key):
         return dataclasses.replace(
             find(key), data=str(tmp_path / "data"), **SETTINGS
         )
 
-    monkeypatch.setattr(experiments, "find", found)
+    monkeypatch.setattr(registry, "find", found)
     weights = tmp_path / "tiny.caffemodel"
-    net = gradient_noise.networks.net(found("ptb/small_none"))
-    gradient_noise.loaded(net, seed=1).save(str(weights))
+    net = nets.solver.net(found("ptb/small_none"))
+    noise.loaded(net, seed=1).save(str(weights))
     return weights
 
 
 def test_noise_of_a_tiny_language_model(tiny, tmp_path, capsys):
     keys = ["small_none", "small_conventional_0.5", "small_row_0.5"]
-    status = gradient_noise.main(
+    status = measure_noise.main(
         ["--weights", str(tiny), "--output", str(tmp_path / "noise.json")]
         + ["--groups", "1", "2", "2-2-5", "--draws", "20"]
         + [f"ptb/{key}" for key in keys]
@@ -121,30 +123,30 @@ def test_noise_of_a_tiny_language_model(tiny, tmp_path, capsys):
 def test_places_are_dropped_alone(tiny, tmp_path):
     arguments = ["--weights", str(tiny), "--output", str(tmp_path / "n.json")]
     arguments += ["--alone", "--draws", "20", "ptb/small_row_0.5"]
-    assert gradient_noise.main(arguments + ["--groups", "1"]) == 0
+    assert measure_noise.main(arguments + ["--groups", "1"]) == 0
     every, *alone = json.loads((tmp_path / "n.json").read_text())["rows"]
     assert [row["key"] for row in alone] == [
         f"ptb/small_row_{rates}" for rates in ("0.5_0_0", "0_0.5_0", "0_0_0.5")
     ]
     # The units in front of the softmax move every word's score.
-    noise = [row["mask_variance"] for row in alone]
-    assert max(noise[:2]) < noise[2] <= 1.5 * every["mask_variance"]
+    variances = [row["mask_variance"] for row in alone]
+    assert max(variances[:2]) < variances[2] <= 1.5 * every["mask_variance"]
 
 
 def test_bad_input_is_refused(tiny, capsys):
     keys = ["ptb/small_row_0.5"]
-    assert gradient_noise.main(["--weights", "/nowhere", *keys]) == 1
+    assert measure_noise.main(["--weights", "/nowhere", *keys]) == 1
     assert "there is no file /nowhere" in capsys.readouterr().err
     with pytest.raises(SystemExit):
-        gradient_noise.main(["--weights", str(tiny), "--draws", "1", *keys])
+        measure_noise.main(["--weights", str(tiny), "--draws", "1", *keys])
     assert "--draws: 1 is less than 2" in capsys.readouterr().err
     arguments = [*keys, "--weights", str(tiny), "--groups", "2-5"]
-    assert gradient_noise.main(arguments) == 1
+    assert measure_noise.main(arguments) == 1
     assert "one for each of the 3 rates" in capsys.readouterr().err
     arguments[-1] = "2-0-5"
-    assert gradient_noise.main(arguments) == 1
+    assert measure_noise.main(arguments) == 1
     assert "is 2-0-5, each number must be at" in capsys.readouterr().err
     arguments[-1] = "two"
     with pytest.raises(SystemExit):
-        gradient_noise.main(arguments)
+        measure_noise.main(arguments)
     assert "--groups: 'two' is no number" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""scripts/install_dependencies.sh: its list, and systems without apt."""
+"""scripts/setup/install_dependencies.sh: its list, and systems without apt."""
 
 import ast
 import subprocess
@@ -6,8 +6,8 @@ import sys
 
 from conftest import ROOT
 
-SCRIPT = ROOT / "scripts" / "install_dependencies.sh"
-FOLDERS = ("scripts", "python_layers/approx_dropout", "tests", "tests/bench")
+SCRIPT = ROOT / "scripts/setup/install_dependencies.sh"
+FOLDERS = ("scripts", "python_layers", "tests")
 PACKAGES = {"google": "python3-protobuf"}  # others: python3- and the name
 OURS_OR_OPTIONAL = {"approx_dropout", "caffe", "torch"}
 
@@ -22,8 +22,9 @@ def imported(path):
 
 
 def test_every_imported_module_is_installed():
-    files = [file for name in FOLDERS for file in (ROOT / name).glob("*.py")]
-    known = {file.stem for file in files} | OURS_OR_OPTIONAL
+    files = [file for name in FOLDERS for file in (ROOT / name).rglob("*.py")]
+    known = {part for file in files for part in (file.stem, file.parent.name)}
+    known |= OURS_OR_OPTIONAL
     needed = {module for file in files for module in imported(file)}
     needed -= known | sys.stdlib_module_names
     listed = subprocess.run(

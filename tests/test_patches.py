@@ -1,5 +1,5 @@
-"""The patch set: scripts/patch_caffe.py finds what is wrong with it, and what
-it makes is Caffe with the series and the overlay applied."""
+"""The patch set: setup/patch_caffe.py finds what is wrong with it, and what it
+makes is Caffe with the series and the overlay applied."""
 
 import shutil
 import subprocess
@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "scripts"))
 
-import patch_caffe  # noqa: E402
+from setup import patch_caffe  # noqa: E402
 
 SOURCE = ROOT / "build" / "caffe.orig"
 
@@ -19,7 +19,7 @@ SOURCE = ROOT / "build" / "caffe.orig"
 def run(patches, *options):
     """The command line on a patch set; returns (exit status, its message)."""
     done = subprocess.run(
-        [sys.executable, ROOT / "scripts" / "patch_caffe.py", "--patches",
+        [sys.executable, ROOT / "scripts/setup/patch_caffe.py", "--patches",
          patches, "--source", SOURCE, *options],
         capture_output=True, text=True, check=False)
     return done.returncode, done.stderr

@@ -12,20 +12,20 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "scripts"))
 
-import experiments  # noqa: E402
-import networks  # noqa: E402
-import prepare_ptb  # noqa: E402
+import nets.solver  # noqa: E402
 import report_ptb  # noqa: E402
-import train  # noqa: E402
-from profiles import PROFILES  # noqa: E402
+import training.run  # noqa: E402
+from data import ptb  # noqa: E402
+from nets import registry  # noqa: E402
+from paper.profiles import PROFILES  # noqa: E402
 
-MODELS = [e for e in experiments.EXPERIMENTS if e.workload == "ptb"]
+MODELS = [e for e in registry.EXPERIMENTS if e.workload == "ptb"]
 
 
 def layers_of(key):
     return {
         layer["name"]: layer
-        for layer in networks.net(experiments.find(key))["layer"]
+        for layer in nets.solver.net(registry.find(key))["layer"]
     }
 
 
@@ -35,10 +35,10 @@ def layers_of(key):
 def test_an_epoch_is_every_word_once():
     """929,589 words in 20 streams: 46,480 rows; 1,328 and 2,324 whole
     iterations of 35 and 20 rows."""
-    medium = experiments.find("ptb/medium_conventional_0.5")
+    medium = registry.find("ptb/medium_conventional_0.5")
     assert medium.epoch_iterations == 1328
     assert medium.test_iter == [106, 118]  # 105.4 and 117.8
-    small = experiments.find("ptb/small_none")
+    small = registry.find("ptb/small_none")
     assert small.epoch_iterations == 2324
     assert small.max_iter == 13 * 2324
 
@@ -56,8 +56,8 @@ def test_an_epoch_is_every_word_once():
 def test_recipes(key, epochs, length, clip, rates):
     """Learning rates as Caffe's multistep policy gives them, at the first
     and at the last iteration of an epoch."""
-    experiment = experiments.find(f"ptb/{key}")
-    solver = networks.solver(experiment, "net", "snapshot")
+    experiment = registry.find(f"ptb/{key}")
+    solver = nets.solver.solver(experiment, "net", "snapshot")
     assert solver["max_iter"] == epochs * experiment.epoch_iterations
     assert solver["lr_policy"] == "multistep" and solver["momentum"] == 0
     assert solver["clip_gradients"] == [clip]
@@ -73,10 +73,10 @@ def test_recipes(key, epochs, length, clip, rates):
 
 
 def test_shorter_run_keeps_the_steps_that_it_reaches():
-    experiment = experiments.find("ptb/small_none")
+    experiment = registry.find("ptb/small_none")
     short = dataclasses.replace(experiment, epochs=5)
     assert short.decay_iterations == [4 * 2324]
-    assert networks.learning_rate(dataclasses.replace(short, epochs=4)) == {
+    assert nets.solver.learning_rate(dataclasses.replace(short, epochs=4)) == {
         "base_lr": 1.0,
         "lr_policy": "fixed",
     }
@@ -103,7 +103,7 @@ def test_patterns_fit_the_layers():
 
 def test_groups_divide_every_batch():
     for batch_size in PROFILES["paper"].batches:
-        usual = experiments.ptb("small", "row", 0.5, batch_size)
+        usual = registry.ptb("small", "row", 0.5, batch_size)
         assert not usual.variant
         for groups in usual.place_groups:
             assert batch_size % groups == 0
@@ -112,17 +112,17 @@ def test_groups_divide_every_batch():
 
 
 def test_groups_are_one_number_or_one_for_each_place():
-    five = experiments.ptb("small", "row", 0.5, groups=5)
+    five = registry.ptb("small", "row", 0.5, groups=5)
     assert (five.groups, five.key) == (5, "ptb/small_row_0.5_groups5")
     assert five.place_groups == (5, 5, 5)
-    pair = experiments.ptb("large3", "tile", 0.5, groups=(4, 5))
+    pair = registry.ptb("large3", "tile", 0.5, groups=(4, 5))
     assert pair.groups == pair.place_groups == (4, 4, 4, 5)
     assert pair.key == "ptb/large3_tile_0.5_groups4-5"
-    usual = experiments.ptb("small", "row", 0.5, groups=(2, 4))
+    usual = registry.ptb("small", "row", 0.5, groups=(2, 4))
     assert usual.key == "ptb/small_row_0.5"
     patterns = [
         each["dropout_pattern_param"].get("groups", 1)
-        for each in networks.net(pair)["layer"]
+        for each in nets.solver.net(pair)["layer"]
         if each["type"] == "DropoutPattern"
     ]
     assert patterns == [4, 4, 4, 5]
@@ -135,12 +135,12 @@ def test_groups_are_one_number_or_one_for_each_place():
 
 def test_every_size_has_the_same_learnable_layers():
     learnable = "embed_param", "recurrent_param", "inner_product_param"
-    for size in experiments.PUBLISHED_SIZES:
-        settings = experiments.SIZES[size]
+    for size in registry.PUBLISHED_SIZES:
+        settings = registry.SIZES[size]
         found = {
             tuple(
                 (layer["name"], str(layer[field]))
-                for layer in networks.net(experiment)["layer"]
+                for layer in nets.solver.net(experiment)["layer"]
                 for field in learnable
                 if field in layer
             )
@@ -183,7 +183,7 @@ def test_bottoms_of_the_dropped_places():
 
 
 def test_conventional_dropout_lies_at_the_same_places():
-    layers = networks.net(experiments.find("ptb/large3_conventional_0.3"))
+    layers = nets.solver.net(registry.find("ptb/large3_conventional_0.3"))
     dropped = [e for e in layers["layer"] if e["type"] == "Dropout"]
     assert [e["bottom"] for e in dropped] == [
         ["embed"], ["lstm1"], ["lstm2"], ["lstm3"],
@@ -197,20 +197,20 @@ def test_perplexity_and_accuracy_leave_padding_out():
     """7 words in 2 streams of 4 and 3, 3 rows an iteration: 12 positions, 5
     of them padded. Caffe's outputs are means over the 2 iterations."""
     experiment = dataclasses.replace(
-        experiments.find("ptb/small_none"),
+        registry.find("ptb/small_none"),
         tokens=(100, 7, 100),
         batch_size=2,
         sequence_length=3,
     )
     log_loss = np.array([1.0, 2.0, 0.5, 4.0, 3.0, 0.25, 1.5])
     correct = np.array([1, 0, 1, 0, 0, 1, 0])
-    target = prepare_ptb.batch_streams(np.arange(7), 2, 3)["target"]
+    target = ptb.batch_streams(np.arange(7), 2, 3)["target"]
     losses, shares = [], []
     for batch in target.reshape(2, 6).astype(int):
         words = batch[batch >= 0]
         losses.append(log_loss[words].sum() / 6)
         shares.append(correct[words].mean() * (len(words) / 6))
-    measured = experiment.measured(
+    measured = experiment.scores(
         "valid", {"loss": np.mean(losses), "correct": np.mean(shares)}
     )
     assert measured["loss"] == pytest.approx(12.25 / 7)
@@ -220,23 +220,23 @@ def test_perplexity_and_accuracy_leave_padding_out():
 
 @pytest.mark.parametrize("loss", [1e4, math.inf, math.nan])
 def test_perplexity_beyond_numbers_is_infinite(loss):
-    experiment = experiments.find("ptb/small_none")
+    experiment = registry.find("ptb/small_none")
     outputs = {"loss": loss, "correct": 0}
-    assert experiment.measured("test", outputs)["perplexity"] == math.inf
+    assert experiment.scores("test", outputs)["perplexity"] == math.inf
 
 
 def test_text_of_another_shape_is_refused():
     source = {"batch_size": 20, "sequence_length": 35}
     with pytest.raises(ValueError, match="sequence_length 35.*needs 20"):
-        experiments.find("ptb/small_none").fitted(source)
+        registry.find("ptb/small_none").fitted(source)
 
 
 def test_language_model_goes_on_from_the_end_of_an_epoch(tmp_path):
-    experiment = experiments.find("ptb/small_none")
+    experiment = registry.find("ptb/small_none")
     source = {"used": "made up", "counts": {}}
-    run = train.Run(experiment, tmp_path / "run", source, ["caffe"])
+    run = training.run.Run(experiment, tmp_path / "run", source, ["caffe"])
     assert run.prepare() is None
-    session = dict.fromkeys(train.SESSION_FIELDS, "before")
+    session = dict.fromkeys(training.run.SESSION_FIELDS, "before")
     run.metrics_file.write_text(json.dumps({"wall_s": 7, **session}))
     for iteration in 2324, 4648, 5000:
         for end in "solverstate", "caffemodel":
@@ -291,13 +291,13 @@ def test_report(tmp_path):
         "ptb/medium_row_0.5": (500, 220),
     }
     for key, numbers in runs.items():
-        experiment = experiments.find(key)
+        experiment = registry.find(key)
         folder = tmp_path / experiment.name
         folder.mkdir()
         metrics = metrics_of(experiment, *numbers)
         (folder / "metrics.json").write_text(json.dumps(metrics))
     keys = [*runs, "ptb/small_tile_0.5"]
-    text = report_ptb.report(tmp_path, list(map(experiments.find, keys)))
+    text = report_ptb.report(tmp_path, list(map(registry.find, keys)))
     lines = [
         [cell.strip() for cell in line.strip("|\n").split("|")]
         for line in text.splitlines()
@@ -316,5 +316,5 @@ def test_report(tmp_path):
 
 
 def test_report_without_any_run(tmp_path):
-    text = report_ptb.report(tmp_path, [experiments.find("ptb/small_none")])
+    text = report_ptb.report(tmp_path, [registry.find("ptb/small_none")])
     assert "| small | no dropout" in text

@@ -10,9 +10,9 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "scripts"))
 
-import experiments  # noqa: E402
-import report as shared  # noqa: E402
 import report_mnist  # noqa: E402
+from nets import registry  # noqa: E402
+from reports import curves  # noqa: E402
 
 
 def metrics_of(experiment, median_ms, accuracy, **changes):
@@ -45,12 +45,12 @@ def report(tmp_path):
 
     def make(runs, keys):
         for key, (median_ms, accuracy, changes) in runs.items():
-            experiment = experiments.find(key)
+            experiment = registry.find(key)
             folder = tmp_path / experiment.name
             folder.mkdir()
             metrics = metrics_of(experiment, median_ms, accuracy, **changes)
             (folder / "metrics.json").write_text(json.dumps(metrics))
-        text = report_mnist.report(tmp_path, list(map(experiments.find, keys)))
+        text = report_mnist.report(tmp_path, list(map(registry.find, keys)))
         rows = json.loads((tmp_path / "table.json").read_text())
         assert (tmp_path / "table.md").read_text() == text
         assert (tmp_path / "curves.png").stat().st_size > 10_000
@@ -134,10 +134,10 @@ def test_report_shows_divergence(report):
 
 
 def test_labels_are_spread():
-    gap = shared.LABEL_GAP
-    moved = shared.spread([0.9, 0.2, 1.0, 0.99])
+    gap = curves.LABEL_GAP
+    moved = curves.spread([0.9, 0.2, 1.0, 0.99])
     order = sorted(moved)
     assert [moved.index(height) for height in order] == [1, 0, 3, 2]
     assert order[-1] <= 1 and order[0] == 0.2
     assert all(b - a > gap - 1e-9 for a, b in zip(order, order[1:]))
-    assert shared.spread([]) == []
+    assert curves.spread([]) == []

@@ -14,15 +14,17 @@ from scipy import stats
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "scripts"))
 
-import collect  # noqa: E402
-import drop_rates  # noqa: E402
-import report_paper  # noqa: E402
-import studies  # noqa: E402
-from profiles import PROFILES  # noqa: E402
-
+import training.run  # noqa: E402
 from approx_dropout import draw  # noqa: E402
 from approx_dropout.search import search  # noqa: E402
 from approx_dropout.state import PatternState  # noqa: E402
+from paper import (
+    collect,  # noqa: E402
+    page,  # noqa: E402
+    studies,  # noqa: E402
+)
+from paper.profiles import PROFILES  # noqa: E402
+from training import drop_rates  # noqa: E402
 
 PROFILE = PROFILES["quick"]
 MACHINE = {"cpu": "A", "cores": 2}
@@ -61,11 +63,11 @@ def test_what_is_measured():
         {"split": "test", "accuracy": 0.25, "perplexity": 8.0},
         {"split": "valid", "accuracy": 0.2, "perplexity": None},
     ]
-    assert collect.measured(tests, "accuracy") == 25
-    assert collect.measured(tests, "perplexity") == 8
+    assert collect.final_score(tests, "accuracy") == 25
+    assert collect.final_score(tests, "perplexity") == 8
     tests.append({"split": "test", "accuracy": None, "perplexity": None})
-    assert collect.measured(tests, "accuracy") is None
-    assert collect.measured([{"accuracy": 0.5}], "accuracy") == 50
+    assert collect.final_score(tests, "accuracy") is None
+    assert collect.final_score([{"accuracy": 0.5}], "accuracy") == 50
 
 
 # Drop rates of units
@@ -206,8 +208,8 @@ def report(tmp_path, monkeypatch):
     II's nets at rate 0.5, or those of point: accuracies {series: by seed},
     speed_ups {series}."""
     monkeypatch.setattr(studies, "ROOT", tmp_path)
-    monkeypatch.setattr(report_paper, "ROOT", tmp_path)
-    monkeypatch.setattr(collect.train, "ROOT", tmp_path)
+    monkeypatch.setattr(page, "ROOT", tmp_path)
+    monkeypatch.setattr(training.run, "ROOT", tmp_path)
     table2 = studies.table2(PROFILE).points[1]
 
     def make(accuracies, speed_ups, point=table2):
@@ -219,7 +221,7 @@ def report(tmp_path, monkeypatch):
         if speed_ups:
             path = studies.race_file(PROFILE, point.timed["conventional"].key)
             write_json(path, race_of(point.timed, speed_ups))
-        return report_paper.write(PROFILE)
+        return page.write(PROFILE)
 
     return make
 
@@ -356,7 +358,7 @@ def test_runs_of_other_settings_do_not_count(report):
     text = (report({}, {}) / "report.md").read_text()
     (line,) = lines_of(text, "Table II", "0.5", "ROW, RESIDUE (ours)")
     assert line[6].endswith("(2)")
-    source = collect.train.ROOT / run.data / "source.json"
+    source = training.run.ROOT / run.data / "source.json"
     write_json(source, {"used": "the same, downloaded", "counts": COUNTS})
     assert folder not in collect.outdated(PROFILE, [studies.table2(PROFILE)])
     write_json(source, {"used": "made-up words", "counts": {"train": 9}})

@@ -18,8 +18,8 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "scripts"))
 
-import studies  # noqa: E402
-from profiles import PROFILES  # noqa: E402
+from paper import studies  # noqa: E402
+from paper.profiles import PROFILES  # noqa: E402
 
 PROFILE = PROFILES["quick"]
 RUNS = ROOT / "runs/quick"
@@ -131,7 +131,7 @@ def test_dry_run_on_a_cluster(reproduced):
     """Through Slurm, with a race's machine for itself; nothing is run."""
     before = sorted(RUNS.rglob("done"))
     status, text = reproduce(
-        *("ptb", "--profile", "quick", "--profile", "scripts/slurm"),
+        *("ptb", "--profile", "quick", "--profile", "scripts/paper/slurm"),
         *("--cores", "64", "--dry-run", "--forceall", "fig5"),
     )
     assert status == 0, text[-5000:]
@@ -144,16 +144,17 @@ def test_dry_run_on_a_cluster(reproduced):
 def test_gpu_trains_and_does_not_time():
     """What would be run; whether there is a GPU does not matter."""
     done = subprocess.run(
-        ["snakemake", "--snakefile", "scripts/Snakefile", "--cores", "2"]
+        ["snakemake", "--snakefile", "scripts/paper/Snakefile", "--cores", "2"]
         + ["--dry-run", "--printshellcmds", "--forceall", "fig5"]
         + ["--config", "profile=quick", "workload=ptb", "gpu=3"],
         cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": "scripts"},
         capture_output=True,
         text=True,
         check=True,
     )
     text = done.stdout + done.stderr
-    commands = re.findall(r"scripts/(?:train|time_steps).py .*", text)
+    commands = re.findall(r"(?:scripts/train.py|-m paper.race) .*", text)
     assert len(commands) == 7
     for command in commands:
         assert ("--gpu 3" in command) == command.startswith("scripts/train")

@@ -9,14 +9,15 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "scripts"))
 
-import experiments  # noqa: E402
-import networks  # noqa: E402
-import paper_numbers  # noqa: E402
-import studies  # noqa: E402
-import train  # noqa: E402
-from profiles import PROFILES  # noqa: E402
-
+import nets.solver  # noqa: E402
 from approx_dropout.search import PERIOD_LAMBDA3  # noqa: E402
+from nets import registry  # noqa: E402
+from nets.text import net_text  # noqa: E402
+from paper import (
+    reported,  # noqa: E402
+    studies,  # noqa: E402
+)
+from paper.profiles import PROFILES  # noqa: E402
 
 every_profile = pytest.mark.parametrize("profile", PROFILES.values())
 
@@ -61,25 +62,25 @@ def test_the_papers_numbers_stand_at_points_that_there_are(profile):
         }
         for study in studies.studies(profile)
     }
-    for study, numbers in paper_numbers.NUMBERS.items():
+    for study, numbers in reported.NUMBERS.items():
         assert numbers.keys() <= places[study]
 
 
 @every_profile
 def test_the_conventional_net_is_the_first_of_its_race(profile):
     races = studies.races(studies.studies(profile))
-    for key, nets in races.items():
-        assert next(iter(nets)) == key
-        assert nets[key].method == "conventional"
-        for experiment in nets.values():
-            assert experiments.baseline(experiment) == key
-            assert experiment.batch_size == nets[key].batch_size
-            assert experiment.hidden == nets[key].hidden
+    for key, race in races.items():
+        assert next(iter(race)) == key
+        assert race[key].method == "conventional"
+        for experiment in race.values():
+            assert registry.baseline(experiment) == key
+            assert experiment.batch_size == race[key].batch_size
+            assert experiment.hidden == race[key].hidden
 
 
 def grids(net):
     """(inputs, outputs, tile size) of the matrices that TILE cuts up."""
-    layers = {layer["name"]: layer for layer in networks.net(net)["layer"]}
+    layers = {layer["name"]: layer for layer in nets.solver.net(net)["layer"]}
     shapes = [(net.hidden[0], 4 * net.hidden[0])]
     products = [layers.get("lstm1")]
     if net.workload == "mnist":
@@ -149,7 +150,7 @@ def test_the_paper_s_mlps_are_committed():
     profile = PROFILES["paper"]
     chosen = [studies.fig4(profile), studies.table1(profile)]
     for (key, _), run in studies.trainings(chosen).items():
-        known = experiments.find(key)
+        known = registry.find(key)
         assert run == dataclasses.replace(
             known, epochs=run.epochs, seed=run.seed
         )
@@ -162,13 +163,13 @@ def test_periods_reach_the_search():
     assert [net.max_period for net in nets][:7] == [4, 6, 8, 10, 12, 14, 16]
     assert nets[0].key == "mnist/row_period_0.5_N4"
     assert nets[6].key == "mnist/row_period_0.5_N16"  # the paper's loss
-    assert "lambda3" not in train.make_prototxt.net_text(nets[6])
+    assert "lambda3" not in net_text(nets[6])
     assert nets[-2].key == "mnist/row_period_0.7_N8_lambda0.0001"
     assert nets[-1].key == "mnist/row_period_0.7"  # the usual one
-    text = train.make_prototxt.net_text(nets[-1])
+    text = net_text(nets[-1])
     assert '"max_period": 16, "lambda3": 0.0001}' in text
     # PERIOD's nets have what the converter gives a user's.
-    assert experiments.PERIOD_LAMBDA3 == PERIOD_LAMBDA3
+    assert registry.PERIOD_LAMBDA3 == PERIOD_LAMBDA3
 
 
 def test_tiles_lie_behind_or_before():
@@ -192,9 +193,9 @@ def test_groups_reach_the_net():
 @pytest.mark.parametrize(
     "net, arguments",
     [
-        (experiments.find("mnist/row_0.5"), ["scripts/prepare_mnist.py"]),
+        (registry.find("mnist/row_0.5"), ["scripts/prepare_mnist.py"]),
         (
-            experiments.find("ptb/large8800_row_0.5"),
+            registry.find("ptb/large8800_row_0.5"),
             [
                 "scripts/prepare_ptb.py",
                 "--output=build/data/ptb8800",
@@ -202,7 +203,7 @@ def test_groups_reach_the_net():
             ],
         ),
         (
-            experiments.ptb("small3", "row", 0.5, batch_size=40),
+            registry.ptb("small3", "row", 0.5, batch_size=40),
             [
                 "scripts/prepare_ptb.py",
                 "--output=build/data/ptb_batch40",
@@ -212,14 +213,14 @@ def test_groups_reach_the_net():
     ],
 )
 def test_data_are_prepared_for_the_net(net, arguments):
-    assert experiments.preparation(net) == arguments
+    assert registry.preparation(net) == arguments
 
 
 def test_what_the_paper_reports():
-    reported = paper_numbers.reported
-    assert reported("table2", "0.5", "row_period", "value") == 46.0
-    assert reported("table2", "0.5", "row_period", "difference") == -1.3
-    assert reported("table2", "0.5", "row", "value") == "–"
-    assert reported("table2", "0.5", "conventional", "speed_up") == 1
-    assert reported("table1", "1024×64", "row_period", "value") == "not legible"
-    assert reported("periods", "0.5: 8", "row_period", "value") == "–"
+    number = reported.number
+    assert number("table2", "0.5", "row_period", "value") == 46.0
+    assert number("table2", "0.5", "row_period", "difference") == -1.3
+    assert number("table2", "0.5", "row", "value") == "–"
+    assert number("table2", "0.5", "conventional", "speed_up") == 1
+    assert number("table1", "1024×64", "row_period", "value") == "not legible"
+    assert number("periods", "0.5: 8", "row_period", "value") == "–"

@@ -14,10 +14,11 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "scripts"))
 
-import experiments  # noqa: E402
-import networks  # noqa: E402
+import nets.solver  # noqa: E402
 import train  # noqa: E402
-from caffe_log import CaffeLog  # noqa: E402
+import training.run  # noqa: E402
+from nets import registry  # noqa: E402
+from training.caffe_log import CaffeLog  # noqa: E402
 
 LINE = "I20261122 19:00:00.123456 12345 {}\n"
 LOG = "".join(
@@ -150,19 +151,19 @@ def fake(tmp_path, monkeypatch):
     data.mkdir()
     source = {"used": "made up", "counts": {"train": 10, "test": 300}}
     (data / "source.json").write_text(json.dumps(source))
-    monkeypatch.setattr(train, "CAFFE", tmp_path / "caffe")
-    monkeypatch.setattr(train, "CUDA_CAFFE", tmp_path / "caffe-cuda")
+    monkeypatch.setattr(training.run, "CAFFE", tmp_path / "caffe")
+    monkeypatch.setattr(training.run, "CUDA_CAFFE", tmp_path / "caffe-cuda")
 
     def run(mode="", loss="0.5", epochs=1, **options):
         text = FAKE_CAFFE.replace("MODE", mode).replace("LOSS", loss)
-        train.CAFFE.write_text(text)
-        train.CAFFE.chmod(0o755)
+        training.run.CAFFE.write_text(text)
+        training.run.CAFFE.chmod(0o755)
         experiment = dataclasses.replace(
-            experiments.find("mnist/conventional_0.5"),
+            registry.find("mnist/conventional_0.5"),
             data=str(data),
             epochs=epochs,
         )
-        return train.train(experiment, tmp_path / "run", **options)
+        return training.run.train(experiment, tmp_path / "run", **options)
 
     return run
 
@@ -197,7 +198,7 @@ def test_only_the_last_snapshot_is_kept(fake, tmp_path):
 def test_killed_run_goes_on_from_the_last_epoch(fake, tmp_path, state):
     """Killed while it wrote the next snapshot, whose state is missing, cut off
     or empty."""
-    with pytest.raises(train.TrainingError, match="status -9"):
+    with pytest.raises(training.run.TrainingError, match="status -9"):
         fake(state, epochs=2)
     metrics = fake(state, epochs=2)
     assert metrics["status"] == "finished"
@@ -209,25 +210,25 @@ def test_killed_run_goes_on_from_the_last_epoch(fake, tmp_path, state):
 @pytest.mark.parametrize("key", ["mnist/row_0.5", "ptb/small_row_0.5"])
 def test_snapshots_are_an_epoch_apart(key, limit):
     experiment = dataclasses.replace(
-        experiments.find(key), iteration_limit=limit
+        registry.find(key), iteration_limit=limit
     )
     epoch = experiment.epoch_iterations
     expected = min(epoch, limit) if limit else epoch
-    assert networks.solver(experiment, "", "")["snapshot"] == expected
+    assert nets.solver.solver(experiment, "", "")["snapshot"] == expected
 
 
 def test_gpu_is_handed_to_the_cuda_build(fake, tmp_path):
     with pytest.raises(
-        train.TrainingError,
+        training.run.TrainingError,
         match="caffe-cuda is missing.*"
         "--gpu 1 needs CUDA: `make cuda` builds it",
     ):
         fake(gpu=1)
     assert not (tmp_path / "run").exists()
     fake()
-    (tmp_path / "caffe").rename(train.CUDA_CAFFE)
+    (tmp_path / "caffe").rename(training.run.CUDA_CAFFE)
     metrics = fake(gpu=1, force=True)
-    assert f"{train.CUDA_CAFFE} train --gpu=1 " in metrics["command"]
+    assert f"{training.run.CUDA_CAFFE} train --gpu=1 " in metrics["command"]
 
 
 @pytest.mark.parametrize("number", ["-1", "0,1", "all", ""])
@@ -240,21 +241,21 @@ def test_what_is_no_gpu_is_refused(number, capsys):
 def test_finished_run_is_skipped_unless_forced(fake, tmp_path):
     first = fake()
     assert fake("fail") == first
-    with pytest.raises(train.TrainingError, match="--force"):
+    with pytest.raises(training.run.TrainingError, match="--force"):
         fake(epochs=2)
     assert fake(epochs=2, force=True)["tests"][-1]["iteration"] == 938
 
 
 def test_unfinished_run_of_other_settings_is_kept(fake, tmp_path):
-    with pytest.raises(train.TrainingError, match="status -9"):
+    with pytest.raises(training.run.TrainingError, match="status -9"):
         fake("die", epochs=2)
-    with pytest.raises(train.TrainingError, match="unfinished.*--force"):
+    with pytest.raises(training.run.TrainingError, match="unfinished.*--force"):
         fake(epochs=3)
     assert fake("die", epochs=2)["status"] == "finished"
 
 
 def test_failure_shows_the_last_lines_and_the_status(fake, tmp_path):
-    with pytest.raises(train.TrainingError, match="no good\n.*status 3"):
+    with pytest.raises(training.run.TrainingError, match="no good\n.*status 3"):
         fake("fail")
     metrics = json.loads((tmp_path / "run/metrics.json").read_text())
     assert metrics["status"] == "failed"
@@ -271,7 +272,7 @@ def test_divergence_is_reported(fake):
 
 def test_missing_data_is_named(fake, tmp_path):
     (tmp_path / "data/source.json").unlink()
-    with pytest.raises(train.TrainingError, match="prepare_mnist.py"):
+    with pytest.raises(training.run.TrainingError, match="prepare_mnist.py"):
         fake()
 
 
@@ -293,7 +294,7 @@ def test_interrupted_run_goes_on_from_its_snapshot(fake, tmp_path):
             str(os.getpid()),
         ]
     )
-    with pytest.raises(train.TrainingError, match="goes on from .*_469"):
+    with pytest.raises(training.run.TrainingError, match="goes on from .*_469"):
         fake("hang", epochs=2)
     watcher.wait(10)
     before = json.loads(metrics.read_text())
@@ -302,7 +303,8 @@ def test_interrupted_run_goes_on_from_its_snapshot(fake, tmp_path):
     assert after["status"] == "finished"
     assert "_iter_469.solverstate" in after["command"]
     (earlier,) = after["earlier"]
-    assert earlier == {field: before[field] for field in train.SESSION_FIELDS}
+    fields = training.run.SESSION_FIELDS
+    assert earlier == {field: before[field] for field in fields}
     assert "--snapshot" not in earlier["command"]
     assert after["wall_s"] > before["wall_s"]
     log = (tmp_path / "run/log.txt").read_text()

@@ -16,8 +16,8 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "scripts"))
 
-import experiments  # noqa: E402
-import train  # noqa: E402
+import training.run  # noqa: E402
+from nets import registry  # noqa: E402
 
 METHODS = ("conventional", "row", "tile", "row_period", "tile_period")
 TEST_SAMPLES = 300
@@ -44,7 +44,7 @@ def trained(digits, tmp_path_factory):
     def run(method):
         if method not in runs:
             experiment = dataclasses.replace(
-                experiments.find(f"mnist/{method}_{RATE}"),
+                registry.find(f"mnist/{method}_{RATE}"),
                 data=str(digits),
                 hidden=(256, 256),
                 tile_size=8,
@@ -54,7 +54,7 @@ def trained(digits, tmp_path_factory):
                 display=5,
             )
             folder = root / method
-            runs[method] = train.train(experiment, folder), folder
+            runs[method] = training.run.train(experiment, folder), folder
         return runs[method]
 
     with pytest.MonkeyPatch.context() as patch:
@@ -69,7 +69,7 @@ def correct_in(net_folder, weights_folder):
     (weights,) = weights_folder.glob("*.caffemodel")
     result = subprocess.run(
         [
-            train.CAFFE,
+            training.run.CAFFE,
             "test",
             f"--model={net_folder / 'net.prototxt'}",
             f"--weights={weights}",

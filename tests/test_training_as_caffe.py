@@ -23,10 +23,11 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "scripts"))
 
-import experiments  # noqa: E402
 import make_prototxt  # noqa: E402
-import networks  # noqa: E402
-import prepare_ptb  # noqa: E402
+import nets.solver  # noqa: E402
+from data import ptb  # noqa: E402
+from nets import registry  # noqa: E402
+from nets.parts import Enum  # noqa: E402
 
 RATE = 0.1
 ITERATIONS = 200
@@ -40,9 +41,9 @@ LARGEST, MEAN = 5e-6, 5e-7
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
     """The experiment on its text, prepared in a folder of its own."""
-    experiment = experiments.find("ptb/small_none")
+    experiment = registry.find("ptb/small_none")
     data = tmp_path_factory.mktemp("text") / "data"
-    prepare_ptb.prepare(
+    ptb.prepare(
         data,
         source="auto" if os.environ.get("DATA_DIR") else "embedded",
         batch_size=experiment.batch_size,
@@ -57,15 +58,15 @@ def make_solver(model, folder, ours):
     """The net's solver, with ApproxDropoutLSTM if ours; it tests nothing."""
     import caffe
 
-    net = networks.net(model)
+    net = nets.solver.net(model)
     for layer in net["layer"]:
         if ours and layer["type"] == "LSTM":
             layer["type"] = "ApproxDropoutLSTM"
-            layer["approx_dropout_param"] = {"pattern": networks.Enum("NONE")}
+            layer["approx_dropout_param"] = {"pattern": Enum("NONE")}
     name = "ours" if ours else "caffe"
     net_file, solver_file = folder / f"{name}.net", folder / f"{name}.solver"
     net_file.write_text(make_prototxt.to_text(net))
-    settings = networks.solver(model, str(net_file), str(folder / name))
+    settings = nets.solver.solver(model, str(net_file), str(folder / name))
     settings |= {"test_state": [], "test_iter": [], "snapshot": 0}
     solver_file.write_text(make_prototxt.to_text(settings))
     caffe.set_mode_cpu()

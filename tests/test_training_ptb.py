@@ -19,9 +19,9 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "scripts"))
 
-import experiments  # noqa: E402
-import prepare_ptb  # noqa: E402
-import train  # noqa: E402
+import training.run  # noqa: E402
+from data import ptb  # noqa: E402
+from nets import registry  # noqa: E402
 
 METHODS = ("conventional", "row", "tile", "row_period", "tile_period")
 EPOCHS = 6
@@ -53,7 +53,7 @@ def text(tmp_path_factory):
     ):
         files[split] = folder / f"{split}.raw"
         files[split].write_text(sentences(count, seed))
-    prepare_ptb.prepare(
+    ptb.prepare(
         folder / "data", **files, batch_size=BATCH, sequence_length=LENGTH
     )
     return folder / "data"
@@ -72,10 +72,10 @@ def tiny(method, text, **changes):
         "epochs": EPOCHS,
         "display": 12,  # longer than the log's milliseconds
     }
-    if method in experiments.RESIDUES:
+    if method in registry.RESIDUES:
         settings["groups"] = (2, 2, 5)
     return dataclasses.replace(
-        experiments.find(key), **(settings | changes)
+        registry.find(key), **(settings | changes)
     )
 
 
@@ -88,7 +88,8 @@ def trained(text, tmp_path_factory):
     def run(method):
         if method not in runs:
             folder = root / method
-            runs[method] = train.train(tiny(method, text), folder), folder
+            metrics = training.run.train(tiny(method, text), folder)
+            runs[method] = metrics, folder
         return runs[method]
 
     with pytest.MonkeyPatch.context() as patch:
@@ -113,7 +114,7 @@ def measured_in(net_folder, weights_folder, text, split):
     index = experiment.splits.index(split)
     result = subprocess.run(
         [
-            train.CAFFE,
+            training.run.CAFFE,
             "test",
             f"--model={net_folder / 'net.prototxt'}",
             f"--weights={weights_of(weights_folder)}",
@@ -127,7 +128,7 @@ def measured_in(net_folder, weights_folder, text, split):
     )
     means = re.findall(r"\] (loss|correct) = (\S+)", result.stderr)
     outputs = {name: float(value) for name, value in means}
-    return experiment.measured(split, outputs)
+    return experiment.scores(split, outputs)
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -218,12 +219,12 @@ def test_resumed_run_is_the_same_run(trained, text, tmp_path):
     """One epoch, then the rest from its snapshot, with all patterns."""
     whole = trained("row")[0]
     folder = tmp_path / "run"
-    train.train(tiny("row", text, epochs=1), folder)
+    training.run.train(tiny("row", text, epochs=1), folder)
     source = json.loads((text / "source.json").read_text())
-    run = train.Run(tiny("row", text).fitted(source), folder, source, [])
+    run = training.run.Run(tiny("row", text).fitted(source), folder, source, [])
     for path, content in run.settings.items():
         path.write_text(content)
     run.done_file.unlink()
-    resumed = train.train(tiny("row", text), folder)
+    resumed = training.run.train(tiny("row", text), folder)
     assert f"--snapshot={folder}/snapshot_iter_" in resumed["command"]
     assert resumed["tests"] == whole["tests"]
