@@ -15,20 +15,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT / "tests/bench"), str(ROOT / "scripts")]
-
-import measure_steps  # noqa: E402
-import prepare_mnist  # noqa: E402
-from data import ptb  # noqa: E402
-from measure import (
-    oracle,  # noqa: E402
-    sweeps,  # noqa: E402
-    turns,  # noqa: E402
-    worker,  # noqa: E402
-)
-from measure.bound import bound  # noqa: E402
-from nets import registry  # noqa: E402
+import measure_steps
+import prepare_mnist
+from data import ptb
+from measure import oracle, sweeps, turns, worker
+from measure.bound import bound
+from nets import registry
+from project import ROOT
 
 RATES = (0.3, 0.5, 0.7)
 MLP_BOUNDS = [

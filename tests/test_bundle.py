@@ -5,15 +5,11 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 
 import pytest
 
-from conftest import ROOT
-
-sys.path.insert(0, str(ROOT / "scripts"))
-
-from gpu import bundle_nets  # noqa: E402
+from gpu import bundle_nets
+from project import ROOT
 
 GLIBC = ("libc", "libm", "libmvec", "libdl", "libpthread", "librt", "libresolv",
          "ld-linux-x86-64", "linux-vdso")

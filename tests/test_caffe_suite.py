@@ -2,17 +2,13 @@
 
 import re
 import subprocess
-import sys
-from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "scripts"))
+from conftest import CAFFE_CPU_TESTS
+from gpu.cxx_tests import suites_of
+from project import ROOT
 
-from gpu.cxx_tests import suites_of  # noqa: E402
-
-ROOT = Path(__file__).resolve().parent.parent
 CAFFE = ROOT / "build" / "caffe"
 OVERLAY = ROOT / "caffe_patches" / "overlay"
-CAFFE_CPU_TESTS = 1058
 
 
 def run_tests(gtest_filter):

@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 
-from conftest import ROOT
+from project import ROOT
 
 LIBRARY = ROOT / "build" / "caffe-bundle" / "build" / "lib" / "libcaffe.so"
 KERNELS = ("ListUnitsKernel", "GatherKernel", "ScatterKernel",

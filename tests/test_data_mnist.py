@@ -6,7 +6,6 @@ import json
 import os
 import re
 import struct
-import sys
 import threading
 import time
 from pathlib import Path
@@ -15,12 +14,8 @@ import lmdb
 import numpy as np
 import pytest
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "scripts"))
-import prepare_mnist  # noqa: E402
-from data import (
-    mnist,  # noqa: E402
-    sources,  # noqa: E402
-)
+import prepare_mnist
+from data import mnist, sources
 
 TRAIN_IMAGES, TRAIN_LABELS, TEST_IMAGES, TEST_LABELS = mnist.CHECKSUMS
 

@@ -1,20 +1,15 @@
 """Text preparation: vocabulary, batch streams, refusals."""
 import json
 import os
-import sys
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "scripts"))
-import prepare_ptb  # noqa: E402
-from data import (
-    ptb,  # noqa: E402
-    sources,  # noqa: E402
-)
-from nets.experiment import iterations_per_epoch  # noqa: E402
+import prepare_ptb
+from data import ptb, sources
+from nets.experiment import iterations_per_epoch
 
 TEXTS = {"train": " the cat sat \n the dog <unk> sat \n the end \n",
          "valid": "the dog sat\na cow sat\n",

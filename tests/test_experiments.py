@@ -1,19 +1,14 @@
 """The registry and what is made from it: nets and solvers."""
 
 import dataclasses
-import sys
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "scripts"))
-
-import make_prototxt  # noqa: E402
-import nets.solver  # noqa: E402
-from nets import registry  # noqa: E402
-from nets.parts import Enum  # noqa: E402
-from nets.text import to_text  # noqa: E402
+import make_prototxt
+import nets.solver
+from nets import registry
+from nets.parts import Enum
+from nets.text import to_text
 
 # Names and paths
 

@@ -8,11 +8,11 @@ import os
 import shutil
 import subprocess
 import tarfile
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
+from project import ROOT
+
 TREE = ROOT / "build" / "caffe.orig"
 
 

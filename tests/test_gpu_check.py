@@ -11,25 +11,18 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "scripts"))
-
-import nets.solver  # noqa: E402
-from data import mnist  # noqa: E402
-from gpu import (
-    bundle_nets,  # noqa: E402
-    cxx_tests,  # noqa: E402
-    step_times,  # noqa: E402
-)
-from gpu import check as gpu_check  # noqa: E402
-from nets import registry  # noqa: E402
-from nets.rewrite import without_python  # noqa: E402
-from nets.text import to_text  # noqa: E402
-from test_caffe_suite import CAFFE_CPU_TESTS  # noqa: E402
+import nets.solver
+from conftest import CAFFE_CPU_TESTS
+from data import mnist
+from gpu import bundle_nets, cxx_tests, step_times
+from gpu import check as gpu_check
+from nets import registry
+from nets.rewrite import without_python
+from nets.text import to_text
+from project import ROOT
 
 BUILD = ROOT / "build" / "caffe" / "build"
 SCRIPTS = ("gpu/check", "gpu/cxx_tests", "gpu/step_times", "gpu/step_workers",

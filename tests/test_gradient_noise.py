@@ -3,20 +3,15 @@ finds in a tiny language model. Needs build/caffe."""
 
 import dataclasses
 import json
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "scripts"))
-
-import measure_noise  # noqa: E402
-import nets.solver  # noqa: E402
-from data import ptb  # noqa: E402
-from measure import noise  # noqa: E402
-from nets import registry  # noqa: E402
+import measure_noise
+import nets.solver
+from data import ptb
+from measure import noise
+from nets import registry
 
 BATCH, LENGTH = 10, 6
 SETTINGS = {

@@ -4,7 +4,7 @@ import ast
 import subprocess
 import sys
 
-from conftest import ROOT
+from project import ROOT
 
 SCRIPT = ROOT / "scripts/setup/install_dependencies.sh"
 FOLDERS = ("scripts", "python_layers", "tests")

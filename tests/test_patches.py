@@ -4,14 +4,11 @@ makes is Caffe with the series and the overlay applied."""
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "scripts"))
-
-from setup import patch_caffe  # noqa: E402
+from project import ROOT
+from setup import patch_caffe
 
 SOURCE = ROOT / "build" / "caffe.orig"
 

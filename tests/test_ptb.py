@@ -3,21 +3,16 @@
 import dataclasses
 import json
 import math
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "scripts"))
-
-import nets.solver  # noqa: E402
-import report_ptb  # noqa: E402
-import training.run  # noqa: E402
-from data import ptb  # noqa: E402
-from nets import registry  # noqa: E402
-from paper.profiles import PROFILES  # noqa: E402
+import nets.solver
+import report_ptb
+import training.run
+from data import ptb
+from nets import registry
+from paper.profiles import PROFILES
 
 MODELS = [e for e in registry.EXPERIMENTS if e.workload == "ptb"]
 

@@ -2,17 +2,12 @@
 
 import dataclasses
 import json
-import sys
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "scripts"))
-
-import report_mnist  # noqa: E402
-from nets import registry  # noqa: E402
-from reports import curves  # noqa: E402
+import report_mnist
+from nets import registry
+from reports import curves
 
 
 def metrics_of(experiment, median_ms, accuracy, **changes):

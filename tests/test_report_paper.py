@@ -4,27 +4,18 @@ and drop rates behind it."""
 import dataclasses
 import json
 import re
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy import stats
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "scripts"))
-
-import training.run  # noqa: E402
-from approx_dropout import draw  # noqa: E402
-from approx_dropout.search import search  # noqa: E402
-from approx_dropout.state import PatternState  # noqa: E402
-from paper import (
-    collect,  # noqa: E402
-    page,  # noqa: E402
-    studies,  # noqa: E402
-)
-from paper.profiles import PROFILES  # noqa: E402
-from training import drop_rates  # noqa: E402
+import training.run
+from approx_dropout import draw
+from approx_dropout.search import search
+from approx_dropout.state import PatternState
+from paper import collect, page, studies
+from paper.profiles import PROFILES
+from training import drop_rates
 
 PROFILE = PROFILES["quick"]
 MACHINE = {"cpu": "A", "cores": 2}

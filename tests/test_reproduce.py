@@ -9,17 +9,13 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 import time
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "scripts"))
-
-from paper import studies  # noqa: E402
-from paper.profiles import PROFILES  # noqa: E402
+from paper import studies
+from paper.profiles import PROFILES
+from project import ROOT
 
 PROFILE = PROFILES["quick"]
 RUNS = ROOT / "runs/quick"

@@ -10,8 +10,8 @@ import pytest
 
 from approx_dropout.draw import draw_pattern
 from approx_dropout.state import read_state
+from conftest import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
 CAFFE = ROOT / "build" / "bin" / "caffe"
 # 4 batches of 16: 8 iterations are two whole epochs, so that Caffe's data
 # layer, which starts anew, delivers the same batches after a restore.

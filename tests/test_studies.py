@@ -1,23 +1,16 @@
 """The registry of the paper's tables and figures, in every profile."""
 
 import dataclasses
-import sys
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "scripts"))
-
-import nets.solver  # noqa: E402
-from approx_dropout.search import PERIOD_LAMBDA3  # noqa: E402
-from nets import registry  # noqa: E402
-from nets.text import net_text  # noqa: E402
-from paper import (
-    reported,  # noqa: E402
-    studies,  # noqa: E402
-)
-from paper.profiles import PROFILES  # noqa: E402
+import nets.solver
+from approx_dropout.search import PERIOD_LAMBDA3
+from nets import registry
+from nets.text import net_text
+from paper import reported, studies
+from paper.profiles import PROFILES
+from project import ROOT
 
 every_profile = pytest.mark.parametrize("profile", PROFILES.values())
 

@@ -7,18 +7,14 @@ import os
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "scripts"))
-
-import nets.solver  # noqa: E402
-import train  # noqa: E402
-import training.run  # noqa: E402
-from nets import registry  # noqa: E402
-from training.caffe_log import CaffeLog  # noqa: E402
+import nets.solver
+import train
+import training.run
+from nets import registry
+from training.caffe_log import CaffeLog
 
 LINE = "I20261122 19:00:00.123456 12345 {}\n"
 LOG = "".join(

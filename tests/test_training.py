@@ -7,17 +7,13 @@ Needs build/bin/caffe and the digits that come with scikit-learn.
 import dataclasses
 import re
 import subprocess
-import sys
-from pathlib import Path
 from statistics import mean
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "scripts"))
-
-import training.run  # noqa: E402
-from nets import registry  # noqa: E402
+import training.run
+from nets import registry
+from project import ROOT
 
 METHODS = ("conventional", "row", "tile", "row_period", "tile_period")
 TEST_SAMPLES = 300

@@ -14,20 +14,15 @@ Needs pycaffe; takes a minute.
 import dataclasses
 import json
 import os
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "scripts"))
-
-import make_prototxt  # noqa: E402
-import nets.solver  # noqa: E402
-from data import ptb  # noqa: E402
-from nets import registry  # noqa: E402
-from nets.parts import Enum  # noqa: E402
+import make_prototxt
+import nets.solver
+from data import ptb
+from nets import registry
+from nets.parts import Enum
 
 RATE = 0.1
 ITERATIONS = 200

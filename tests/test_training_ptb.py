@@ -10,18 +10,14 @@ import json
 import random
 import re
 import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "scripts"))
-
-import training.run  # noqa: E402
-from data import ptb  # noqa: E402
-from nets import registry  # noqa: E402
+import training.run
+from data import ptb
+from nets import registry
+from project import ROOT
 
 METHODS = ("conventional", "row", "tile", "row_period", "tile_period")
 EPOCHS = 6

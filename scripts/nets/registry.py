@@ -13,12 +13,7 @@ import dataclasses
 import itertools
 
 from approx_dropout.search import PERIOD_LAMBDA3
-from nets.experiment import (
-    METHODS,
-    LanguageModel,
-    Perceptron,
-    groups_text,
-)
+from nets.experiment import METHODS, LanguageModel, Perceptron, groups_text
 
 RATES = (0.3, 0.5, 0.7)
 RATE_PAIRS = tuple(itertools.product(RATES, repeat=2))  # Fig. 4
