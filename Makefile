@@ -35,7 +35,7 @@ docker:  ## the image (BASE_IMAGE, RUNTIME_IMAGE, CUDA_ARCH, CAFFE_SRC)
 	  $(if $($(name)),--build-arg "$(name)=$($(name))")) .
 
 test-docker:  ## build and run the image, on a CPU and without Docker's engine
-	@tests/docker_test.sh
+	@tests/setup/docker_test.sh
 
 data: caffe  ## prepare MNIST in build/data: DATA_DIR, download or embedded
 	@$(PYTHON) scripts/prepare_mnist.py

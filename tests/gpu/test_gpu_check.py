@@ -1,5 +1,5 @@
 """scripts/gpu/check.sh and the bundle's launcher, in a bundle made of the CPU
-build. Nothing here needs a GPU or CUDA; tests/test_bundle.py makes a real
+build. Nothing here needs a GPU or CUDA; test_bundle.py makes a real
 bundle, where nvcc is installed."""
 
 import argparse
@@ -59,7 +59,7 @@ def bundle(tmp_path):
     for build in ("caffe", "stock"):
         for name in ("caffe", "step_times"):
             (folder / build / "bin" / name).symlink_to(BUILD / "tools" / name)
-    shutil.copy(ROOT / "tests/fake_gtest.py", folder / "caffe/bin/test.testbin")
+    shutil.copy(ROOT / "tests/gpu/fake_gtest.py", folder / "caffe/bin/test.testbin")
     shutil.copy(ROOT / "scripts/gpu/check.sh", folder / "gpu_check.sh")
     for name in SCRIPTS:
         (folder / "scripts" / name).parent.mkdir(exist_ok=True)
