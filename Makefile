@@ -62,7 +62,7 @@ bench: data ptb-data  ## time training steps in turn with stock Caffe's (SWEEPS)
 	@scripts/setup/build_caffe.sh --stock
 	@$(PYTHON) scripts/measure_steps.py $(SWEEPS)
 
-prototxt:  ## generate the nets and solvers from scripts/nets/registry.py
+prototxt:  ## generate prototxt/ from scripts/nets/registry.py
 	@$(PYTHON) scripts/make_prototxt.py
 
 check:  ## check the patch set and the generated prototxt files

@@ -1,63 +1,81 @@
 #!/usr/bin/env python3
-"""Writes every experiment's net and solver into prototxt/.
+"""Writes the nets and solvers that are committed, into prototxt/.
 
-With --check nothing is written: committed files that differ, are missing or
-are stale (not generated any more) are named, and the exit status is 1.
+With --all those of every experiment are written, into build/prototxt. With
+--check nothing is written: committed files that differ, are missing or are
+stale (not generated any more) are named, and the exit status is 1.
 """
 
 import argparse
+import shutil
 import sys
 from pathlib import Path
 
-from nets.registry import EXPERIMENTS, MORE
+from nets.registry import COMMITTED, EXPERIMENTS, MORE
 from nets.text import net_text, solver_text
 from project import ROOT
 
+FOLDER, ALL_FOLDER = "prototxt", "build/prototxt"
 
-def generated():
-    """{path relative to the repository root: text} of all files."""
+
+def generated(chosen, folder):
+    """{path relative to the repository root: text} of experiments' files."""
     files = {}
-    for experiment in EXPERIMENTS + MORE:
-        files[experiment.net_file] = net_text(experiment)
-        files[experiment.solver_file] = solver_text(
-            experiment,
-            experiment.net_file,
-            experiment.run_folder,
+    for experiment in chosen:
+        net = experiment.net_file(folder)
+        files[net] = net_text(experiment)
+        files[experiment.solver_file(folder)] = solver_text(
+            experiment, net, experiment.run_folder
         )
     return files
 
 
+def write(root, files):
+    for path, text in files.items():
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_text(text)
+
+
 def differences(root):
     """What is wrong with root/prototxt, one line a file; [] if nothing."""
-    expected = generated()
+    expected = generated(COMMITTED, FOLDER)
     found = {
         str(path.relative_to(root)): path.read_text()
-        for path in sorted((root / "prototxt").rglob("*.prototxt"))
+        for path in sorted((root / FOLDER).rglob("*.prototxt"))
     }
     lines = []
     for path in sorted(expected.keys() | found.keys()):
         if path not in found:
             lines.append(f"{path}: missing")
         elif path not in expected:
-            lines.append(f"{path}: stale, in no experiment")
+            lines.append(f"{path}: stale, of no committed experiment")
         elif found[path] != expected[path]:
             lines.append(f"{path}: differs")
     return lines
 
 
 def main(arguments=None):
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    choice = parser.add_mutually_exclusive_group()
+    choice.add_argument(
+        "--all", action="store_true", help=f"every one, into {ALL_FOLDER}"
+    )
+    choice.add_argument(
         "--check", action="store_true", help="compare, write nothing"
     )
     parser.add_argument(
         "--root", type=Path, default=ROOT, help="the folder of prototxt/"
     )
     options = parser.parse_args(arguments)
+    if options.all:
+        shutil.rmtree(options.root / ALL_FOLDER, ignore_errors=True)
+        write(options.root, generated(EXPERIMENTS + MORE, ALL_FOLDER))
+        return 0
     if not options.check:
-        for path, text in generated().items():
-            (options.root / path).parent.mkdir(parents=True, exist_ok=True)
-            (options.root / path).write_text(text)
+        write(options.root, generated(COMMITTED, FOLDER))
     wrong = differences(options.root)
     for line in wrong:
         print(line, file=sys.stderr)

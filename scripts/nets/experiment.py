@@ -139,13 +139,11 @@ class Experiment:
         """RESIDUE, PERIOD, or None where nothing is dropped by patterns."""
         return APPROXIMATE.get(self.method, (None, None))[1]
 
-    @property
-    def net_file(self):
-        return f"prototxt/{self.key}.prototxt"
+    def net_file(self, folder):
+        return f"{folder}/{self.key}.prototxt"
 
-    @property
-    def solver_file(self):
-        return f"prototxt/{self.workload}/solver_{self.name}.prototxt"
+    def solver_file(self, folder):
+        return f"{folder}/{self.workload}/solver_{self.name}.prototxt"
 
     @property
     def run_folder(self):

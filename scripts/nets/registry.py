@@ -214,6 +214,16 @@ for _size in PUBLISHED_SIZES:
         ptb(_size, method, rate) for method in METHODS[1:] for rate in RATES
     ]
 
+# Those whose nets and solvers are committed, in prototxt/: one of each kind.
+COMMITTED_SIZES = ("small", "medium", "large")
+COMMITTED = [
+    experiment
+    for experiment in EXPERIMENTS
+    if experiment.workload == "mnist"
+    or experiment.size in COMMITTED_SIZES
+    and {*experiment.rates} <= {0.5}
+]
+
 # The other nets of Fig. 4 and Table I.
 MORE = [
     mnist(method, rates)

@@ -59,7 +59,8 @@ def bundle(tmp_path):
     for build in ("caffe", "stock"):
         for name in ("caffe", "step_times"):
             (folder / build / "bin" / name).symlink_to(BUILD / "tools" / name)
-    shutil.copy(ROOT / "tests/gpu/fake_gtest.py", folder / "caffe/bin/test.testbin")
+    program = folder / "caffe/bin/test.testbin"
+    shutil.copy(ROOT / "tests/gpu/fake_gtest.py", program)
     shutil.copy(ROOT / "scripts/gpu/check.sh", folder / "gpu_check.sh")
     for name in SCRIPTS:
         (folder / "scripts" / name).parent.mkdir(exist_ok=True)

@@ -23,8 +23,9 @@ def test_keys_are_unique_and_found():
 
 def test_files_are_those_that_users_type():
     experiment = registry.find("mnist/row_0.7")
-    assert experiment.net_file == "prototxt/mnist/row_0.7.prototxt"
-    assert experiment.solver_file == "prototxt/mnist/solver_row_0.7.prototxt"
+    net, solver = experiment.net_file("a"), experiment.solver_file("a")
+    assert net == "a/mnist/row_0.7.prototxt"
+    assert solver == "a/mnist/solver_row_0.7.prototxt"
     assert experiment.run_folder == "runs/mnist/row_0.7"
     assert registry.find("mnist/none").rates == ()
     other = dataclasses.replace(experiment, seed=7)
@@ -172,6 +173,30 @@ def test_committed_prototxt_is_what_the_registry_gives():
     assert make_prototxt.main(["--check"]) == 0
 
 
+def test_committed_are_one_of_each_kind():
+    keys = {experiment.key for experiment in registry.COMMITTED}
+    assert len(keys) == 34
+    assert {"mnist/none", "mnist/row_0.7", "ptb/large_tile_period_0.5"} < keys
+    assert not {"ptb/medium_row_0.7", "ptb/large3_row_0.5"} & keys
+
+
+def test_all_files_name_each_other(tmp_path):
+    """A file of the run before is gone, prototxt/ is left alone."""
+    folder = tmp_path / "build/prototxt"
+    folder.mkdir(parents=True)
+    (folder / "old.prototxt").touch()
+    assert make_prototxt.main(["--all", "--root", str(tmp_path)]) == 0
+    every = registry.EXPERIMENTS + registry.MORE
+    files = {path.relative_to(tmp_path) for path in folder.rglob("*.prototxt")}
+    assert len(files) == 2 * len(every) == 282
+    for experiment in every:
+        net = experiment.net_file("build/prototxt")
+        solver = tmp_path / experiment.solver_file("build/prototxt")
+        assert f'net: "{net}"\n' in solver.read_text()
+        assert f'name: "{experiment.key}"\n' in (tmp_path / net).read_text()
+    assert not (tmp_path / "prototxt").exists()
+
+
 def test_check_names_changed_missing_and_stale_files(tmp_path, capsys):
     root = ["--root", str(tmp_path)]
     assert make_prototxt.main(root) == 0
@@ -185,6 +210,6 @@ def test_check_names_changed_missing_and_stale_files(tmp_path, capsys):
     assert lines[:3] == [
         "prototxt/mnist/none.prototxt: missing",
         "prototxt/mnist/row_0.3.prototxt: differs",
-        "prototxt/mnist/row_0.4.prototxt: stale, in no experiment",
+        "prototxt/mnist/row_0.4.prototxt: stale, of no committed experiment",
     ]
     assert not (folder / "none.prototxt").exists()

@@ -18,11 +18,11 @@ import os
 import numpy as np
 import pytest
 
-import make_prototxt
 import nets.solver
 from data import ptb
 from nets import registry
 from nets.parts import Enum
+from nets.text import to_text
 
 RATE = 0.1
 ITERATIONS = 200
@@ -60,10 +60,10 @@ def make_solver(model, folder, ours):
             layer["approx_dropout_param"] = {"pattern": Enum("NONE")}
     name = "ours" if ours else "caffe"
     net_file, solver_file = folder / f"{name}.net", folder / f"{name}.solver"
-    net_file.write_text(make_prototxt.to_text(net))
+    net_file.write_text(to_text(net))
     settings = nets.solver.solver(model, str(net_file), str(folder / name))
     settings |= {"test_state": [], "test_iter": [], "snapshot": 0}
-    solver_file.write_text(make_prototxt.to_text(settings))
+    solver_file.write_text(to_text(settings))
     caffe.set_mode_cpu()
     return caffe.SGDSolver(str(solver_file))
 
