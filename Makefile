@@ -65,10 +65,8 @@ bench: data ptb-data  ## time training steps in turn with stock Caffe's (SWEEPS)
 prototxt:  ## generate prototxt/ from scripts/nets/registry.py
 	@$(PYTHON) scripts/make_prototxt.py
 
-check:  ## check the patch set and the generated prototxt files
-	@scripts/setup/get_caffe.sh
-	@$(PYTHON) scripts/setup/patch_caffe.py --check
-	@$(PYTHON) scripts/make_prototxt.py --check
+check:  ## lint, check the list of patches and prototxt/: seconds, no Caffe
+	@scripts/setup/check.sh
 
 test: dependencies  ## build, then run every test, Caffe's own included
 	@scripts/setup/build_caffe.sh --tests

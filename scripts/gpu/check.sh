@@ -1,6 +1,6 @@
 #!/bin/sh
-# Checks a bundle (scripts/gpu/make_bundle.sh) on a machine with a GPU; run it in
-# the bundle's folder:
+# Checks a bundle (scripts/gpu/make_bundle.sh) on a machine with a GPU; run it
+# in the bundle's folder:
 #
 #   ./gpu_check.sh [--output FOLDER] [--limit SECONDS] [--cpu] [PART...]
 #

@@ -81,7 +81,8 @@ wrapper=build/bin/caffe$variant$flavour
 [ $python = OFF ] || targets+=(pycaffe)
 
 scripts/setup/get_caffe.sh
-/usr/bin/python3 scripts/setup/patch_caffe.py "${patch_options[@]}" --target "$tree"
+/usr/bin/python3 scripts/setup/patch_caffe.py "${patch_options[@]}" \
+  --target "$tree"
 
 # What FindCUDA found and nvcc compiled is of one toolkit.
 if [ -n "$toolkit_build" ] &&

@@ -18,6 +18,8 @@ packages=(
   python3-h5py python3-jinja2 python3-lmdb python3-matplotlib python3-numpy
   python3-protobuf python3-pytest python3-pytest-timeout python3-scipy
   python3-skimage python3-sklearn python3-tqdm
+  # make check
+  shellcheck
 )
 
 if [ "$*" = --list ]; then

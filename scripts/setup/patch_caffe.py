@@ -3,7 +3,8 @@
 
 The patched tree is made from scratch in a folder beside the target, and only
 files whose content differs are then replaced, so that a rebuild compiles what
-changed. `--check` only checks the patch set:
+changed. `--check` only checks the patch set; `--check-series` checks the first two
+points, which need no Caffe:
 
 - every line of `series` names a patch that is there, once;
 - every patch is listed, and has a header with `Why:` and `Test:`;
@@ -128,6 +129,8 @@ def parse_args():
                         help="only what lets Caffe itself build")
     parser.add_argument("--check", action="store_true",
                         help="check only, write nothing")
+    parser.add_argument("--check-series", action="store_true",
+                        help="check the list of patches and their headers only")
     return parser.parse_args()
 
 
@@ -135,6 +138,9 @@ def main():
     """Runs the command line; the exit status is 1 for a bad patch set."""
     args = parse_args()
     try:
+        if args.check_series:
+            read_series(args.patches)
+            return
         with tempfile.TemporaryDirectory() as folder:
             tree = Path(folder) / "tree"
             make_tree(args.patches, args.source, tree, args.stock)

@@ -44,6 +44,15 @@ def test_finds_a_missing_patch(patches):
     assert status == 1 and f"lists {name}, which is missing" in message
 
 
+def test_the_series_is_checked_without_caffe(patches, tmp_path):
+    options = "--check-series", "--source", tmp_path / "nowhere"
+    assert run(patches, *options) == (0, "")
+    name = first_patch(patches).name
+    first_patch(patches).unlink()
+    status, message = run(patches, *options)
+    assert status == 1 and f"lists {name}, which is missing" in message
+
+
 def test_finds_an_unlisted_patch(patches):
     shutil.copy(first_patch(patches), patches / "stray.patch")
     status, message = run(patches, "--check")

@@ -16,10 +16,10 @@ else
   scripts/setup/build_caffe.sh
 fi
 /usr/bin/python3 scripts/prepare_mnist.py
-prepare_ptb="/usr/bin/python3 scripts/prepare_ptb.py --output build/data"
-$prepare_ptb/ptb
-$prepare_ptb/ptb_length20 --sequence-length 20
-$prepare_ptb/ptb8800 --vocab-size 8800
+prepare_ptb=(/usr/bin/python3 scripts/prepare_ptb.py --output)
+"${prepare_ptb[@]}" build/data/ptb
+"${prepare_ptb[@]}" build/data/ptb_length20 --sequence-length 20
+"${prepare_ptb[@]}" build/data/ptb8800 --vocab-size 8800
 programs=("$tree"/build/lib/*.so "$tree/build/tools/caffe")
 strip --strip-unneeded "${programs[@]}"
 
