@@ -3,8 +3,8 @@
 
 The patched tree is made from scratch in a folder beside the target, and only
 files whose content differs are then replaced, so that a rebuild compiles what
-changed. `--check` only checks the patch set; `--check-series` only the first two
-points, which need no Caffe:
+changed. `--check` only checks the patch set, `--check-series` only the first
+two points, which need no Caffe:
 
 - every line of `series` names a patch that is there, once;
 - every patch is listed, and has a header with `Why:` and `Test:`;
