@@ -1,4 +1,7 @@
-"""Draws results/method.png, the method in one picture."""
+"""Draws results/method.png, the method in one picture.
+
+Usage, with scripts/ in PYTHONPATH: python3 -m reports.method_picture
+"""
 
 import argparse
 from pathlib import Path
