@@ -1,9 +1,9 @@
-# Caffe with approximate random dropout. The default bases give the CUDA
-# build; with a plain Debian or Ubuntu for both, it is the CPU build. They must
-# be of the same release, Debian 12 or Ubuntu 24.04 say; CUDA's final one a
-# "runtime" image, as "base" ones lack cuBLAS. CUDA_ARCH as for
-# scripts/setup/build_caffe.sh; CAFFE_SRC names Caffe's sources, if they were put
-# into this folder; CCACHE_DIR a compiler cache, if one is mounted.
+# Caffe with approximate random dropout. The default bases give the CUDA build;
+# with a plain Debian or Ubuntu for both, it is the CPU build. They must be of
+# the same release, Debian 12 or Ubuntu 24.04 say; CUDA's final one a "runtime"
+# image, as "base" ones lack cuBLAS. CUDA_ARCH as for
+# scripts/setup/build_caffe.sh; CAFFE_SRC names Caffe's sources, if they were
+# put into this folder; CCACHE_DIR a compiler cache, if one is mounted.
 ARG BASE_IMAGE=nvidia/cuda:13.0.1-devel-ubuntu24.04
 ARG RUNTIME_IMAGE=nvidia/cuda:13.0.1-runtime-ubuntu24.04
 
