@@ -39,7 +39,12 @@ from .chains import (
     rules,
     tile_reader,
 )
-from .families import check_groups, check_max_period, check_rate
+from .families import (
+    check_groups,
+    check_max_period,
+    check_rate,
+    tile_size_behind,
+)
 from .proto import load_caffe_pb2
 from .search import PERIOD_LAMBDA3, search
 
@@ -312,7 +317,9 @@ class _Converter:
         reader.type = "ApproxDropout" + reader.type
         self.set_pattern(reader, "TILE")
         param = reader.approx_dropout_param
-        tile_size = self.units(chain) // self.max_period
+        tile_size = tile_size_behind(
+            self.units(chain), param.tile_size, self.max_period
+        )
         if tile_size < param.tile_size:
             param.tile_size = tile_size
         reader.bottom[0] = drop.bottom[0]
