@@ -42,6 +42,7 @@ def _parser():
         command = commands.add_parser(
             name,
             help=summary,
+            description=summary,
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         module.add_arguments(command)

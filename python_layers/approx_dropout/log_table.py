@@ -32,22 +32,37 @@ def _entry(name, value):
     return str(value) if isinstance(value, int) else f"{value:.6g}"
 
 
+def _evenly(items, count):
+    """At most `count` of the items, the first and the last among them."""
+    if len(items) <= count:
+        return items
+    step = (len(items) - 1) / (count - 1)
+    return [items[round(i * step)] for i in range(count)]
+
+
 def thinned(log):
-    """At most ROWS_SHOWN rows of a log, those with tests if there are many,
-    and the last; what a row lacks is the last value before it."""
-    filled, known = [], {}
-    for row in log.rows():
+    """Some ROWS_SHOWN rows of a log: those with tests, evenly chosen others
+    and the last. A row with a test shows the last loss before it, too."""
+    filled, tested, known = [], [], {}
+    for i, row in enumerate(log.rows()):
+        of_test = {n: v for n, v in row.items() if n.startswith("test")}
         known = {**known, **row}
-        filled.append((known, any(name.startswith("test") for name in row)))
-    chosen = [row for row, tested in filled if tested]
-    if len(chosen) < ROWS_SHOWN // 3:
-        chosen = [row for row, _ in filled]
-    elif chosen[-1] is not filled[-1][0]:
-        chosen.append(filled[-1][0])
-    step = (len(chosen) - 1) / (ROWS_SHOWN - 1)
-    if step > 1:
-        chosen = [chosen[round(i * step)] for i in range(ROWS_SHOWN)]
-    return chosen
+        for name in of_test:
+            del known[name]
+        filled.append({**known, **of_test} if of_test else row)
+        if of_test:
+            tested.append(i)
+    shown = {*_evenly(tested, ROWS_SHOWN)}
+    others = max(2, ROWS_SHOWN - len(shown))
+    shown.update(_evenly(range(len(filled)), others))
+    return [filled[i] for i in sorted(shown)]
+
+
+def _last_values(log):
+    last = {}
+    for row in log.rows():
+        last.update(row)
+    return last
 
 
 def _with_time_left(log, row):
@@ -90,7 +105,7 @@ def course(log, rows):
 
 def summary(files):
     """Lines of a table of several runs' last values."""
-    last = [thinned(file.log)[-1] for file in files]
+    last = [_last_values(file.log) for file in files]
     names = columns(last)
     lines = []
     for file, row in zip(files, last):
