@@ -13,12 +13,12 @@ README_LINES = 150
 FLOORS = ("solver", "layers", "product", "update", "pattern", "math")
 OVERLAY = "caffe_patches/overlay"
 
-FENCE = re.compile(r"^```.*?^```\s*?$", re.M | re.S)
+FENCE = re.compile(r"^```.*?^```\s*?$", re.MULTILINE | re.DOTALL)
 INDENTED = re.compile(r"(?:(?<=\n\n)|\A)(?:(?: {4}|\t).*(?:\n|\Z)|\n)+")
-CODE = re.compile(r"(`+)(.+?)\1", re.S)
+CODE = re.compile(r"(`+)(.+?)\1", re.DOTALL)
 LINK = re.compile(r"\]\(\s*<?([^)\s>]+)>?(?:\s+\"[^\"]*\")?\s*\)")
-DEFINITION = re.compile(r"^ {0,3}\[[^\]]+\]:\s*<?([^\s>]+)", re.M)
-HEADING = re.compile(r"^#{1,6}\s+(.+?)\s*#*\s*$", re.M)
+DEFINITION = re.compile(r"^ {0,3}\[[^\]]+\]:\s*<?([^\s>]+)", re.MULTILINE)
+HEADING = re.compile(r"^#{1,6}\s+(.+?)\s*#*\s*$", re.MULTILINE)
 PATH = re.compile(r"[\w.+-]+(?:/[\w.+*{},-]+)+/?")
 
 
@@ -176,14 +176,14 @@ def test_patch_table_is_the_series():
     rows = re.findall(
         r"^\| \[[\w.-]+\]\(([\w.-]+\.patch)\) .*$",
         text_of("caffe_patches/README.md"),
-        re.M,
+        re.MULTILINE,
     )
     assert rows == (folder / "series").read_text().split()
     for row in text_of("caffe_patches/README.md").splitlines():
         name = re.match(r"\| \[[\w.-]+\]\(([\w.-]+\.patch)\)", row)
         if name:
             patch = (folder / name[1]).read_text(encoding="utf-8")
-            for path in re.findall(r"^\+\+\+ b/(\S+)", patch, re.M):
+            for path in re.findall(r"^\+\+\+ b/(\S+)", patch, re.MULTILINE):
                 assert f"`{path}`" in row, f"{name[1]} touches {path}"
 
 
