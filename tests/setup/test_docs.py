@@ -19,6 +19,7 @@ CODE = re.compile(r"(`+)(.+?)\1", re.DOTALL)
 LINK = re.compile(r"\]\(\s*<?([^)\s>]+)>?(?:\s+\"[^\"]*\")?\s*\)")
 DEFINITION = re.compile(r"^ {0,3}\[[^\]]+\]:\s*<?([^\s>]+)", re.MULTILINE)
 HEADING = re.compile(r"^#{1,6}\s+(.+?)\s*#*\s*$", re.MULTILINE)
+TEST = re.compile(r"(?<![\w/])test_[a-z\d_]+\.(?:cpp|py)\b")
 PATH = re.compile(r"[\w.+-]+(?:/[\w.+*{},-]+)+/?")
 
 
@@ -158,6 +159,14 @@ def test_links_lead_somewhere(page):
 )
 def test_named_paths_are_there(page):
     assert missing_paths(page, text_of(page)) == []
+
+
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if not page.startswith("results/")]
+)
+def test_named_tests_are_there(page):
+    names = {PurePosixPath(path).name for path in FILES}
+    assert set(TEST.findall(text_of(page))) <= names
 
 
 def test_readme_is_short():
