@@ -1,6 +1,8 @@
 #include <vector>
 
-#include "caffe/approx_dropout/product/kept_product.hpp"
+#include "caffe/approx_dropout/math/parallel.hpp"
+#include "caffe/approx_dropout/pattern/index_list.hpp"
+#include "caffe/approx_dropout/pattern/sample_groups.hpp"
 #include "caffe/layers/approx_dropout_layer.hpp"
 #include "caffe/util/math_functions.hpp"
 
@@ -59,7 +61,7 @@ void CopyKept(const DropoutPattern<Dtype>& pattern, int group, int num_rows,
       num_samples / static_cast<int>(pattern.groups.size()), num_samples,
       true };
   const int kept = whole.size();
-#pragma omp parallel for if (num_rows * kept > 16384)
+#pragma omp parallel for if (num_rows * kept > kParallelElements)
   for (int row = 0; row < num_rows; ++row) {
     if (rows.group(row / num_samples, row % num_samples) != group) {
       continue;

@@ -15,18 +15,6 @@ namespace caffe {
 
 namespace {
 
-vector<KeptCells> Groups(const TestPattern& pattern, int count) {
-  vector<KeptCells> groups(count, AllCells());
-  for (int g = 0; g < count && !pattern.none(); ++g) {
-    const vector<int>& residues =
-        pattern.groups[g * pattern.groups.size() / count];
-    groups[g].period = pattern.period;
-    groups[g].kept = residues.size();
-    std::copy(residues.begin(), residues.end(), groups[g].residues);
-  }
-  return groups;
-}
-
 struct BlockCase {
   bool tiled;
   int num_output, num_input, tile_size, num_groups;
@@ -55,8 +43,8 @@ vector<BlockCase> BlockCases() {
 class Lists {
  public:
   Lists(const BlockCase& c, bool output, bool gradient)
-      : output_(Groups(c.output, c.num_groups)),
-        input_(Groups(c.input, c.num_groups)) {
+      : output_(CellsOfGroups(c.output, c.num_groups)),
+        input_(CellsOfGroups(c.input, c.num_groups)) {
     side = BlockSide();
     side.tiles = !c.tiled ? BlockSide::NONE
         : output == gradient ? BlockSide::KEPT : BlockSide::EVERY_NTH;
@@ -78,7 +66,7 @@ class Lists {
     for (int b = 0; b < num_blocks; ++b) {
       const KeptUnits units = UnitsOfBlock(b, 3);
       for (int i = 0; i < std::max(side.units, side.size) + 5; ++i) {
-        ListUnit(side, units, b, i);
+        ListBlockUnit(side, units, b, i);
       }
     }
   }
@@ -111,62 +99,6 @@ class Lists {
 };
 
 }  // namespace
-
-TEST(KeptGroupsTest, TestGroupsInTurn) {
-  const vector<KeptCells> groups = Groups(MakePattern(16, 7, 5), 5);
-  EXPECT_EQ(125, MaxGroups(groups[0]));
-  for (int first = 0; first < 5; first += 2) {
-    const KeptGroups some = GroupsFrom(groups, first, 2);
-    EXPECT_EQ(first, some.first);
-    ASSERT_EQ(std::min(2, 5 - first), some.count);
-    for (int i = 0; i < some.count; ++i) {
-      KeptCells cells;
-      for (int t = 0; t < 3; ++t) { some.Get(i, &cells, t, 3); }
-      for (int cell = 0; cell < 40; ++cell) {
-        EXPECT_EQ(groups[first + i].has(cell), cells.has(cell));
-      }
-    }
-  }
-  KeptCells largest = AllCells();
-  largest.kept = kMaxResidues;
-  EXPECT_EQ(3, MaxGroups(largest));
-}
-
-TEST(KeptGroupsTest, TestUnion) {
-  const TestPattern patterns[] = { MakePattern(9, 2, 1), MakePattern(9, 2, 3),
-      MakePattern(9, 5, 9) };
-  for (int p = 0; p < 3; ++p) {
-    const int count = patterns[p].groups.size();
-    const KeptCells cells = UnionOf(Groups(patterns[p], count));
-    for (int cell = 0; cell < 30; ++cell) {
-      bool expected = false;
-      for (int g = 0; g < count; ++g) {
-        expected |= patterns[p].keeps(cell, g, count);
-      }
-      EXPECT_EQ(expected, cells.has(cell)) << cell;
-    }
-  }
-}
-
-TEST(KeptGroupsTest, TestRows) {
-  const int kSteps = 7;
-  for (int turns = 0; turns < 2; ++turns) {
-    const GroupRows rows = { 2, 6, turns == 1 };
-    vector<int> seen(6 * kSteps);
-    for (int g = 0; g < 3; ++g) {
-      for (int i = 0; i < 2 * kSteps; ++i) {
-        const int t = rows(g, i) / 6;
-        const int sample = rows(g, i) % 6;
-        EXPECT_EQ(i / 2, t);
-        EXPECT_EQ(g, (sample / 2 + turns * t) % 3);
-        EXPECT_EQ(g, rows.group(t, sample));
-        EXPECT_EQ(rows.first(t, g), sample - i % 2);
-        ++seen[rows(g, i)];
-      }
-    }
-    EXPECT_EQ(seen.size(), std::count(seen.begin(), seen.end(), 1));
-  }
-}
 
 // Against ListUnits, which lists on the host, and the definition of tiles.
 TEST(BlockListsTest, TestLists) {

@@ -147,8 +147,8 @@ TYPED_TEST(UpdateCellsTest, TestEachElementHasOneCell) {
     vector<int> cell_of(size[0] * size[1], -1);
     for (int cell = 0; cell < grid.count(); ++cell) {
       const CellRange range = grid.range(cell);
-      for (int i = 0; i < NumChunks<1>(range); ++i) {
-        const size_t at = ChunkOffset<1>(grid, range, i);
+      for (int i = 0; i < NumVectors<1>(range); ++i) {
+        const size_t at = VectorOffset<1>(grid, range, i);
         ASSERT_LT(at, cell_of.size());
         EXPECT_EQ(-1, cell_of[at]);
         cell_of[at] = cell;
@@ -164,12 +164,6 @@ TYPED_TEST(UpdateCellsTest, TestEachElementHasOneCell) {
 TYPED_TEST(UpdateCellsTest, TestLists) {
   const int kIndex[] = {3, 4, 9};
   const DeviceList given = { kIndex, 3, 0, 1, 1 };
-  const DeviceList strided = { NULL, 4, 2, 1, 5 };     // 2 7 12 17
-  const DeviceList in_runs = { NULL, 6, 4, 3, 20 };    // 4 5 6 24 25 26
-  EXPECT_EQ(9, given(2));
-  EXPECT_EQ(17, strided(3));
-  EXPECT_EQ(6, in_runs(2));
-  EXPECT_EQ(25, in_runs(4));
   const TypeParam kWords[] = {5, 0, 5};
   CellList<TypeParam> list = { CellList<TypeParam>::LISTED, 3, given, kWords,
       AllCells(), 3 };
@@ -186,22 +180,6 @@ TYPED_TEST(UpdateCellsTest, TestLists) {
     const int diagonal = (i / 3 + i % 3) % 4;
     EXPECT_EQ(diagonal == 1 || diagonal == 2 ? i : -1, list(i)) << i;
   }
-}
-
-TYPED_TEST(UpdateCellsTest, TestAlignedRuns) {
-  const int kRuns[] = {4, 5, 6, 7, 12, 13, 14, 15};
-  vector<int> runs(kRuns, kRuns + 8);
-  EXPECT_TRUE(HasAlignedRuns(runs, 4));
-  EXPECT_TRUE(HasAlignedRuns(runs, 2));
-  EXPECT_TRUE(HasAlignedRuns(vector<int>(), 4));
-  for (int i = 0; i < 8; ++i) { runs[i] += 2; }  // begins at 6
-  EXPECT_FALSE(HasAlignedRuns(runs, 4));
-  EXPECT_TRUE(HasAlignedRuns(runs, 2));
-  runs[7] += 1;
-  EXPECT_FALSE(HasAlignedRuns(runs, 2));
-  EXPECT_TRUE(HasAlignedRuns(runs, 1));
-  runs.assign(kRuns, kRuns + 6);
-  EXPECT_FALSE(HasAlignedRuns(runs, 4));
 }
 
 // Values between rows and their parts, and what is around them.

@@ -158,8 +158,8 @@ TYPED_TEST(DeviceUpdateGPUTest, TestTiles) {
         EXPECT_EQ(pass == 0, overwrite);
         for (int tile : tiles) {
           const CellRange range = grid.range(tile);
-          for (int k = 0; k < NumChunks<1>(range); ++k) {
-            const size_t at = ChunkOffset<1>(grid, range, k);
+          for (int k = 0; k < NumVectors<1>(range); ++k) {
+            const size_t at = VectorOffset<1>(grid, range, k);
             const TypeParam g = (k * 7 + s) % 13 - 6;
             TypeParam* d = w.mutable_cpu_diff() + at;
             TypeParam* d2 = w2.mutable_cpu_diff() + at;

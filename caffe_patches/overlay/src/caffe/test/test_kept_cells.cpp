@@ -138,22 +138,4 @@ TEST_F(DropoutPatternTest, TestTilesOfClasses) {
   }
 }
 
-TEST_F(DropoutPatternTest, TestStride) {
-  IndexList list;
-  list.FindStride();
-  EXPECT_TRUE(list.contiguous());
-  list.index.push_back(4);
-  list.FindStride();
-  EXPECT_TRUE(list.contiguous());
-  list.index.push_back(7);
-  list.FindStride();
-  EXPECT_EQ(list.stride, 3);
-  list.index.push_back(10);
-  list.FindStride();
-  EXPECT_EQ(list.stride, 3);
-  list.index.push_back(11);
-  list.FindStride();
-  EXPECT_EQ(list.stride, 0);
-}
-
 }  // namespace caffe

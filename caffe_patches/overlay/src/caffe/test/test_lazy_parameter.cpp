@@ -4,6 +4,7 @@
 #include "gtest/gtest.h"
 
 #include "caffe/approx_dropout/math/vector_math.hpp"
+#include "caffe/approx_dropout/update/lazy_layer.hpp"
 #include "caffe/approx_dropout/update/lazy_parameter.hpp"
 #include "caffe/blob.hpp"
 #include "caffe/common.hpp"

@@ -11,7 +11,7 @@ namespace caffe {
 /// @brief Ascending positions along one side of a matrix.
 struct IndexList {
   IndexList()
-      : stride(1), run(1), run_stride(1), device(NULL), wide(false) {}
+      : stride(1), run(1), run_stride(1), device(NULL), aligned16(false) {}
 
   vector<int> index;
   int stride;  // between neighbours, or 0 if it is not the same everywhere
@@ -19,7 +19,7 @@ struct IndexList {
   // first() + i / run * run_stride + i % run.
   int run, run_stride;
   const int* device;
-  bool wide;  // on the device: HasAlignedRuns of 16 bytes
+  bool aligned16;  // on the device: HasAligned16Runs
 
   // Neighbours that can be copied together, if they are mostly longer than a
   // few: places in the list where a run begins, and its end.
@@ -32,8 +32,39 @@ struct IndexList {
   void FindStride();
 };
 
-/// @brief Appends to `weight` the units that take part and to `stored` their
-///        places in storage, compact or whole.
+/// @brief Ascending positions along one side of a matrix, for a kernel:
+///        index[i] if index is not NULL, else
+///        first + i / run * run_stride + i % run.
+struct DeviceList {
+  const int* index;
+  int size, first, run, run_stride;
+
+  CAFFE_HOST_DEVICE int operator()(int i) const {
+    return index ? index[i] : first + i / run * run_stride + i % run;
+  }
+};
+
+/// @brief Where one side's units are listed: weight[j] and stored[j] are the
+///        j-th unit that takes part and its place in storage.
+struct UnitLists {
+  int* weight;
+  int* stored;
+};
+
+/// @brief Lists a unit, one of kept.units, if it takes part. Returns its place
+///        in the lists, or -1.
+CAFFE_HOST_DEVICE inline int ListUnit(const KeptUnits& kept, int unit,
+    bool compact, const UnitLists& lists) {
+  if (!kept.has(unit)) { return -1; }
+  const int j = kept.count(unit);
+  lists.weight[j] = unit;
+  lists.stored[j] = kept.place(unit, compact);
+  return j;
+}
+
+/// @brief The same for all units, on the host: appends to `weight` the units
+///        that take part and to `stored` their places in storage, compact or
+///        whole.
 void ListUnits(const KeptUnits& kept, bool compact, IndexList* weight,
     IndexList* stored);
 

@@ -1,11 +1,7 @@
 #ifndef CAFFE_APPROX_DROPOUT_PATTERN_KEPT_CELLS_HPP_
 #define CAFFE_APPROX_DROPOUT_PATTERN_KEPT_CELLS_HPP_
 
-#ifdef __CUDACC__
-#define CAFFE_HOST_DEVICE __host__ __device__
-#else
-#define CAFFE_HOST_DEVICE
-#endif
+#include "caffe/approx_dropout/math/host_device.hpp"
 
 /**
  * The arithmetic on dropout patterns, for host and device alike.
@@ -37,35 +33,6 @@ namespace caffe {
 const int kMaxResidues = 256;
 /// The largest period of a pattern with fewer residues.
 const int kMaxPeriod = 65535;
-
-/**
- * @brief Which rows of an (outer x num_samples x features) blob, num_samples
- *        rows a time step, belong to which group of samples: at step t range b
- *        of them, `size` samples, to group (b + t) mod G or, unless `turns`,
- *        b. So the errors that groups make, which differ in sign, cancel
- *        within a sample's time, too.
- */
-struct GroupRows {
-  int size;
-  int num_samples;
-  bool turns;
-
-  CAFFE_HOST_DEVICE int num_groups() const { return num_samples / size; }
-  /// @brief The group of a sample at step t >= 0.
-  CAFFE_HOST_DEVICE int group(int t, int sample) const {
-    return (sample / size + (turns ? t : 0)) % num_groups();
-  }
-  /// @brief The first sample of a group at step t >= 0.
-  CAFFE_HOST_DEVICE int first(int t, int group) const {
-    const int groups = num_groups();
-    return (group + groups - (turns ? t % groups : 0)) % groups * size;
-  }
-  /// @brief The i-th row of a group.
-  CAFFE_HOST_DEVICE int operator()(int group, int i) const {
-    const int t = i / size;
-    return t * num_samples + first(t, group) + i % size;
-  }
-};
 
 /**
  * @brief The cells i >= 0 with i mod period in residues[0..kept-1], which

@@ -9,6 +9,35 @@
 
 namespace caffe {
 
+/**
+ * @brief Which rows of an (outer x num_samples x features) blob, num_samples
+ *        rows a time step, belong to which group of samples: at step t range b
+ *        of them, `size` samples, to group (b + t) mod G or, unless `turns`,
+ *        b. So the errors that groups make, which differ in sign, cancel
+ *        within a sample's time, too.
+ */
+struct GroupRows {
+  int size;
+  int num_samples;
+  bool turns;
+
+  CAFFE_HOST_DEVICE int num_groups() const { return num_samples / size; }
+  /// @brief The group of a sample at step t >= 0.
+  CAFFE_HOST_DEVICE int group(int t, int sample) const {
+    return (sample / size + (turns ? t : 0)) % num_groups();
+  }
+  /// @brief The first sample of a group at step t >= 0.
+  CAFFE_HOST_DEVICE int first(int t, int group) const {
+    const int groups = num_groups();
+    return (group + groups - (turns ? t % groups : 0)) % groups * size;
+  }
+  /// @brief The i-th row of a group.
+  CAFFE_HOST_DEVICE int operator()(int group, int i) const {
+    const int t = i / size;
+    return t * num_samples + first(t, group) + i % size;
+  }
+};
+
 /// Residues of all groups together that go to one kernel: two sides' of them
 /// fit into the 4 KB of its parameters.
 const int kMaxGroupResidues = 880;

@@ -4,8 +4,9 @@
 #include <algorithm>
 #include <vector>
 
+#include "caffe/approx_dropout/math/wide_access.hpp"
+#include "caffe/approx_dropout/pattern/index_list.hpp"
 #include "caffe/approx_dropout/pattern/sample_groups.hpp"
-#include "caffe/approx_dropout/update/device_cells.hpp"
 
 namespace caffe {
 
@@ -81,17 +82,15 @@ inline int LongestList(const BlockSide& side, const vector<KeptCells>& output,
 
 /// @brief Writes what a block's lists say of unit i and of place i; to be
 ///        called for all i below both side.units and side.size.
-CAFFE_HOST_DEVICE inline void ListUnit(const BlockSide& side,
+CAFFE_HOST_DEVICE inline void ListBlockUnit(const BlockSide& side,
     const KeptUnits& kept, int block, int i) {
-  int* weight = side.weight + static_cast<size_t>(block) * side.size;
-  int* stored = side.stored + static_cast<size_t>(block) * side.size;
-  if (i < side.size && i >= kept.size()) { weight[i] = stored[i] = -1; }
-  if (i >= side.units) { return; }
-  const int j = kept.has(i) ? kept.count(i) : -1;
-  if (j >= 0) {
-    weight[j] = i;
-    stored[j] = kept.place(i, side.compact);
+  const size_t at = static_cast<size_t>(block) * side.size;
+  const UnitLists lists = { side.weight + at, side.stored + at };
+  if (i < side.size && i >= kept.size()) {
+    lists.weight[i] = lists.stored[i] = -1;
   }
+  if (i >= side.units) { return; }
+  const int j = ListUnit(kept, i, side.compact, lists);
   if (side.place) {
     side.place[static_cast<size_t>(block) * side.units + i] = j;
   }
@@ -121,18 +120,18 @@ CAFFE_HOST_DEVICE inline size_t PartOffset(const BlockList& rows,
 ///        is no such row or column, for i = first, first + step, ... and kWidth
 ///        neighbours from j on: kWidth > 1 where columns are aligned runs.
 template <typename Dtype, int kWidth>
-CAFFE_HOST_DEVICE inline void GatherBlock(Dtype* whole, int stride,
+CAFFE_HOST_DEVICE inline void GatherBlock(const Dtype* whole, int stride,
     const BlockList& rows, const BlockList& columns, int block, int j,
     int first, int step, Dtype* part) {
   const int column = columns(block, j);
   for (int i = first; i < rows.size; i += step) {
     const int row = rows(block, i);
-    Chunk<Dtype, kWidth> values = {};
+    AlignedVector<Dtype, kWidth> values = {};
     if (row >= 0 && column >= 0) {
-      values = *ChunkAt<Dtype, kWidth>(whole,
+      values = *VectorAt<Dtype, kWidth>(whole,
           static_cast<size_t>(row) * stride + column);
     }
-    *ChunkAt<Dtype, kWidth>(part, PartOffset(rows, columns, block, i, j)) =
+    *VectorAt<Dtype, kWidth>(part, PartOffset(rows, columns, block, i, j)) =
         values;
   }
 }
@@ -157,19 +156,20 @@ struct BlockFinish {
 /// @brief whole[rows(i)][columns(j)] = part[block][i][j], finished, or += it,
 ///        for the i and j of GatherBlock.
 template <typename Dtype, int kWidth>
-CAFFE_HOST_DEVICE inline void ScatterBlock(Dtype* part, const BlockList& rows,
-    const BlockList& columns, const BlockFinish<Dtype>& finish, bool accumulate,
+CAFFE_HOST_DEVICE inline void ScatterBlock(const Dtype* part,
+    const BlockList& rows, const BlockList& columns,
+    const BlockFinish<Dtype>& finish, bool accumulate,
     int block, int j, int first, int step, int stride, Dtype* whole) {
   const int column = columns(block, j);
   if (column < 0) { return; }
-  Chunk<Dtype, kWidth> add = {};
+  AlignedVector<Dtype, kWidth> add = {};
   for (int k = 0; finish.bias && k < kWidth; ++k) {
     add.value[k] = finish.scale * finish.bias[finish.units(block, j + k)];
   }
   for (int i = first; i < rows.size; i += step) {
-    Chunk<Dtype, kWidth> values = *ChunkAt<Dtype, kWidth>(part,
+    AlignedVector<Dtype, kWidth> values = *VectorAt<Dtype, kWidth>(part,
         PartOffset(rows, columns, block, i, j));
-    Chunk<Dtype, kWidth>* to = ChunkAt<Dtype, kWidth>(whole,
+    AlignedVector<Dtype, kWidth>* to = VectorAt<Dtype, kWidth>(whole,
         static_cast<size_t>(rows(block, i)) * stride + column);
     for (int k = 0; k < kWidth; ++k) {
       values.value[k] += add.value[k];
@@ -202,10 +202,10 @@ struct OutputBlocks {
 ///        = the sum, where there is one; and, without tiles, in all of the row
 ///        of an output that some group keeps.
 template <typename Dtype, int kWidth>
-CAFFE_HOST_DEVICE inline void AddParts(Dtype* part, const OutputBlocks& blocks,
-    int o, int i, bool overwrites, Dtype* dweight) {
+CAFFE_HOST_DEVICE inline void AddParts(const Dtype* part,
+    const OutputBlocks& blocks, int o, int i, bool overwrites, Dtype* dweight) {
   const BlockSide& input = blocks.input;
-  Chunk<Dtype, kWidth> sum = {};
+  AlignedVector<Dtype, kWidth> sum = {};
   bool writes = false;
   for (int g = 0; g < blocks.num_groups; ++g) {
     const int block = blocks(g, o);
@@ -216,13 +216,13 @@ CAFFE_HOST_DEVICE inline void AddParts(Dtype* part, const OutputBlocks& blocks,
     writes |= column >= 0
         || (overwrites && input.tiles == BlockSide::NONE);
     if (column < 0) { continue; }
-    const Chunk<Dtype, kWidth> values = *ChunkAt<Dtype, kWidth>(part,
+    const AlignedVector<Dtype, kWidth> values = *VectorAt<Dtype, kWidth>(part,
         (static_cast<size_t>(block) * blocks.output.size + row) * input.size
         + column);
     for (int k = 0; k < kWidth; ++k) { sum.value[k] += values.value[k]; }
   }
   if (!writes) { return; }
-  Chunk<Dtype, kWidth>* to = ChunkAt<Dtype, kWidth>(dweight,
+  AlignedVector<Dtype, kWidth>* to = VectorAt<Dtype, kWidth>(dweight,
       static_cast<size_t>(o) * input.units + i);
   for (int k = 0; !overwrites && k < kWidth; ++k) {
     sum.value[k] += to->value[k];

@@ -31,7 +31,7 @@ __global__ void ListUnitsKernel(KeptGroups output, KeptGroups input,
   GetUnits(side, output, input, group, blockIdx.x % side.blocks_a_group,
       &units, threadIdx.x, blockDim.x);
   __syncthreads();
-  ListUnit(side, units, output.first * side.blocks_a_group + blockIdx.x,
+  ListBlockUnit(side, units, output.first * side.blocks_a_group + blockIdx.x,
       blockIdx.y * blockDim.x + threadIdx.x);
 }
 
@@ -41,8 +41,8 @@ __global__ void ListUnitsKernel(KeptGroups output, KeptGroups input,
 // aligned runs of so many and the rows of both begin at whole 16 bytes.
 // Overwrites all of part.
 template <typename Dtype, int kWidth>
-__global__ void GatherBlocksKernel(Dtype* whole, int stride, BlockList rows,
-    BlockList columns, Dtype* part) {
+__global__ void GatherBlocksKernel(const Dtype* whole, int stride,
+    BlockList rows, BlockList columns, Dtype* part) {
   const int j = (blockIdx.y * blockDim.x + threadIdx.x) * kWidth;
   if (j >= columns.size) { return; }
   GatherBlock<Dtype, kWidth>(whole, stride, rows, columns, blockIdx.x, j,
@@ -53,7 +53,7 @@ __global__ void GatherBlocksKernel(Dtype* whole, int stride, BlockList rows,
 // listed twice, and the rest of whole is left alone. Threads and kWidth as in
 // GatherBlocksKernel.
 template <typename Dtype, int kWidth>
-__global__ void ScatterBlocksKernel(Dtype* part, BlockList rows,
+__global__ void ScatterBlocksKernel(const Dtype* part, BlockList rows,
     BlockList columns, BlockFinish<Dtype> finish, bool accumulate, int stride,
     Dtype* whole) {
   const int j = (blockIdx.y * blockDim.x + threadIdx.x) * kWidth;
@@ -67,7 +67,7 @@ __global__ void ScatterBlocksKernel(Dtype* part, BlockList rows,
 // AddParts. A thread for kWidth neighbours of a row, neighbouring threads
 // follow, grid z strides over the rows. kWidth > 1 as in GatherBlocksKernel.
 template <typename Dtype, int kWidth>
-__global__ void AddPartsKernel(Dtype* part, OutputBlocks blocks,
+__global__ void AddPartsKernel(const Dtype* part, OutputBlocks blocks,
     bool overwrites, Dtype* dweight) {
   const int i = (blockIdx.y * blockDim.x + threadIdx.x) * kWidth;
   if (i >= blocks.input.units) { return; }

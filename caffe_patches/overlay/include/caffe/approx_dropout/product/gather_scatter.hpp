@@ -3,13 +3,14 @@
 
 #include <limits>
 
+#include "caffe/approx_dropout/math/parallel.hpp"
+#include "caffe/approx_dropout/pattern/index_list.hpp"
+#include "caffe/approx_dropout/update/lazy_parameter.hpp"
 #include "caffe/blob.hpp"
+#include "caffe/util/math_functions.hpp"
 #ifdef __CUDACC__
 #include "caffe/approx_dropout/update/device_parameter.hpp"
 #endif
-#include "caffe/approx_dropout/pattern/index_list.hpp"
-#include "caffe/approx_dropout/update/lazy_parameter.hpp"
-#include "caffe/util/math_functions.hpp"
 
 namespace caffe {
 
@@ -32,8 +33,8 @@ struct CpuParts {
   /// @brief Whether threads may do these steps at the same time, each with
   ///        buffers of its own; how many there are, and which this one is.
   static const bool kSharesOutBlocks = true;
-  static int MaxThreads();
-  static int Thread();
+  static int MaxThreads() { return caffe::MaxThreads(); }
+  static int Thread() { return ThreadIndex(); }
 
   /// @brief What updates a parameter lazily, or NULL; how it takes a list;
   ///        whether the gradient of these tiles of it is to be overwritten.
@@ -100,6 +101,10 @@ struct GpuParts {
       const IndexList& columns, int num_rows, const PartView<Dtype>& part);
   static void AddColumnSums(const PartView<const Dtype>& part, int num_rows,
       Dtype scale, const IndexList& columns, Dtype* sums);
+  /// @brief whole[i][columns[j]] becomes ReLU of itself + scale *
+  ///        bias[units[j]] for i < num_rows; bias: NULL for none.
+  static void Rectify(const Dtype* bias, Dtype scale, const IndexList& units,
+      const IndexList& columns, int num_rows, int stride, Dtype* whole);
   static void Gemm(CBLAS_TRANSPOSE trans_a, CBLAS_TRANSPOSE trans_b, int M,
       int N, int K, Dtype alpha, const Dtype* A, int lda, const Dtype* B,
       int ldb, Dtype beta, Dtype* C, int ldc);

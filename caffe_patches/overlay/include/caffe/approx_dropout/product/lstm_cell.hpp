@@ -1,7 +1,7 @@
 #ifndef CAFFE_APPROX_DROPOUT_PRODUCT_LSTM_CELL_HPP_
 #define CAFFE_APPROX_DROPOUT_PRODUCT_LSTM_CELL_HPP_
 
-#include "caffe/approx_dropout/pattern/kept_cells.hpp"
+#include "caffe/approx_dropout/pattern/sample_groups.hpp"
 
 namespace caffe {
 

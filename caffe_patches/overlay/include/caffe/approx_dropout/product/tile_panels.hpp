@@ -10,20 +10,6 @@
 
 namespace caffe {
 
-/**
- * Copies of matrices for products on the CPU: cut into panels of 64 bytes of
- * columns, a cache line, panel after panel, in each of them row after row.
- * Buffers given as vectors grow as needed, and OpenMP's threads share the work.
- */
-const int kPanelBytes = 64;
-
-template <typename Dtype>
-struct Panel {
-  static const int kWidth = kPanelBytes / sizeof(Dtype);
-  /// @brief Panels of so many columns.
-  static int count(int columns) { return (columns + kWidth - 1) / kWidth; }
-};
-
 /// @brief The tiles of W (num_output x num_input) that one group of samples
 ///        keeps: tile (r, c), counted from 0, if kept.has(r + c). Those at the
 ///        right and lower edge are smaller.
@@ -55,12 +41,8 @@ struct TileGrid {
   vector<int> Kept(int shift, int cells) const;
 };
 
-/// @brief Panels of samples: row k of panel j holds column k of `from`, whose
-///        rows have `columns` elements, for the panel's samples, that is rows
-///        samples[j * width] and on. Zeros fill up the last.
-template <typename Dtype>
-void PackSamples(const vector<int>& samples, int columns, const Dtype* from,
-    vector<Dtype>* panels);
+// TILE's operands as panels (math/panels.hpp). Buffers given as vectors grow as
+// needed, and OpenMP's threads share the work.
 
 /// @brief Panels of each tile's columns, of the given width: row k holds those
 ///        of row samples[k]. Each tile has as many panels; zeros fill them up.

@@ -3,7 +3,7 @@
 
 #include <vector>
 
-#include "caffe/approx_dropout/update/lazy_parameter.hpp"
+#include "caffe/approx_dropout/update/lazy_layer.hpp"
 #include "caffe/net.hpp"
 
 namespace caffe {

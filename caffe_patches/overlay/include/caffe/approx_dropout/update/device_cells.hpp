@@ -4,6 +4,8 @@
 #include <cmath>
 #include <cstddef>
 
+#include "caffe/approx_dropout/math/wide_access.hpp"
+#include "caffe/approx_dropout/pattern/index_list.hpp"
 #include "caffe/approx_dropout/pattern/kept_cells.hpp"
 #include "caffe/approx_dropout/update/replay_steps.hpp"
 
@@ -12,18 +14,6 @@ namespace caffe {
 // What the kernels of DeviceParameter do, cell by cell, for host and device
 // alike: each function is the share of one of `num_threads` threads, with no
 // barrier inside. LazyParameter is their reference.
-
-/// @brief Ascending positions along one side of a matrix, for a kernel:
-///        index[i] if index is not NULL, else
-///        first + i / run * run_stride + i % run.
-struct DeviceList {
-  const int* index;
-  int size, first, run, run_stride;
-
-  CAFFE_HOST_DEVICE int operator()(int i) const {
-    return index ? index[i] : first + i / run * run_stride + i % run;
-  }
-};
 
 /// @brief Rows and columns of a cell.
 struct CellRange {
@@ -123,21 +113,9 @@ CAFFE_HOST_DEVICE inline void DoStep(const UpdateRule<Dtype>& rule, Dtype rate,
   *w -= *h;
 }
 
-/// @brief Elements that are read and written together.
-template <typename Dtype, int kWidth>
-struct alignas(sizeof(Dtype) * kWidth) Chunk {
-  Dtype value[kWidth];
-};
-
-template <typename Dtype, int kWidth>
-CAFFE_HOST_DEVICE inline Chunk<Dtype, kWidth>* ChunkAt(Dtype* data,
-    size_t at) {
-  return reinterpret_cast<Chunk<Dtype, kWidth>*>(data + at);
-}
-
 /// @brief Where the i-th chunk of a cell lies; its rows must hold whole ones.
 template <int kWidth>
-CAFFE_HOST_DEVICE inline size_t ChunkOffset(const CellGrid& grid,
+CAFFE_HOST_DEVICE inline size_t VectorOffset(const CellGrid& grid,
     const CellRange& range, int i) {
   const int across = range.num_columns / kWidth;
   return grid.offset(range.first_row + i / across) + range.first_column
@@ -145,7 +123,7 @@ CAFFE_HOST_DEVICE inline size_t ChunkOffset(const CellGrid& grid,
 }
 
 template <int kWidth>
-CAFFE_HOST_DEVICE inline int NumChunks(const CellRange& range) {
+CAFFE_HOST_DEVICE inline int NumVectors(const CellRange& range) {
   return range.num_columns / kWidth * range.num_rows;
 }
 
@@ -153,13 +131,13 @@ CAFFE_HOST_DEVICE inline int NumChunks(const CellRange& range) {
 template <typename Dtype, int kWidth>
 CAFFE_HOST_DEVICE inline void ReplayChunk(const ParameterView<Dtype>& p,
     size_t at, const Replay& replay) {
-  typedef Chunk<Dtype, kWidth> Values;
+  typedef AlignedVector<Dtype, kWidth> Values;
   Values g = {}, h = {};
-  Values w = *ChunkAt<Dtype, kWidth>(p.data, at);
-  if (p.rule.momentum != 0) { h = *ChunkAt<Dtype, kWidth>(p.history, at); }
+  Values w = *VectorAt<Dtype, kWidth>(p.data, at);
+  if (p.rule.momentum != 0) { h = *VectorAt<Dtype, kWidth>(p.history, at); }
   if (replay.has_gradient) {
     const Dtype clip = p.steps[replay.first_step].clip;
-    g = *ChunkAt<Dtype, kWidth>(p.gradient, at);
+    g = *VectorAt<Dtype, kWidth>(p.gradient, at);
     for (int k = 0; k < kWidth; ++k) {
       g.value[k] = g.value[k] * clip * p.rule.normalization;
     }
@@ -171,8 +149,8 @@ CAFFE_HOST_DEVICE inline void ReplayChunk(const ParameterView<Dtype>& p,
       g.value[k] = 0;
     }
   }
-  *ChunkAt<Dtype, kWidth>(p.data, at) = w;
-  if (replay.writes_history) { *ChunkAt<Dtype, kWidth>(p.history, at) = h; }
+  *VectorAt<Dtype, kWidth>(p.data, at) = w;
+  if (replay.writes_history) { *VectorAt<Dtype, kWidth>(p.history, at) = h; }
 }
 
 template <typename Dtype, int kWidth>
@@ -180,9 +158,9 @@ CAFFE_HOST_DEVICE inline void ReplayCell(const ParameterView<Dtype>& p,
     int cell, const Replay& replay, int thread, int num_threads) {
   if (replay.num_steps == 0) { return; }
   const CellRange range = p.grid.range(cell);
-  const int size = NumChunks<kWidth>(range);
+  const int size = NumVectors<kWidth>(range);
   for (int i = thread; i < size; i += num_threads) {
-    ReplayChunk<Dtype, kWidth>(p, ChunkOffset<kWidth>(p.grid, range, i),
+    ReplayChunk<Dtype, kWidth>(p, VectorOffset<kWidth>(p.grid, range, i),
         replay);
   }
 }
@@ -192,11 +170,11 @@ template <typename Dtype, int kWidth>
 CAFFE_HOST_DEVICE inline void ClearCell(const ParameterView<Dtype>& p,
     int cell, int thread, int num_threads) {
   const CellRange range = p.grid.range(cell);
-  const Chunk<Dtype, kWidth> zeros = {};
-  const int size = NumChunks<kWidth>(range);
+  const AlignedVector<Dtype, kWidth> zeros = {};
+  const int size = NumVectors<kWidth>(range);
   for (int i = thread; i < size; i += num_threads) {
-    *ChunkAt<Dtype, kWidth>(p.gradient,
-        ChunkOffset<kWidth>(p.grid, range, i)) = zeros;
+    *VectorAt<Dtype, kWidth>(p.gradient,
+        VectorOffset<kWidth>(p.grid, range, i)) = zeros;
   }
 }
 
@@ -205,10 +183,10 @@ template <typename Dtype>
 CAFFE_HOST_DEVICE inline double SumSquaresOfCell(
     const ParameterView<Dtype>& p, int cell, int thread, int num_threads) {
   const CellRange range = p.grid.range(cell);
-  const int size = NumChunks<1>(range);
+  const int size = NumVectors<1>(range);
   double sum = 0;
   for (int i = thread; i < size; i += num_threads) {
-    const double g = p.gradient[ChunkOffset<1>(p.grid, range, i)];
+    const double g = p.gradient[VectorOffset<1>(p.grid, range, i)];
     sum += g * g;
   }
   return sum;
@@ -217,22 +195,22 @@ CAFFE_HOST_DEVICE inline double SumSquaresOfCell(
 /// @brief part[j] = row[columns(j)], kWidth at a time: the list must then be
 ///        made of aligned runs of kWidth neighbours.
 template <typename Dtype, int kWidth>
-CAFFE_HOST_DEVICE inline void GatherRow(Dtype* row, const DeviceList& columns,
-    Dtype* part, int thread, int num_threads) {
+CAFFE_HOST_DEVICE inline void GatherRow(const Dtype* row,
+    const DeviceList& columns, Dtype* part, int thread, int num_threads) {
   for (int j = thread * kWidth; j < columns.size; j += num_threads * kWidth) {
-    *ChunkAt<Dtype, kWidth>(part, j) =
-        *ChunkAt<Dtype, kWidth>(row, columns(j));
+    *VectorAt<Dtype, kWidth>(part, j) =
+        *VectorAt<Dtype, kWidth>(row, columns(j));
   }
 }
 
 /// @brief row[columns(j)] = part[j], or += it; kWidth as for GatherRow.
 template <typename Dtype, int kWidth>
-CAFFE_HOST_DEVICE inline void ScatterRow(Dtype* part,
+CAFFE_HOST_DEVICE inline void ScatterRow(const Dtype* part,
     const DeviceList& columns, bool accumulate, Dtype* row, int thread,
     int num_threads) {
   for (int j = thread * kWidth; j < columns.size; j += num_threads * kWidth) {
-    Chunk<Dtype, kWidth> value = *ChunkAt<Dtype, kWidth>(part, j);
-    Chunk<Dtype, kWidth>* to = ChunkAt<Dtype, kWidth>(row, columns(j));
+    AlignedVector<Dtype, kWidth> value = *VectorAt<Dtype, kWidth>(part, j);
+    AlignedVector<Dtype, kWidth>* to = VectorAt<Dtype, kWidth>(row, columns(j));
     for (int k = 0; accumulate && k < kWidth; ++k) {
       value.value[k] += to->value[k];
     }

@@ -47,7 +47,7 @@ __global__ void CatchUpKernel(ParameterView<Dtype> p, CellList<Dtype> cells,
       threadIdx.x, blockDim.x);
   if (!part) { return; }
   __syncthreads();
-  Dtype* from = p.data + p.grid.offset(cell);
+  const Dtype* from = p.data + p.grid.offset(cell);
   Dtype* to = part + static_cast<size_t>(blockIdx.x) * columns.size;
   if (columns.size == p.grid.columns) {
     GatherRow<Dtype, kWidth>(from, columns, to, threadIdx.x, blockDim.x);
@@ -90,7 +90,7 @@ __global__ void ClearKernel(ParameterView<Dtype> p, CellList<Dtype> cells,
 // and part's rows begin at whole 16 bytes, else columns go one by one.
 template <typename Dtype, int kWidth>
 __global__ void AddGradientKernel(ParameterView<Dtype> p, DeviceList rows,
-    DeviceList columns, Dtype* part) {
+    DeviceList columns, const Dtype* part) {
   __shared__ int before;
   const int row = rows(blockIdx.x);
   const bool whole = columns.size == p.grid.columns;
@@ -100,7 +100,7 @@ __global__ void AddGradientKernel(ParameterView<Dtype> p, DeviceList rows,
   }
   __syncthreads();
   const bool accumulate = before == p.num_steps;
-  Dtype* from = part + static_cast<size_t>(blockIdx.x) * columns.size;
+  const Dtype* from = part + static_cast<size_t>(blockIdx.x) * columns.size;
   Dtype* to = p.gradient + p.grid.offset(row);
   if (whole) {
     ScatterRow<Dtype, kWidth>(from, columns, accumulate, to, threadIdx.x,
@@ -154,12 +154,12 @@ __global__ void AppendStepKernel(const double* sums, int num_sums,
 template <typename Dtype, int kWidth>
 __global__ void UpdateKernel(ParameterView<Dtype> p, int count) {
   const Replay replay = { p.num_steps - 1, 1, true, true };
-  const Chunk<Dtype, kWidth> zeros = {};
+  const AlignedVector<Dtype, kWidth> zeros = {};
   const int chunks = count / kWidth;
   CUDA_KERNEL_LOOP(i, chunks) {
     const size_t at = static_cast<size_t>(i) * kWidth;
     ReplayChunk<Dtype, kWidth>(p, at, replay);
-    *ChunkAt<Dtype, kWidth>(p.gradient, at) = zeros;
+    *VectorAt<Dtype, kWidth>(p.gradient, at) = zeros;
   }
   const size_t rest = static_cast<size_t>(chunks) * kWidth
       + blockIdx.x * blockDim.x + threadIdx.x;

@@ -10,6 +10,10 @@ namespace caffe {
 
 template <typename Dtype> class DeviceParameter;
 
+/// Steps after which cells that nobody needs are brought up to date too, on
+/// the CPU and on the GPU.
+const int kMaxSteps = 1024;
+
 /**
  * @brief Updates a parameter when a part of it is next needed, exactly.
  *
@@ -140,25 +144,6 @@ class LazyParameter {
   vector<int> all_cells_;
   shared_ptr<DeviceParameter<Dtype> > device_;
 };
-
-/**
- * @brief A layer that says which parts of its parameters it reads and gives
- *        gradients to. Between SetLazy(i, p) and SetLazy(i, NULL) it calls
- *        CatchUp and TakeGradient of *p, or on the GPU of *p->device(), for
- *        its i-th parameter.
- */
-template <typename Dtype>
-class LazyLayer {
- public:
-  virtual ~LazyLayer() {}
-  /// @brief Whether the i-th parameter can be updated lazily.
-  virtual bool CanBeLazy(int param_id) const = 0;
-  virtual void SetLazy(int param_id, LazyParameter<Dtype>* lazy) = 0;
-};
-
-/// @brief The distinct values of a blob of whole numbers, ascending.
-template <typename Dtype>
-vector<int> DistinctValues(const Blob<Dtype>& blob);
 
 }  // namespace caffe
 

@@ -4,6 +4,7 @@
 #include "caffe/approx_dropout/math/wide_access.hpp"
 #include "caffe/approx_dropout/product/batched_product.cuh"
 #include "caffe/approx_dropout/product/batched_product.hpp"
+#include "caffe/approx_dropout/product/gather_scatter.cuh"
 #include "caffe/approx_dropout/product/gather_scatter.hpp"
 #include "caffe/util/math_functions.hpp"
 
@@ -11,58 +12,40 @@ namespace caffe {
 
 namespace {
 
-const int kColumnsPerBlock = 32;
-const int kRowsPerBlock = 8;
-const int kMaxGridRows = 1024;
 // Sizes that a part is filled up to a multiple of.
 const int kPadding = 4;
-
-dim3 Threads() { return dim3(kColumnsPerBlock, kRowsPerBlock); }
 
 // The blocks of a product first: those that run side by side then read the
 // same rows.
 dim3 Grid(int num_blocks, int num_rows, int num_columns) {
-  const int rows = (num_rows + kRowsPerBlock - 1) / kRowsPerBlock;
-  return dim3(num_blocks,
-      (num_columns + kColumnsPerBlock - 1) / kColumnsPerBlock,
-      std::min(rows, kMaxGridRows));
+  const dim3 part = Blocks(num_rows, num_columns);
+  return dim3(num_blocks, part.x, part.y);
 }
 
 int RoundUp(int size) { return (size + kPadding - 1) / kPadding * kPadding; }
 
-// Whether a kernel can take 16 bytes at a time of matrices that both have rows
-// of these lengths, given that columns are aligned runs.
-template <typename Dtype>
-bool Aligned(const Dtype* a, int stride_a, const Dtype* b, int stride_b) {
-  const size_t pointers = reinterpret_cast<size_t>(a)
-      | reinterpret_cast<size_t>(b);
-  return pointers % 16 == 0 && stride_a % Wide16<Dtype>::kWidth == 0
-      && stride_b % Wide16<Dtype>::kWidth == 0;
-}
-
 template <typename Dtype>
 void Gather(int num_blocks, const Dtype* whole, int stride,
     const BlockList& rows, const BlockList& columns, bool runs, Dtype* part) {
-  const int width = Wide16<Dtype>::kWidth;
-  Dtype* from = const_cast<Dtype*>(whole);  // chunks go by their address
-  if (runs && Aligned(whole, stride, part, columns.size)) {
+  const int width = Aligned16<Dtype>::kWidth;
+  if (runs && IsAligned16(whole, stride) && IsAligned16(part, columns.size)) {
     // NOLINT_NEXT_LINE(whitespace/operators)
     GatherBlocksKernel<Dtype, width><<<Grid(num_blocks, rows.size,
-        columns.size / width), Threads()>>>(from, stride, rows, columns, part);
+        columns.size / width), Threads()>>>(whole, stride, rows, columns, part);
   } else {
     // NOLINT_NEXT_LINE(whitespace/operators)
     GatherBlocksKernel<Dtype, 1><<<Grid(num_blocks, rows.size, columns.size),
-        Threads()>>>(from, stride, rows, columns, part);
+        Threads()>>>(whole, stride, rows, columns, part);
   }
   CUDA_POST_KERNEL_CHECK;
 }
 
 template <typename Dtype>
-void Scatter(int num_blocks, Dtype* part, const BlockList& rows,
+void Scatter(int num_blocks, const Dtype* part, const BlockList& rows,
     const BlockList& columns, bool runs, const BlockFinish<Dtype>& finish,
     bool accumulate, int stride, Dtype* whole) {
-  const int width = Wide16<Dtype>::kWidth;
-  if (runs && Aligned(whole, stride, part, columns.size)) {
+  const int width = Aligned16<Dtype>::kWidth;
+  if (runs && IsAligned16(whole, stride) && IsAligned16(part, columns.size)) {
     // NOLINT_NEXT_LINE(whitespace/operators)
     ScatterBlocksKernel<Dtype, width><<<Grid(num_blocks, rows.size,
         columns.size / width), Threads()>>>(part, rows, columns, finish,
@@ -170,7 +153,7 @@ bool BatchedProduct<Dtype>::whole(const BlockSide& side) const {
 // Tiles are runs, and so is what has no gaps.
 template <typename Dtype>
 bool BatchedProduct<Dtype>::wide(const BlockSide& side, bool stored) const {
-  const int width = Wide16<Dtype>::kWidth;
+  const int width = Aligned16<Dtype>::kWidth;
   if (stored && whole(side)) { return side.size % width == 0; }
   const bool units = side.output ? tiled()
       : input_[0].kept == input_[0].period;
@@ -360,9 +343,10 @@ void BatchedProduct<Dtype>::AddWeightGradient(int outer, Dtype alpha,
       Samples(outer, blocks_.output).size, alpha, dy,
       PartsOf(outer, blocks_, blocks_.input, x, &x_), 0,
       DenseParts<Dtype>(part, outputs, inputs), blocks_.count);
-  const int width = Wide16<Dtype>::kWidth;
+  const int width = Aligned16<Dtype>::kWidth;
   if (wide(blocks_.input, false)
-      && Aligned(part, inputs, dweight, shape_.num_input)) {
+      && IsAligned16(part, inputs)
+      && IsAligned16(dweight, shape_.num_input)) {
     // NOLINT_NEXT_LINE(whitespace/operators)
     AddPartsKernel<Dtype, width><<<Grid(1, shape_.num_output,
         shape_.num_input / width), Threads()>>>(part, OfGroups(), overwrites,

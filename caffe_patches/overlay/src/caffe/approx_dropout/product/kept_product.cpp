@@ -4,6 +4,7 @@
 #include "boost/math/common_factor_rt.hpp"
 
 #include "caffe/approx_dropout/math/packed_gemm.hpp"
+#include "caffe/approx_dropout/pattern/sample_groups.hpp"
 #include "caffe/approx_dropout/product/gather_scatter.hpp"
 #include "caffe/approx_dropout/product/gathered_product.hpp"
 #include "caffe/approx_dropout/product/kept_product.hpp"

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "caffe/approx_dropout/math/panels.hpp"
 #include "caffe/approx_dropout/math/vector_math.hpp"
 #include "caffe/approx_dropout/math/vector_target.hpp"
 #include "caffe/approx_dropout/product/tile_panels.hpp"

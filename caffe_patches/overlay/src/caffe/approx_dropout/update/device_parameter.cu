@@ -4,22 +4,21 @@
 #include "caffe/approx_dropout/math/wide_access.hpp"
 #include "caffe/approx_dropout/update/device_parameter.cuh"
 #include "caffe/approx_dropout/update/device_parameter.hpp"
+#include "caffe/approx_dropout/update/lazy_parameter.hpp"
 #include "caffe/util/math_functions.hpp"
 
 namespace caffe {
 
 namespace {
 
-// Steps after which cells that nobody needs are brought up to date too.
-const int kMaxSteps = 1024;
-
-bool Aligned(const void* pointer) {
-  return reinterpret_cast<size_t>(pointer) % 16 == 0;
-}
-
 const DeviceList kNoColumns = { NULL, 0, 0, 1, 1 };
 
 }  // namespace
+
+// Steps lie in a Blob<Dtype>, two values each.
+static_assert(sizeof(UpdateStep<float>) == 2 * sizeof(float)
+    && sizeof(UpdateStep<double>) == 2 * sizeof(double),
+    "UpdateStep has two values and no padding");
 
 template <typename Dtype>
 DeviceSteps<Dtype>::DeviceSteps(int num_parameters, Dtype clip_gradients)
@@ -96,10 +95,10 @@ ParameterView<Dtype> DeviceParameter<Dtype>::View() {
 
 template <typename Dtype>
 bool DeviceParameter<Dtype>::Wide(const ParameterView<Dtype>& view) const {
-  const int width = Wide16<Dtype>::kWidth;
-  return grid_.columns % width == 0 && grid_.cell_columns % width == 0
-      && Aligned(view.data) && Aligned(view.history)
-      && Aligned(view.gradient);
+  const int width = Aligned16<Dtype>::kWidth;
+  return grid_.cell_columns % width == 0
+      && IsAligned16(view.data, grid_.columns)
+      && IsAligned16(view.history) && IsAligned16(view.gradient);
 }
 
 template <typename Dtype>
@@ -130,9 +129,9 @@ void DeviceParameter<Dtype>::CatchUp(const CellList<Dtype>& cells,
     bool for_all, const DeviceList& columns, Dtype* part) {
   if ((steps_->size() == 0 && !part) || cells.size == 0) { return; }
   const ParameterView<Dtype> view = View();
-  if (Wide(view) && Aligned(part)) {
+  if (Wide(view) && IsAligned16(part)) {
     // NOLINT_NEXT_LINE(whitespace/operators)
-    CatchUpKernel<Dtype, Wide16<Dtype>::kWidth><<<cells.size, kThreads>>>(
+    CatchUpKernel<Dtype, Aligned16<Dtype>::kWidth><<<cells.size, kThreads>>>(
         view, cells, for_all, columns, part);
   } else {
     // NOLINT_NEXT_LINE(whitespace/operators)
@@ -214,7 +213,7 @@ void DeviceParameter<Dtype>::ClearGradient(const CellList<Dtype>& cells,
   const ParameterView<Dtype> view = View();
   if (Wide(view)) {
     // NOLINT_NEXT_LINE(whitespace/operators)
-    ClearKernel<Dtype, Wide16<Dtype>::kWidth><<<cells.size, kThreads>>>(view,
+    ClearKernel<Dtype, Aligned16<Dtype>::kWidth><<<cells.size, kThreads>>>(view,
         cells, if_none);
   } else {
     // NOLINT_NEXT_LINE(whitespace/operators)
@@ -229,15 +228,14 @@ void DeviceParameter<Dtype>::AddGradient(const DeviceList& rows,
   if (rows.size == 0) { return; }
   has_gradient_ = true;
   const ParameterView<Dtype> view = View();
-  Dtype* from = const_cast<Dtype*>(part);  // chunks are read by their address
-  if (Wide(view) && Aligned(part)) {
+  if (Wide(view) && IsAligned16(part)) {
     // NOLINT_NEXT_LINE(whitespace/operators)
-    AddGradientKernel<Dtype, Wide16<Dtype>::kWidth><<<rows.size, kThreads>>>(
-        view, rows, columns, from);
+    AddGradientKernel<Dtype, Aligned16<Dtype>::kWidth><<<rows.size, kThreads>>>(
+        view, rows, columns, part);
   } else {
     // NOLINT_NEXT_LINE(whitespace/operators)
     AddGradientKernel<Dtype, 1><<<rows.size, kThreads>>>(view, rows, columns,
-        from);
+        part);
   }
   CUDA_POST_KERNEL_CHECK;
 }
@@ -254,8 +252,9 @@ template <typename Dtype>
 void DeviceParameter<Dtype>::UpdateNow() {
   const int count = param_->count();
   const ParameterView<Dtype> view = View();
-  if (Aligned(view.data) && Aligned(view.history) && Aligned(view.gradient)) {
-    const int width = Wide16<Dtype>::kWidth;
+  if (IsAligned16(view.data) && IsAligned16(view.history)
+      && IsAligned16(view.gradient)) {
+    const int width = Aligned16<Dtype>::kWidth;
     // NOLINT_NEXT_LINE(whitespace/operators)
     UpdateKernel<Dtype, width><<<CAFFE_GET_BLOCKS((count + width - 1) / width),
         CAFFE_CUDA_NUM_THREADS>>>(view, count);

@@ -1,41 +1,13 @@
-#ifdef _OPENMP
-#include <omp.h>
-#endif
-
 #include <algorithm>
 #include <vector>
 
+#include "caffe/approx_dropout/math/parallel.hpp"
+#include "caffe/approx_dropout/update/lazy_parameter.hpp"
 #ifndef CPU_ONLY
 #include "caffe/approx_dropout/update/device_parameter.hpp"
 #endif
-#include "caffe/approx_dropout/update/lazy_parameter.hpp"
 
 namespace caffe {
-
-namespace {
-
-// Below this many elements a loop is not worth waking threads for.
-const int kParallelElements = 1 << 14;
-// Steps after which cells that nobody needs are brought up to date too.
-const int kMaxSteps = 1024;
-
-int Thread() {
-#ifdef _OPENMP
-  return omp_get_thread_num();
-#else
-  return 0;
-#endif
-}
-
-int MaxThreads() {
-#ifdef _OPENMP
-  return omp_get_max_threads();
-#else
-  return 1;
-#endif
-}
-
-}  // namespace
 
 template <typename Dtype>
 LazyParameter<Dtype>::LazyParameter(Blob<Dtype>* param, Blob<Dtype>* history,
@@ -129,7 +101,7 @@ void LazyParameter<Dtype>::CatchUpCompact(int row, Purpose purpose) {
   const int size = columns.size();
   const Dtype* gradient = arrays_.gradient + offset(row);
   Dtype* data = arrays_.data + offset(row);
-  Scratch& buffer = scratch_[Thread()];
+  Scratch& buffer = scratch_[ThreadIndex()];
   Dtype* scratch = buffer.row.data();
   if (rule_.momentum == 0 && rule_.decay == 0 && purpose == FOR_USE) {
     // Other columns do not change.
@@ -328,7 +300,7 @@ void LazyParameter<Dtype>::AddGradientHere(const vector<int>& rows,
 template <typename Dtype>
 void LazyParameter<Dtype>::Expand(int row, Dtype* gradient) {
   const vector<int>& columns = column_lists_[compact_[row]];
-  Dtype* scratch = scratch_[Thread()].row.data();
+  Dtype* scratch = scratch_[ThreadIndex()].row.data();
   std::copy(gradient, gradient + columns.size(), scratch);
   std::fill_n(gradient, columns_, Dtype(0));
   for (size_t j = 0; j < columns.size(); ++j) {
@@ -379,16 +351,6 @@ void LazyParameter<Dtype>::EndStep(const UpdateStep<Dtype>& step) {
   if (steps_.size() >= kMaxSteps) { CatchUpAll(); }
 }
 
-template <typename Dtype>
-vector<int> DistinctValues(const Blob<Dtype>& blob) {
-  vector<int> values(blob.cpu_data(), blob.cpu_data() + blob.count());
-  std::sort(values.begin(), values.end());
-  values.erase(std::unique(values.begin(), values.end()), values.end());
-  return values;
-}
-
-template vector<int> DistinctValues<float>(const Blob<float>& blob);
-template vector<int> DistinctValues<double>(const Blob<double>& blob);
 INSTANTIATE_CLASS(LazyParameter);
 
 }  // namespace caffe
