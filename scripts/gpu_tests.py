@@ -8,21 +8,26 @@ import subprocess
 # Parts of the names of our test suites; the others are Caffe's own.
 OURS = (
     "ApproxDropout",
-    "BlockGradient",
-    "BlockLists",
-    "DeviceUpdate",
+    "BatchedBlocks",
+    "DeviceCells",
+    "DeviceParameter",
     "DrawPattern",
     "DropoutPattern",
     "FuseReLU",
+    "GatherScatter",
     "GroupedProduct",
-    "KeptGroups",
-    "LazyUpdate",
+    "IndexList",
+    "KeptCells",
+    "LazyLayer",
+    "LazyParameter",
     "MathMode",
     "PackedGemm",
+    "Panels",
     "SGDUpdater",
+    "SampleGroups",
     "TileProduct",
-    "UpdateCells",
     "VectorMath",
+    "WideAccess",
 )
 # Suites over types and devices have the two types on the CPU, then on the GPU.
 GPU_TEST = re.compile(r"GPU|Im2colKernelTest|CuDNN|/[23]\.")
@@ -34,7 +39,7 @@ LONG_TESTS = (
 )
 # Together they run every kernel that has shared memory.
 SHARED_MEMORY = re.compile(
-    r"DeviceUpdateGPUTest/0\."
+    r"DeviceParameterGPUTest/0\."
     r"|ApproxDropout\w+Test/2\.Test(AgainstMasked|KeepsAndScales)"
 )
 

@@ -74,3 +74,14 @@ def test_test_is_named_after_a_file(path):
     assert any(
         tested == file or tested.startswith(f"{file}_") for file in files
     )
+
+
+@pytest.mark.parametrize("path", TESTS, ids=name)
+def test_a_suite_is_named_as_its_file(path):
+    words = path.stem.removeprefix("test_").replace("_layer", "").split("_")
+    suites = re.findall(
+        r"^(?:TYPED_TEST|TEST_F|TEST)\((\w+),", path.read_text(), re.M
+    )
+    assert suites
+    named = [s for s in suites if "".join(words) in s.lower()]
+    assert named, f"{set(suites)} are not of this file"

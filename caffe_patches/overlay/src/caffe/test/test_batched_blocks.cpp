@@ -101,7 +101,7 @@ class Lists {
 }  // namespace
 
 // Against ListUnits, which lists on the host, and the definition of tiles.
-TEST(BlockListsTest, TestLists) {
+TEST(BatchedBlocksTest, TestLists) {
   const vector<BlockCase> cases = BlockCases();
   for (int c = 0; c < cases.size(); ++c) {
     for (int which = 0; which < 4; ++which) {
@@ -128,7 +128,7 @@ TEST(BlockListsTest, TestLists) {
 }
 
 // Every kept synapse of a group in exactly one block, of y's and of dx's.
-TEST(BlockListsTest, TestBlocksShareOutTheWeights) {
+TEST(BatchedBlocksTest, TestBlocksShareOutTheWeights) {
   const vector<BlockCase> cases = BlockCases();
   for (int which = 0; which < 2 * cases.size(); ++which) {
     const BlockCase& c = cases[which / 2];
@@ -157,7 +157,7 @@ TEST(BlockListsTest, TestBlocksShareOutTheWeights) {
 
 // Gathered, every element is there once and the rest is zero; scattered, it
 // goes back to where it came from.
-TEST(BlockListsTest, TestGatherAndScatter) {
+TEST(BatchedBlocksTest, TestGatherAndScatter) {
   const vector<BlockCase> cases = BlockCases();
   const float nan = std::numeric_limits<float>::quiet_NaN();
   for (int c = 0; c < cases.size(); ++c) {
@@ -207,7 +207,7 @@ TEST(BlockListsTest, TestGatherAndScatter) {
 }
 
 // ReLU comes after the bias and leaves NaN.
-TEST(BlockListsTest, TestScatterRectifies) {
+TEST(BatchedBlocksTest, TestScatterRectifies) {
   const vector<BlockCase> cases = BlockCases();
   for (int c = 0; c < cases.size(); ++c) {
     SCOPED_TRACE(testing::Message() << "case " << c);
@@ -243,7 +243,7 @@ TEST(BlockListsTest, TestScatterRectifies) {
 }
 
 template <typename Dtype>
-class BlockGradientTest : public ::testing::Test {
+class BatchedBlocksGradientTest : public ::testing::Test {
  protected:
   // parts[b][jo][ji] = 1 + b for listed units, NaN elsewhere.
   template <int kWidth>
@@ -283,9 +283,9 @@ class BlockGradientTest : public ::testing::Test {
   }
 };
 
-TYPED_TEST_CASE(BlockGradientTest, TestDtypes);
+TYPED_TEST_CASE(BatchedBlocksGradientTest, TestDtypes);
 
-TYPED_TEST(BlockGradientTest, TestGroupsAddUp) {
+TYPED_TEST(BatchedBlocksGradientTest, TestGroupsAddUp) {
   const vector<BlockCase> cases = BlockCases();
   for (int c = 0; c < cases.size(); ++c) {
     SCOPED_TRACE(testing::Message() << "case " << c);
@@ -299,7 +299,7 @@ TYPED_TEST(BlockGradientTest, TestGroupsAddUp) {
 }
 
 // dy's parts: in column j of row i of block b, 100 b + 10 i, if listed.
-TYPED_TEST(BlockGradientTest, TestOutputSums) {
+TYPED_TEST(BatchedBlocksGradientTest, TestOutputSums) {
   const vector<BlockCase> cases = BlockCases();
   for (int c = 0; c < cases.size(); ++c) {
     SCOPED_TRACE(testing::Message() << "case " << c);

@@ -70,9 +70,9 @@ class HostKernels {
 };
 
 template <typename Dtype>
-class UpdateCellsTest : public ::testing::Test {
+class DeviceCellsTest : public ::testing::Test {
  protected:
-  UpdateCellsTest() { Caffe::set_random_seed(1701); }
+  DeviceCellsTest() { Caffe::set_random_seed(1701); }
 
   static UpdateStep<Dtype> Step(int s) {
     const UpdateStep<Dtype> step = { Dtype(0.1 / (1 + s % 7)),
@@ -136,9 +136,9 @@ class UpdateCellsTest : public ::testing::Test {
   }
 };
 
-TYPED_TEST_CASE(UpdateCellsTest, TestDtypes);
+TYPED_TEST_CASE(DeviceCellsTest, TestDtypes);
 
-TYPED_TEST(UpdateCellsTest, TestEachElementHasOneCell) {
+TYPED_TEST(DeviceCellsTest, TestEachElementHasOneCell) {
   const int kSizes[][4] = {{7, 10, 1, 10}, {7, 10, 3, 4}, {8, 8, 8, 8},
       {5, 6, 32, 32}, {1, 9, 1, 9}, {4, 9, 2, 1}};
   for (int s = 0; s < 6; ++s) {
@@ -161,7 +161,7 @@ TYPED_TEST(UpdateCellsTest, TestEachElementHasOneCell) {
   }
 }
 
-TYPED_TEST(UpdateCellsTest, TestLists) {
+TYPED_TEST(DeviceCellsTest, TestLists) {
   const int kIndex[] = {3, 4, 9};
   const DeviceList given = { kIndex, 3, 0, 1, 1 };
   const TypeParam kWords[] = {5, 0, 5};
@@ -183,7 +183,7 @@ TYPED_TEST(UpdateCellsTest, TestLists) {
 }
 
 // Values between rows and their parts, and what is around them.
-TYPED_TEST(UpdateCellsTest, TestGatherAndScatterRow) {
+TYPED_TEST(DeviceCellsTest, TestGatherAndScatterRow) {
   const int kIndex[] = {4, 5, 6, 7, 16, 17, 18, 19};
   const DeviceList columns = { kIndex, 8, 0, 1, 1 };
   Blob<TypeParam> row(vector<int>(1, 24)), part(vector<int>(1, 8));
@@ -209,7 +209,7 @@ TYPED_TEST(UpdateCellsTest, TestGatherAndScatterRow) {
   }
 }
 
-TYPED_TEST(UpdateCellsTest, TestCellsAreLazyParameters) {
+TYPED_TEST(DeviceCellsTest, TestCellsAreLazyParameters) {
   if (vector_bytes() < 32) {
     LOG(INFO) << "Not run: no fused multiply-add on this machine";
     return;

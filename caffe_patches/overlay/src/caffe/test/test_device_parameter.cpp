@@ -18,11 +18,11 @@ namespace caffe {
 
 // DeviceParameter against LazyParameter.
 template <typename Dtype>
-class DeviceUpdateGPUTest : public GPUDeviceTest<Dtype> {
+class DeviceParameterGPUTest : public GPUDeviceTest<Dtype> {
  protected:
   static const int kRows = 29;
 
-  DeviceUpdateGPUTest() { Caffe::set_random_seed(1701); }
+  DeviceParameterGPUTest() { Caffe::set_random_seed(1701); }
 
   // Ends the s-th step of both, of a parameter with that lr_mult.
   static void EndStep(int s, Dtype lr_mult, DeviceParameter<Dtype>* device,
@@ -81,10 +81,10 @@ class DeviceUpdateGPUTest : public GPUDeviceTest<Dtype> {
   }
 };
 
-TYPED_TEST_CASE(DeviceUpdateGPUTest, TestDtypes);
+TYPED_TEST_CASE(DeviceParameterGPUTest, TestDtypes);
 
 // Gradients of some rows and columns, one to three an iteration.
-TYPED_TEST(DeviceUpdateGPUTest, TestRows) {
+TYPED_TEST(DeviceParameterGPUTest, TestRows) {
   const int kColumns[] = {45, 48};  // with and without 16 bytes at a time
   for (int r = 0; r < 10; ++r) {
     const int columns = kColumns[r / 5];
@@ -126,7 +126,7 @@ TYPED_TEST(DeviceUpdateGPUTest, TestRows) {
 }
 
 // Gradients written in place, in tiles of one pattern or two an iteration.
-TYPED_TEST(DeviceUpdateGPUTest, TestTiles) {
+TYPED_TEST(DeviceParameterGPUTest, TestTiles) {
   const int kColumns[] = {45, 48};
   for (int r = 0; r < 10; ++r) {
     const int columns = kColumns[r / 5];
@@ -178,7 +178,7 @@ TYPED_TEST(DeviceUpdateGPUTest, TestTiles) {
 }
 
 // Words that occur several times are updated once and cleared once.
-TYPED_TEST(DeviceUpdateGPUTest, TestWords) {
+TYPED_TEST(DeviceParameterGPUTest, TestWords) {
   Blob<TypeParam> w, h, w2, h2;
   this->Make(48, &w, &h, &w2, &h2);
   DeviceSteps<TypeParam> steps(1, -1);
@@ -209,7 +209,7 @@ TYPED_TEST(DeviceUpdateGPUTest, TestWords) {
 }
 
 // A lazy parameter and a whole one, their norm clipped or just not.
-TYPED_TEST(DeviceUpdateGPUTest, TestClippingAndWholeUpdate) {
+TYPED_TEST(DeviceParameterGPUTest, TestClippingAndWholeUpdate) {
   for (int clips = 0; clips < 2; ++clips) {
     Blob<TypeParam> w, h, w2, h2, b(vector<int>(1, 37)), bh(b.shape()),
         b2(b.shape()), bh2(b.shape());

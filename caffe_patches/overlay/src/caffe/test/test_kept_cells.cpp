@@ -42,9 +42,9 @@ bool IsResidue(const KeptCells& cells, int i) {
 
 }  // namespace
 
-class DropoutPatternTest : public ::testing::Test {};
+class KeptCellsTest : public ::testing::Test {};
 
-TEST_F(DropoutPatternTest, TestKeptCellsAgainstBruteForce) {
+TEST_F(KeptCellsTest, TestKeptCellsAgainstBruteForce) {
   const int kPeriods[] = {1, 2, 3, 7, 16, 33, 256};
   for (int p = 0; p < 7; ++p) {
     const int period = kPeriods[p];
@@ -66,14 +66,14 @@ TEST_F(DropoutPatternTest, TestKeptCellsAgainstBruteForce) {
   }
 }
 
-TEST_F(DropoutPatternTest, TestAllCells) {
+TEST_F(KeptCellsTest, TestAllCells) {
   const KeptCells cells = AllCells();
   EXPECT_EQ(cells.count(17), 17);
   EXPECT_EQ(cells.cell(5), 5);
   EXPECT_TRUE(cells.has(12345));
 }
 
-TEST_F(DropoutPatternTest, TestLongPeriodOfOneResidue) {
+TEST_F(KeptCellsTest, TestLongPeriodOfOneResidue) {
   const KeptCells cells = MakeCells(3001, vector<int>(1, 2999));
   EXPECT_EQ(cells.count(2999), 0);
   EXPECT_EQ(cells.count(3000), 1);
@@ -81,7 +81,7 @@ TEST_F(DropoutPatternTest, TestLongPeriodOfOneResidue) {
 }
 
 // The units of one product, against the definition.
-TEST_F(DropoutPatternTest, TestKeptUnitsAgainstBruteForce) {
+TEST_F(KeptCellsTest, TestKeptUnitsAgainstBruteForce) {
   const KeptCells kRows[] = {AllCells(), SomeCells(5, 2, 1),
       SomeCells(16, 9, 4), MakeCells(3, vector<int>(1, 1))};
   const KeptCells kTiles[] = {AllCells(), SomeCells(4, 2, 0),
@@ -125,7 +125,7 @@ TEST_F(DropoutPatternTest, TestKeptUnitsAgainstBruteForce) {
 
 // Every tile of a weight matrix belongs to the product of exactly one class
 // of tile rows, and is in it if (r + c) mod n is in R.
-TEST_F(DropoutPatternTest, TestTilesOfClasses) {
+TEST_F(KeptCellsTest, TestTilesOfClasses) {
   const KeptCells pattern = SomeCells(6, 2, 2);
   const int kTileRows = 11;
   const int kTileColumns = 9;

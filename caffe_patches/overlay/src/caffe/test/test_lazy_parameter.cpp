@@ -16,9 +16,9 @@
 namespace caffe {
 
 template <typename Dtype>
-class LazyUpdateTest : public ::testing::Test {
+class LazyParameterTest : public ::testing::Test {
  protected:
-  LazyUpdateTest() { Caffe::set_random_seed(1701); }
+  LazyParameterTest() { Caffe::set_random_seed(1701); }
 
   static vector<UpdateStep<Dtype> > Steps(int count) {
     vector<UpdateStep<Dtype> > steps;
@@ -41,10 +41,10 @@ class LazyUpdateTest : public ::testing::Test {
   }
 };
 
-TYPED_TEST_CASE(LazyUpdateTest, TestDtypes);
+TYPED_TEST_CASE(LazyParameterTest, TestDtypes);
 
 // The rule, written out in double.
-TYPED_TEST(LazyUpdateTest, TestStepsAgainstTheRule) {
+TYPED_TEST(LazyParameterTest, TestStepsAgainstTheRule) {
   const int kCount = 37;  // not a multiple of what is done at a time
   for (int l1 = 0; l1 < 2; ++l1) {
     Blob<TypeParam> w(vector<int>(1, kCount)), h(w.shape()), g(w.shape());
@@ -71,7 +71,7 @@ TYPED_TEST(LazyUpdateTest, TestStepsAgainstTheRule) {
 
 // A step of Caffe's, by BLAS: the same bits, if both have fused multiply-add.
 // A BLAS may do without it for the last elements of a number like 1003.
-TYPED_TEST(LazyUpdateTest, TestStepsAreCaffes) {
+TYPED_TEST(LazyParameterTest, TestStepsAreCaffes) {
   if (vector_bytes() < 32) {
     LOG(INFO) << "Not run: no fused multiply-add on this machine";
     return;
@@ -107,7 +107,7 @@ TYPED_TEST(LazyUpdateTest, TestStepsAreCaffes) {
 }
 
 // However the steps are put off, the weights are the same bits.
-TYPED_TEST(LazyUpdateTest, TestLazyIsDense) {
+TYPED_TEST(LazyParameterTest, TestLazyIsDense) {
   const int kRows = 29, kColumns = 45, kSteps = 60;
   const int kCells[][2] = {{1, kColumns}, {8, 8}, {32, 32}, {5, 45}};
   const double kRules[][3] = {{0.01, 0, 0.9}, {0.01, 1, 0.9}, {0, 0, 0.9},
@@ -179,7 +179,7 @@ TYPED_TEST(LazyUpdateTest, TestLazyIsDense) {
 }
 
 // Threads that share it must not be those who allocate the memory.
-TYPED_TEST(LazyUpdateTest, TestMemoryIsThereBeforeThreads) {
+TYPED_TEST(LazyParameterTest, TestMemoryIsThereBeforeThreads) {
   Blob<TypeParam> w(3, 4, 1, 1), h(w.shape());
   LazyParameter<TypeParam> lazy(&w, &h, this->Rule(0, false, 0.9));
   EXPECT_NE(SyncedMemory::UNINITIALIZED, h.data()->head());
@@ -188,7 +188,7 @@ TYPED_TEST(LazyUpdateTest, TestMemoryIsThereBeforeThreads) {
 }
 
 // Several layers' passes in one iteration, iter_size above 1 say.
-TYPED_TEST(LazyUpdateTest, TestSecondGradientIsAddedTo) {
+TYPED_TEST(LazyParameterTest, TestSecondGradientIsAddedTo) {
   Blob<TypeParam> w(3, 4, 1, 1), h(w.shape());
   caffe_set(w.count(), TypeParam(0), w.mutable_cpu_data());
   caffe_set(h.count(), TypeParam(0), h.mutable_cpu_data());
@@ -212,7 +212,7 @@ TYPED_TEST(LazyUpdateTest, TestSecondGradientIsAddedTo) {
 
 // Gradients of some rows and columns, one or two an iteration, against adding
 // them up in a whole matrix.
-TYPED_TEST(LazyUpdateTest, TestGradientsOfSomeColumns) {
+TYPED_TEST(LazyParameterTest, TestGradientsOfSomeColumns) {
   const int kRows = 12, kColumns = 40, kSteps = 40;
   const double kRules[][2] = {{0.01, 0.9}, {0, 0}};
   vector<int> shape(2, kRows);
@@ -272,7 +272,7 @@ TYPED_TEST(LazyUpdateTest, TestGradientsOfSomeColumns) {
   }
 }
 
-TYPED_TEST(LazyUpdateTest, TestDistinctValues) {
+TYPED_TEST(LazyParameterTest, TestDistinctValues) {
   Blob<TypeParam> words(vector<int>(1, 5));
   const int kWords[] = {7, 0, 7, 9999, 0};
   std::copy(kWords, kWords + 5, words.mutable_cpu_data());
