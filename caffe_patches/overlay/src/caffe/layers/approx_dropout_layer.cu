@@ -8,8 +8,8 @@ namespace caffe {
 
 namespace {
 
-// In all kernels grid y is one of `groups`, whose rows of the matrices, `rows`
-// of them, are treated. Any KeptGroups.
+// In all kernels grid y is one of `groups`; `rows` says which rows of the
+// matrices are its. Any KeptGroups.
 
 // The pattern of this block's group, for all of its threads.
 __device__ const KeptCells& Cells(const KeptGroups& groups) {
@@ -19,10 +19,10 @@ __device__ const KeptCells& Cells(const KeptGroups& groups) {
   return cells;
 }
 
-// to = scale keep o from, both (rows x units): a thread for kWidth neighbours,
-// `count` threads a group; all elements of the groups' rows are overwritten,
-// dropped ones with zero, whatever `from` holds there. kWidth > 1 where it
-// divides units and both begin at whole 16 bytes.
+// to = scale keep o from, both (rows x units). One thread per kWidth
+// neighbours, `count` threads per group. All elements of the groups' rows are
+// overwritten, dropped ones with zero, whatever `from` holds there. kWidth > 1
+// where it divides units and both are aligned to 16 bytes.
 template <typename Dtype, int kWidth>
 __global__ void MaskKernel(int count, KeptGroups groups, GroupRows rows,
     Dtype scale, int units, const Dtype* from, Dtype* to) {
@@ -42,8 +42,8 @@ __global__ void MaskKernel(int count, KeptGroups groups, GroupRows rows,
 }
 
 // y (rows x stored), which holds the kept units only, from x (rows x units):
-// a thread for each element of y in a group's rows, `count` of them; all of
-// those are overwritten.
+// one thread per element of y in a group's rows, `count` of them; all of those
+// are overwritten.
 template <typename Dtype>
 __global__ void KeepKernel(int count, KeptGroups groups, GroupRows rows,
     Dtype scale, int units, int stored, const Dtype* x, Dtype* y) {
@@ -56,8 +56,8 @@ __global__ void KeepKernel(int count, KeptGroups groups, GroupRows rows,
 }
 
 // dx (rows x units) from dy (rows x stored), which holds the kept units only:
-// a thread for each element of dx in a group's rows, `count` of them; all of
-// those are overwritten.
+// one thread per element of dx in a group's rows, `count` of them; all of those
+// are overwritten.
 template <typename Dtype>
 __global__ void KeepGradientKernel(int count, KeptGroups groups,
     GroupRows rows, Dtype scale, int units, int stored, const Dtype* dy,
@@ -71,7 +71,7 @@ __global__ void KeepGradientKernel(int count, KeptGroups groups,
   }
 }
 
-// MaskKernel, for num_rows rows a group.
+// MaskKernel, for num_rows rows per group.
 template <typename Dtype>
 void Mask(const KeptGroups& groups, const GroupRows& rows, Dtype scale,
     int num_rows, int units, const Dtype* from, Dtype* to) {

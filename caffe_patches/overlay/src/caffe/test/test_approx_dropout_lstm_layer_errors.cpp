@@ -144,7 +144,7 @@ TYPED_TEST(ApproxDropoutLSTMErrorsDeathTest, TestBadWidth) {
   this->Draw(c, 0);
   this->ShapeInput(2, 4, 5);
   EXPECT_DEATH(this->layer_->Reshape(this->bottom_, this->top_),
-      "'lstm': its input has 5 features a sample; the input's pattern keeps "
+      "'lstm': its input has 5 features per sample; the input's pattern keeps "
       "4 of 6");
   vector<int> shape(4, 2);
   shape[1] = 4;
@@ -155,7 +155,7 @@ TYPED_TEST(ApproxDropoutLSTMErrorsDeathTest, TestBadWidth) {
   this->SetUpLayer(whole);
   this->ShapeInput(2, 4, 5);
   EXPECT_DEATH(this->layer_->Reshape(this->bottom_, this->top_),
-      "'lstm': its input has 5 features a sample; W_xc takes 6 of 6");
+      "'lstm': its input has 5 features per sample; W_xc takes 6 of 6");
 }
 
 }  // namespace caffe

@@ -62,7 +62,7 @@ class Lists {
     place_.assign(num_blocks * side.units, -9);
     side.weight = weight_.data();
     side.stored = stored_.data();
-    side.place = place_.data();
+    side.compact_index = place_.data();
     for (int b = 0; b < num_blocks; ++b) {
       const KeptUnits units = UnitsOfBlock(b, 3);
       for (int i = 0; i < std::max(side.units, side.size) + 5; ++i) {
@@ -121,7 +121,7 @@ TEST(BatchedBlocksTest, TestLists) {
           if (there) { places[weight.index[j]] = j; }
         }
         EXPECT_TRUE(std::equal(places.begin(), places.end(),
-            side.place + b * side.units));
+            side.compact_index + b * side.units));
       }
     }
   }
@@ -145,8 +145,8 @@ TEST(BatchedBlocksTest, TestBlocksShareOutTheWeights) {
           int count = 0;
           for (int r = 0; r < out.side.blocks_a_group; ++r) {
             const int b = g * out.side.blocks_a_group + r;
-            count += out.side.place[b * c.num_output + o] >= 0
-                && in.side.place[b * c.num_input + i] >= 0;
+            count += out.side.compact_index[b * c.num_output + o] >= 0
+                && in.side.compact_index[b * c.num_input + i] >= 0;
           }
           ASSERT_EQ(kept, count) << o << " " << i << " of group " << g;
         }
@@ -257,10 +257,10 @@ class BatchedBlocksGradientTest : public ::testing::Test {
     vector<bool> row_kept(c.num_output), kept(sums.size());
     for (int b = 0; b < out.num_blocks; ++b) {
       for (int o = 0; o < c.num_output; ++o) {
-        const int jo = out.side.place[b * c.num_output + o];
+        const int jo = out.side.compact_index[b * c.num_output + o];
         for (int i = 0; jo >= 0 && i < c.num_input; ++i) {
           row_kept[o] = true;
-          const int ji = in.side.place[b * c.num_input + i];
+          const int ji = in.side.compact_index[b * c.num_input + i];
           if (ji < 0) { continue; }
           part[(b * out.side.size + jo) * in.side.size + ji] = 1 + b;
           sums[o * c.num_input + i] += 1 + b;

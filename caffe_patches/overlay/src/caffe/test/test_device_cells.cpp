@@ -108,7 +108,9 @@ class DeviceCellsTest : public ::testing::Test {
         used.push_back(i);
       }
       lazy.CatchUp(used);
-      if (lazy.TakeGradient(used)) { lazy.ClearGradient(used); }
+      if (lazy.ClaimGradient(used) == Claim::OVERWRITE) {
+        lazy.ClearGradient(used);
+      }
       for (int cell : used) {
         kernels.CatchUp(cell, false);
         kernels.Clear(cell);
@@ -219,12 +221,12 @@ TYPED_TEST(DeviceCellsTest, TestCellsAreLazyParameters) {
   for (int r = 0; r < 5; ++r) {
     const UpdateRule<TypeParam> rule = { TypeParam(0.5),
         TypeParam(kRules[r][0]), kRules[r][1] != 0, TypeParam(kRules[r][2]) };
-    const int kWide = 16 / sizeof(TypeParam);
+    const int kWidth = 16 / sizeof(TypeParam);
     this->template ExpectLazy<1>(rule, 1, 44);
-    this->template ExpectLazy<kWide>(rule, 1, 44);
+    this->template ExpectLazy<kWidth>(rule, 1, 44);
     this->template ExpectLazy<1>(rule, 5, 7);
-    this->template ExpectLazy<kWide>(rule, 8, 8);
-    this->template ExpectLazy<kWide>(rule, 32, 32);
+    this->template ExpectLazy<kWidth>(rule, 8, 8);
+    this->template ExpectLazy<kWidth>(rule, 32, 32);
   }
 }
 

@@ -153,8 +153,10 @@ TYPED_TEST(DeviceParameterGPUTest, TestTiles) {
         }
         device.CatchUp(kept);
         lazy.CatchUp(tiles);
-        const bool overwrite = device.TakeGradient(kept);
-        const bool overwrite2 = lazy.TakeGradient(tiles);
+        const bool overwrite =
+            device.ClaimGradient(kept) == Claim::OVERWRITE;
+        const bool overwrite2 =
+            lazy.ClaimGradient(tiles) == Claim::OVERWRITE;
         EXPECT_EQ(pass == 0, overwrite);
         for (int tile : tiles) {
           const CellRange range = grid.range(tile);
@@ -191,9 +193,9 @@ TYPED_TEST(DeviceParameterGPUTest, TestWords) {
     }
     const vector<int> rows = DistinctValues(words);
     device.CatchUpWords(words.gpu_data(), words.count());
-    device.TakeGradientOfWords(words.gpu_data(), words.count());
+    device.ClaimGradientOfWords(words.gpu_data(), words.count());
     lazy.CatchUp(rows);
-    lazy.TakeGradient(rows);
+    lazy.ClaimGradient(rows);
     for (int row : rows) {
       for (int i = row * 48; i < (row + 1) * 48; ++i) {
         w.mutable_cpu_diff()[i] += i % 5 - 2;
@@ -237,18 +239,19 @@ TYPED_TEST(DeviceParameterGPUTest, TestClippingAndWholeUpdate) {
     LazyParameter<TypeParam> lazy(&w2, &h2, this->Rule(0));
     LazyParameter<TypeParam> whole2(&b2, &bh2, this->Rule(0));
     Blob<int> memory;
-    EXPECT_TRUE(device.TakeGradient(this->List(rows, &memory)));
-    lazy.TakeGradient(rows);
+    EXPECT_TRUE(device.ClaimGradient(this->List(rows, &memory))
+        == Claim::OVERWRITE);
+    lazy.ClaimGradient(rows);
     device.SumSquares(false);
     whole.SumSquares(true);
     steps.Append(0.1);
-    whole.UpdateNow();
+    whole.UpdateWhole();
     device.CatchUpAll();
     const UpdateStep<TypeParam> step = { TypeParam(0.1),
         TypeParam(clips ? 0.3 : 1) };
     lazy.EndStep(step);
     lazy.CatchUpAll();
-    whole2.UpdateNow(step);
+    whole2.UpdateWhole(step);
     this->ExpectSame(w, w2);
     this->ExpectSame(h, h2);
     this->ExpectSame(b, b2);

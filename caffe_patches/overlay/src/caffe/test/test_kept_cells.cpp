@@ -102,8 +102,8 @@ TEST_F(KeptCellsTest, TestKeptUnitsAgainstBruteForce) {
             EXPECT_EQ(kept.has(u), row && tile);
             EXPECT_EQ(kept.count(u), weight.size());
             if (row && tile) {
-              EXPECT_EQ(kept.place(u, true), stored);
-              EXPECT_EQ(kept.place(u, false), u);
+              EXPECT_EQ(kept.storage_index(u, true), stored);
+              EXPECT_EQ(kept.storage_index(u, false), u);
               weight.push_back(u);
               compact.push_back(stored);
             }

@@ -4,7 +4,6 @@
 #include "gtest/gtest.h"
 
 #include "caffe/approx_dropout/math/vector_math.hpp"
-#include "caffe/approx_dropout/update/lazy_layer.hpp"
 #include "caffe/approx_dropout/update/lazy_parameter.hpp"
 #include "caffe/blob.hpp"
 #include "caffe/common.hpp"
@@ -145,11 +144,11 @@ TYPED_TEST(LazyParameterTest, TestLazyIsDense) {
             for (int cell : used) {
               if (cell / across == row) { cells.push_back(cell); }
             }
-            lazy.CatchUpHere(cells);
+            lazy.CatchUpOnThisThread(cells);
           }
         }
         FillGaussian(&g);
-        EXPECT_TRUE(lazy.TakeGradient(used));
+        EXPECT_TRUE(lazy.ClaimGradient(used) == Claim::OVERWRITE);
         caffe_set(g.count(), TypeParam(0), dense_w.mutable_cpu_diff());
         for (int i = 0; i < g.count(); ++i) {
           const int cell = i / kColumns / kCells[c][0] * across
@@ -162,7 +161,7 @@ TYPED_TEST(LazyParameterTest, TestLazyIsDense) {
         EXPECT_NEAR(lazy.SumSquares(), dense_w.sumsq_diff(),
             1e-4 * dense_w.sumsq_diff());
         lazy.EndStep(steps[s]);
-        dense.UpdateNow(steps[s]);
+        dense.UpdateWhole(steps[s]);
         if (s % 17 == 16) {
           lazy.CatchUpAll();
           EXPECT_TRUE(this->Equal(lazy_w, dense_w));
@@ -198,9 +197,9 @@ TYPED_TEST(LazyParameterTest, TestSecondGradientIsAddedTo) {
   const vector<int> first(1, 1);
   vector<int> second(1, 1);
   second.push_back(2);
-  EXPECT_TRUE(lazy.TakeGradient(first));
+  EXPECT_TRUE(lazy.ClaimGradient(first) == Claim::OVERWRITE);
   for (int i = 4; i < 8; ++i) { w.mutable_cpu_diff()[i] = 1; }
-  EXPECT_FALSE(lazy.TakeGradient(second));
+  EXPECT_TRUE(lazy.ClaimGradient(second) == Claim::ADD);
   for (int i = 4; i < 12; ++i) { w.mutable_cpu_diff()[i] += 2; }
   const UpdateStep<TypeParam> step = { 1, 1 };
   lazy.EndStep(step);
@@ -241,7 +240,7 @@ TYPED_TEST(LazyParameterTest, TestGradientsOfSomeColumns) {
           columns.push_back(j);
         }
         Blob<TypeParam> part(rows.size(), columns.size(), 1, 1);
-        if (s % 4 == 1) { lazy.CatchUpHere(rows); }
+        if (s % 4 == 1) { lazy.CatchUpOnThisThread(rows); }
         lazy.CatchUp(rows, columns, part.mutable_cpu_data());
         for (int i = 0; i < rows.size(); ++i) {
           for (int j = 0; j < columns.size(); ++j) {
@@ -253,7 +252,7 @@ TYPED_TEST(LazyParameterTest, TestGradientsOfSomeColumns) {
         if ((s + pass) % 4 < 2) {
           lazy.AddGradient(rows, columns, part.cpu_data());
         } else {
-          lazy.AddGradientHere(rows, columns, part.cpu_data());
+          lazy.AddGradientOnThisThread(rows, columns, part.cpu_data());
         }
         for (int i = 0; i < part.count(); ++i) {
           dense_w.mutable_cpu_diff()[rows[i / columns.size()] * kColumns
@@ -263,22 +262,13 @@ TYPED_TEST(LazyParameterTest, TestGradientsOfSomeColumns) {
       EXPECT_NEAR(lazy.SumSquares(), dense_w.sumsq_diff(),
           1e-4 * dense_w.sumsq_diff());
       lazy.EndStep(steps[s]);
-      dense.UpdateNow(steps[s]);
+      dense.UpdateWhole(steps[s]);
       if (s % 17 == 16) { lazy.CatchUpAll(); }
     }
     lazy.CatchUpAll();
     EXPECT_TRUE(this->Equal(lazy_w, dense_w));
     EXPECT_TRUE(this->Equal(lazy_h, dense_h));
   }
-}
-
-TYPED_TEST(LazyParameterTest, TestDistinctValues) {
-  Blob<TypeParam> words(vector<int>(1, 5));
-  const int kWords[] = {7, 0, 7, 9999, 0};
-  std::copy(kWords, kWords + 5, words.mutable_cpu_data());
-  const int kExpected[] = {0, 7, 9999};
-  EXPECT_TRUE(DistinctValues(words) ==
-      vector<int>(kExpected, kExpected + 3));
 }
 
 }  // namespace caffe

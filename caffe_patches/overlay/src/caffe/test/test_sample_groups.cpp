@@ -49,15 +49,15 @@ TEST(SampleGroupsTest, TestUnion) {
 
 TEST(SampleGroupsTest, TestRows) {
   const int kSteps = 7;
-  for (int turns = 0; turns < 2; ++turns) {
-    const GroupRows rows = { 2, 6, turns == 1 };
+  for (int rotates = 0; rotates < 2; ++rotates) {
+    const GroupRows rows = { 2, 6, rotates == 1 };
     vector<int> seen(6 * kSteps);
     for (int g = 0; g < 3; ++g) {
       for (int i = 0; i < 2 * kSteps; ++i) {
         const int t = rows(g, i) / 6;
         const int sample = rows(g, i) % 6;
         EXPECT_EQ(i / 2, t);
-        EXPECT_EQ(g, (sample / 2 + turns * t) % 3);
+        EXPECT_EQ(g, (sample / 2 + rotates * t) % 3);
         EXPECT_EQ(g, rows.group(t, sample));
         EXPECT_EQ(rows.first(t, g), sample - i % 2);
         ++seen[rows(g, i)];

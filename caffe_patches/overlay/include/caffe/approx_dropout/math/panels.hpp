@@ -17,7 +17,7 @@ const int kPanelBytes = 64;
 template <typename Dtype>
 struct Panel {
   static const int kWidth = kPanelBytes / sizeof(Dtype);
-  /// @brief Panels of so many columns.
+  /// @brief The number of panels that hold this many columns.
   static int count(int columns) { return (columns + kWidth - 1) / kWidth; }
 };
 
@@ -29,8 +29,8 @@ void GrowTo(size_t size, std::vector<Dtype>* buffer) {
 
 /// @brief Panels of samples: row k of panel j holds column k of `from`, whose
 ///        rows have `columns` elements, for the panel's samples, that is rows
-///        samples[j * width] and on. Zeros fill up the last. OpenMP's threads
-///        share the work.
+///        samples[j * width] and on. The last is filled up with zeros. Uses
+///        OpenMP's threads.
 template <typename Dtype>
 void PackSamples(const std::vector<int>& samples, int columns,
     const Dtype* from, std::vector<Dtype>* panels);

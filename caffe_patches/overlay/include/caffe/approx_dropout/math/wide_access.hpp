@@ -8,8 +8,7 @@
 
 namespace caffe {
 
-// 16 bytes at a time, the most that a GPU's thread reads at once: what they
-// are, and who may do it.
+// Access to 16 bytes at a time, the most that one GPU thread reads at once.
 
 /// @brief How many values are 16 bytes.
 template <typename Dtype>
@@ -44,8 +43,8 @@ bool IsAligned16(const Dtype* data, int stride) {
   return IsAligned16(data) && stride % Aligned16<Dtype>::kWidth == 0;
 }
 
-/// @brief Whether a list of positions is made of runs of 16 bytes, each
-///        beginning at a multiple of so many values.
+/// @brief Whether a list of positions is made of runs of kWidth neighbours,
+///        each beginning at a multiple of kWidth.
 template <typename Dtype>
 bool HasAligned16Runs(const std::vector<int>& index) {
   const int width = Aligned16<Dtype>::kWidth;

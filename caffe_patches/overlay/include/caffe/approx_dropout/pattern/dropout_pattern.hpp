@@ -12,7 +12,7 @@ namespace caffe {
 
 /**
  * @brief The content of a pattern blob, shape (G, 2 + m): for each group
- *        scale, period and m residues. A blob that nobody has written yet
+ *        scale, period and m residues. A blob before the first draw
  *        (period 0) keeps everything at scale 1.
  */
 template <typename Dtype>

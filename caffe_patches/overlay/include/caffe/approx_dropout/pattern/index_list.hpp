@@ -21,8 +21,8 @@ struct IndexList {
   const int* device;
   bool aligned16;  // on the device: HasAligned16Runs
 
-  // Neighbours that can be copied together, if they are mostly longer than a
-  // few: places in the list where a run begins, and its end.
+  // Runs of neighbours, to be copied at once: where in the list each begins,
+  // then the list's size. Empty where runs are short on average.
   vector<int> runs;
 
   int size() const { return index.size(); }
@@ -45,25 +45,25 @@ struct DeviceList {
 };
 
 /// @brief Where one side's units are listed: weight[j] and stored[j] are the
-///        j-th unit that takes part and its place in storage.
+///        j-th unit that takes part and its index in storage.
 struct UnitLists {
   int* weight;
   int* stored;
 };
 
-/// @brief Lists a unit, one of kept.units, if it takes part. Returns its place
+/// @brief Lists a unit, one of kept.units, if it takes part. Returns its index
 ///        in the lists, or -1.
 CAFFE_HOST_DEVICE inline int ListUnit(const KeptUnits& kept, int unit,
     bool compact, const UnitLists& lists) {
   if (!kept.has(unit)) { return -1; }
   const int j = kept.count(unit);
   lists.weight[j] = unit;
-  lists.stored[j] = kept.place(unit, compact);
+  lists.stored[j] = kept.storage_index(unit, compact);
   return j;
 }
 
 /// @brief The same for all units, on the host: appends to `weight` the units
-///        that take part and to `stored` their places in storage, compact or
+///        that take part and to `stored` their indices in storage, compact or
 ///        whole.
 void ListUnits(const KeptUnits& kept, bool compact, IndexList* weight,
     IndexList* stored);

@@ -52,7 +52,7 @@ struct KeptCells {
   }
 
   /// @brief How many of the cells 0..cells-1 are kept; for a kept cell, its
-  ///        place in compact storage.
+  ///        index in compact storage.
   CAFFE_HOST_DEVICE int count(int cells) const {
     return cells / period * kept + below(cells % period);
   }
@@ -130,9 +130,9 @@ struct KeptUnits {
 
   CAFFE_HOST_DEVICE int size() const { return count(units); }
 
-  /// @brief The place of a unit in the storage of this side, which holds all
+  /// @brief The index of a unit in the storage of this side, which holds all
   ///        units or, if compact, those that `rows` keeps.
-  CAFFE_HOST_DEVICE int place(int unit, bool compact) const {
+  CAFFE_HOST_DEVICE int storage_index(int unit, bool compact) const {
     return compact ? rows.count(unit) : unit;
   }
 };

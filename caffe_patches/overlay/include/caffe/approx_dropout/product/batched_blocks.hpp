@@ -11,9 +11,10 @@
 namespace caffe {
 
 // What the kernels of BatchedProduct do, for host and device alike: each
-// function is the share of one thread. A product is cut into blocks, those of
-// one group of samples following each other. All lists have one size, that of
-// the longest or more; in shorter ones -1 stands for no unit.
+// function does one thread's part of the work. A product is cut into blocks,
+// those of one group of samples following each other. Their index lists are
+// padded (ELL): all have the size of the longest or more, and -1 fills up the
+// shorter ones.
 
 /// @brief One side of W, outputs or inputs, as the blocks of a product use it.
 struct BlockSide {
@@ -29,14 +30,14 @@ struct BlockSide {
   int blocks_a_group;
   int size;            // of a block's list
   int* weight;         // (blocks x size): units, i.e. rows or columns of W
-  int* stored;         // (blocks x size): their places in storage
-  int* place;          // (blocks x units): their places in the list, -1: none;
-                       // or NULL
+  int* stored;         // (blocks x size): their indices in storage
+  int* compact_index;  // (blocks x units): their indices in the list, -1: not
+                       // in it; or NULL
 };
 
 /// @brief The units that block r of the i-th group uses. `output` and `input`
-///        are the patterns of the two sides. The share of one of num_threads
-///        threads, all of which must be done before *units is used.
+///        are the patterns of the two sides. Does the part of `thread` of
+///        num_threads; all must be done before *units is used.
 CAFFE_HOST_DEVICE inline void GetUnits(const BlockSide& side,
     const KeptGroups& output, const KeptGroups& input, int i, int r,
     KeptUnits* units, int thread, int num_threads) {
@@ -80,8 +81,8 @@ inline int LongestList(const BlockSide& side, const vector<KeptCells>& output,
   return longest;
 }
 
-/// @brief Writes what a block's lists say of unit i and of place i; to be
-///        called for all i below both side.units and side.size.
+/// @brief Writes what a block's lists say of unit i, and the padding at i; to
+///        be called for all i below both side.units and side.size.
 CAFFE_HOST_DEVICE inline void ListBlockUnit(const BlockSide& side,
     const KeptUnits& kept, int block, int i) {
   const size_t at = static_cast<size_t>(block) * side.size;
@@ -91,8 +92,8 @@ CAFFE_HOST_DEVICE inline void ListBlockUnit(const BlockSide& side,
   }
   if (i >= side.units) { return; }
   const int j = ListUnit(kept, i, side.compact, lists);
-  if (side.place) {
-    side.place[static_cast<size_t>(block) * side.units + i] = j;
+  if (side.compact_index) {
+    side.compact_index[static_cast<size_t>(block) * side.units + i] = j;
   }
 }
 
@@ -190,9 +191,10 @@ struct OutputBlocks {
     return group * output.blocks_a_group
         + (period > 1 ? unit / output.tile_size % period : 0);
   }
-  /// @brief The output's place in that block, or -1.
-  CAFFE_HOST_DEVICE int place(int block, int unit) const {
-    return output.place[static_cast<size_t>(block) * output.units + unit];
+  /// @brief The output's index in that block's list, or -1.
+  CAFFE_HOST_DEVICE int compact_index(int block, int unit) const {
+    return output.compact_index[static_cast<size_t>(block) * output.units
+        + unit];
   }
 };
 
@@ -209,10 +211,10 @@ CAFFE_HOST_DEVICE inline void AddParts(const Dtype* part,
   bool writes = false;
   for (int g = 0; g < blocks.num_groups; ++g) {
     const int block = blocks(g, o);
-    const int row = blocks.place(block, o);
+    const int row = blocks.compact_index(block, o);
     if (row < 0) { continue; }
     const int column =
-        input.place[static_cast<size_t>(block) * input.units + i];
+        input.compact_index[static_cast<size_t>(block) * input.units + i];
     writes |= column >= 0
         || (overwrites && input.tiles == BlockSide::NONE);
     if (column < 0) { continue; }
@@ -247,7 +249,7 @@ CAFFE_HOST_DEVICE inline Dtype SumOutput(const BlockParts<const Dtype>& dy,
   Dtype sum = 0;
   for (int g = 0; g < blocks.num_groups; ++g) {
     const int block = blocks(g, unit);
-    const int column = blocks.place(block, unit);
+    const int column = blocks.compact_index(block, unit);
     if (column < 0) { continue; }
     const Dtype* part = dy.data + block * dy.distance + column;
     for (int i = first; i < num_rows; i += step) {

@@ -19,9 +19,9 @@ struct BlockSides {
   BlockSide side[4];
 };
 
-// Lists the units of every block of the groups in `output` and `input`: grid x
-// is the block, y its units and places, a thread one of each, z the side. All
-// of the blocks' lists and places are written.
+// Lists the units of every block of the groups in `output` and `input`. Grid x
+// is the block, y its units and list entries, one thread per each, z the side.
+// All of the blocks' lists and indices are written.
 __global__ void ListUnitsKernel(KeptGroups output, KeptGroups input,
     BlockSides sides) {
   __shared__ KeptUnits units;
@@ -35,10 +35,10 @@ __global__ void ListUnitsKernel(KeptGroups output, KeptGroups input,
       blockIdx.y * blockDim.x + threadIdx.x);
 }
 
-// part = the listed part of whole, with zeros where a list has no position:
-// grid x is the block, a thread takes kWidth neighbours of a row, neighbouring
-// threads follow, grid z strides over the rows. kWidth > 1 where columns are
-// aligned runs of so many and the rows of both begin at whole 16 bytes.
+// part = the listed part of whole, with zeros where a list has no position.
+// Grid x is the block; one thread per kWidth neighbours of a row, neighbouring
+// threads along the row; grid z strides over the rows. kWidth > 1 where columns
+// are aligned runs of kWidth and the rows of both are aligned to 16 bytes.
 // Overwrites all of part.
 template <typename Dtype, int kWidth>
 __global__ void GatherBlocksKernel(const Dtype* whole, int stride,
@@ -64,8 +64,9 @@ __global__ void ScatterBlocksKernel(const Dtype* part, BlockList rows,
 }
 
 // dweight (outputs x inputs) += the parts of all blocks, or = them: see
-// AddParts. A thread for kWidth neighbours of a row, neighbouring threads
-// follow, grid z strides over the rows. kWidth > 1 as in GatherBlocksKernel.
+// AddParts. One thread per kWidth neighbours of a row, neighbouring threads
+// along the row; grid z strides over the rows. kWidth > 1 as in
+// GatherBlocksKernel.
 template <typename Dtype, int kWidth>
 __global__ void AddPartsKernel(const Dtype* part, OutputBlocks blocks,
     bool overwrites, Dtype* dweight) {
@@ -78,8 +79,8 @@ __global__ void AddPartsKernel(const Dtype* part, OutputBlocks blocks,
 }
 
 // sums[o] += scale * (the sum of output o's column in dy, over its groups'
-// num_rows rows each). A block sums 32 columns: its 32 rows of threads take
-// every 32nd row, then thread row 0 adds their sums up, always in the same
+// num_rows rows each). One block per 32 columns: its 32 rows of threads take
+// every 32nd row, then thread row 0 adds up their sums, always in the same
 // order. Outputs that no group keeps are left alone.
 template <typename Dtype>
 __global__ void __launch_bounds__(kSumColumnsPerBlock * kSumRowsPerBlock)

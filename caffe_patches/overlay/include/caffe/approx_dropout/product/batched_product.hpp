@@ -9,9 +9,9 @@
 namespace caffe {
 
 /**
- * @brief On the GPU, the product of an inner-product layer that is cut into
- *        several blocks, and its gradients: KeptProduct's where samples form
- *        groups or W is cut into tiles.
+ * @brief A batched GEMM on the GPU: the product of an inner-product layer that
+ *        is cut into several blocks, and its gradients; KeptProduct's where
+ *        samples form groups or W is cut into tiles.
  *
  * A block is the samples of one group and, for TILE, the tile rows that keep
  * the same tile columns (for dx, the tile columns that keep the same tile
@@ -27,7 +27,7 @@ class BatchedProduct {
   struct Shape {
     int num_output, num_input, num_samples;  // W, and samples of each step
     int stored_output, stored_input;         // columns of y and of x
-    bool turns;                              // of GroupRows
+    bool rotates;                              // of GroupRows
     bool compact_output, compact_input;
     int tile_size;                           // TILE; else 0
   };
@@ -78,7 +78,8 @@ class BatchedProduct {
   void ListUnits();
   /// @brief Whether a side's storage is each block's part as it is.
   bool whole(const BlockSide& side) const;
-  bool wide(const BlockSide& side, bool stored) const;
+  /// @brief Whether a side's list, weight or stored, has aligned runs.
+  bool aligned16(const BlockSide& side, bool stored) const;
   BlockList Samples(int outer, const BlockSide& side) const;
   static BlockList List(const BlockSide& side, const int* index);
   /// @brief The blocks' parts of x or y: in place if they lie one after

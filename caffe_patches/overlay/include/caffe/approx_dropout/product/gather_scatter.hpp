@@ -32,7 +32,7 @@ template <typename Dtype>
 struct CpuParts {
   /// @brief Whether threads may do these steps at the same time, each with
   ///        buffers of its own; how many there are, and which this one is.
-  static const bool kSharesOutBlocks = true;
+  static const bool kParallelBlocks = true;
   static int MaxThreads() { return caffe::MaxThreads(); }
   static int Thread() { return ThreadIndex(); }
 
@@ -76,7 +76,7 @@ struct CpuParts {
 #ifdef __CUDACC__
 template <typename Dtype>
 struct GpuParts {
-  static const bool kSharesOutBlocks = false;
+  static const bool kParallelBlocks = false;
   static int MaxThreads() { return 1; }
   static int Thread() { return 0; }
   typedef DeviceParameter<Dtype> Lazy;
@@ -89,7 +89,7 @@ struct GpuParts {
     return cells;
   }
   static bool TakeTiles(Lazy* lazy, const KeptCells& tiles) {
-    return lazy && lazy->TakeGradient(tiles);
+    return lazy && lazy->ClaimGradient(tiles) == Claim::OVERWRITE;
   }
   static Dtype* Grow(shared_ptr<Blob<Dtype> >* buffer, size_t size);
   static void SetZero(size_t count, Dtype* data);

@@ -11,12 +11,13 @@ namespace caffe {
 // differ in Parts only: CpuParts or GpuParts. The latter for a product of one
 // block; BatchedProduct does the others.
 
-/// @brief f(first) ... f(last - 1), at the same time if `shared_out`. Not by an
-///        if clause: regions inside a region of one thread, BLAS's, would
+/// @brief f(first) ... f(last - 1), in parallel if `parallel_blocks`. Not by an
+///        if clause: inside a region of one thread, BLAS's own regions would
 ///        start their threads anew each time.
 template <typename Function>
-void ForEachBlock(int first, int last, bool shared_out, const Function& f) {
-  if (!shared_out) {
+void ForEachBlock(int first, int last, bool parallel_blocks,
+    const Function& f) {
+  if (!parallel_blocks) {
     for (int b = first; b < last; ++b) { f(b); }
     return;
   }
@@ -79,9 +80,9 @@ void KeptProduct<Dtype>::Forward(int outer, const Dtype* x, const Dtype* bias,
     Parts::SetZero(static_cast<size_t>(outer) * num_samples_ * stored_output_,
         y);
   }
-  const bool shared_out = Parts::kSharesOutBlocks && !for_steps_
+  const bool parallel_blocks = Parts::kParallelBlocks && !for_steps_
       && blocks_a_group_ > 1;
-  ForEachBlock(0, blocks_.size(), shared_out, [&](int b) {
+  ForEachBlock(0, blocks_.size(), parallel_blocks, [&](int b) {
     ForwardBlock<Parts>(blocks_[b], outer, x, bias, accumulate, y,
         &scratch_[Parts::Thread()]);
   });
@@ -131,7 +132,7 @@ template <typename Dtype>
 template <typename Parts>
 void KeptProduct<Dtype>::Backward(int outer, const Dtype* x, const Dtype* dy,
     Dtype* dx, Dtype* dweight, Dtype* dbias) {
-  const bool shared_out = Parts::kSharesOutBlocks && !for_steps_
+  const bool parallel_blocks = Parts::kParallelBlocks && !for_steps_
       && blocks_a_group_ > 1;
   const int num_blocks = blocks_.size();
   // Groups add up in the same weights, so one comes after the other.
@@ -139,13 +140,13 @@ void KeptProduct<Dtype>::Backward(int outer, const Dtype* x, const Dtype* dy,
     overwrites_tiles_ = tiled_ && dweight
         && Parts::TakeTiles(Parts::LazyOf(lazy_), output_pattern_.of_sample(
             blocks_[first].first_sample, num_samples_));
-    ForEachBlock(first, first + blocks_a_group_, shared_out, [&](int b) {
+    ForEachBlock(first, first + blocks_a_group_, parallel_blocks, [&](int b) {
       BackwardBlock<Parts>(blocks_[b], outer, x, dy, tiled_ ? NULL : dx,
           dweight, dbias, &scratch_[Parts::Thread()]);
     });
   }
   if (!dx || !tiled_) { return; }
-  ForEachBlock(0, tiled_gradient_blocks_.size(), shared_out, [&](int b) {
+  ForEachBlock(0, tiled_gradient_blocks_.size(), parallel_blocks, [&](int b) {
     BackwardBlock<Parts>(tiled_gradient_blocks_[b], outer, x, dy, dx, NULL,
         NULL, &scratch_[Parts::Thread()]);
   });
@@ -190,7 +191,8 @@ void KeptProduct<Dtype>::AddWeightGradient(const Block& block,
     part = dweight + block.input_weight.first()
         + static_cast<size_t>(block.output_weight.first()) * num_input_;
     if (lazy) {
-      overwrite = lazy->TakeGradient(Parts::Cells(block.output_weight));
+      overwrite = lazy->ClaimGradient(Parts::Cells(block.output_weight))
+          == Claim::OVERWRITE;
     }
     // Whole rows must be written; those that a compact input cuts are not.
     if (lazy && overwrite && num_input < num_input_) {

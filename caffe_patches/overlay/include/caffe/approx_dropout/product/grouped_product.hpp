@@ -10,14 +10,14 @@
 namespace caffe {
 
 /**
- * @brief On the CPU, the product of an inner-product layer whose groups of
- *        samples use different parts of W (num_output x num_input), and its
- *        gradients.
+ * @brief A grouped GEMM on the CPU: the product of an inner-product layer whose
+ *        groups of samples use different parts of W (num_output x num_input),
+ *        and its gradients.
  *
- * Group by group, all of W and of its gradient would pass through the memory
- * once for each. So W's rows are cut into chunks that fit into a cache, and a
- * chunk serves all groups before the next one is touched. Threads share out
- * the chunks, in a fixed way, so that sums do not depend on who was faster.
+ * Group by group, all of W and of its gradient would be read from memory once
+ * per group. So W's rows are cut into chunks that fit into L2, and a chunk
+ * serves all groups before the next one is touched. Each thread has its chunks,
+ * fixed beforehand, so that sums do not depend on which thread was faster.
  */
 template <typename Dtype>
 class GroupedProduct {
@@ -41,7 +41,7 @@ class GroupedProduct {
       const Dtype* bias, Dtype bias_scale, bool accumulate, Dtype* y,
       LazyParameter<Dtype>* lazy);
   /// @brief From dy, those of the gradients that are not NULL: dx =
-  ///        alpha dy W, dweight += alpha dy' x, by way of `lazy` if that is
+  ///        alpha dy W, dweight += alpha dy' x, through `lazy` if that is
   ///        not NULL, and dbias += bias_scale (sums of dy's columns).
   void Backward(Dtype alpha, const Dtype* weight, const Dtype* x,
       const Dtype* dy, Dtype bias_scale, Dtype* dx, Dtype* dweight,
@@ -55,7 +55,7 @@ class GroupedProduct {
   // A group's part of a chunk.
   struct Part {
     const Group* group;
-    size_t place;                       // of its inputs, see places_
+    size_t offset;                      // of its inputs, see offsets_
     IndexList outputs, stored_outputs;  // its rows of W and columns of y
     int num_samples, num_outputs, num_inputs;
     Scratch* scratch;                   // of the thread that works on it
@@ -72,7 +72,7 @@ class GroupedProduct {
 
   Shape shape_;
   vector<Group> groups_;
-  vector<size_t> places_;  // of each group's inputs in x_ and Scratch::dx
+  vector<size_t> offsets_;  // of each group's inputs in x_ and Scratch::dx
   shared_ptr<Blob<Dtype> > x_;
   vector<Scratch> scratch_;  // of each thread
 };

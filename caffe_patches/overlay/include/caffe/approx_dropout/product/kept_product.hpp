@@ -42,7 +42,7 @@ class KeptProduct {
  public:
   KeptProduct()
       : num_output_(0), num_input_(0), num_samples_(0),
-        tiled_(false), turns_(true), for_steps_(false), tile_size_(0),
+        tiled_(false), rotates_(true), for_steps_(false), tile_size_(0),
         grouped_outer_(0), blocks_a_group_(1), weight_(NULL), lazy_(NULL),
         overwrites_tiles_(false) {}
 
@@ -54,11 +54,11 @@ class KeptProduct {
   /// @brief The same, with the two patterns given. `input` may keep less than
   ///        all where param.compact_input is false: then the other inputs are
   ///        stored, but never read, and their gradients are not written.
-  ///        turns: samples change groups with the steps, `outer`, as GroupRows
-  ///        says; else they stay in theirs.
+  ///        rotates: samples change groups with the steps, as GroupRows says;
+  ///        else they stay in theirs.
   void Keep(const DropoutPattern<Dtype>& output,
       const DropoutPattern<Dtype>& input, const ApproxDropoutParameter& param,
-      int num_output, int num_input, int num_samples, bool turns);
+      int num_output, int num_input, int num_samples, bool rotates);
 
   /// @brief While W is updated lazily, in cells of rows or tiles,
   ///        PackWeights and Backward tell *lazy what they use; NULL ends it.
@@ -195,7 +195,7 @@ class KeptProduct {
   int stored_output_, stored_input_;
   bool compact_output_, compact_input_;
   bool tiled_;
-  bool turns_;
+  bool rotates_;
   bool for_steps_;
   int tile_size_;
   DropoutPattern<Dtype> output_pattern_, input_pattern_;

@@ -28,10 +28,10 @@ struct TileGrid {
   vector<int> kept_rows(int tile_column) const {
     return Kept(tile_column, tile_rows());
   }
-  /// @brief Elements of the most tiles that a tile column can keep.
+  /// @brief Capacity of one tile column, in elements.
   size_t column_size() const;
   /// @brief Where PackColumns puts a kept tile.
-  size_t place_in_columns(int tile_row, int tile_column) const;
+  size_t offset_in_columns(int tile_row, int tile_column) const;
   /// @brief The numbers of a tile row's kept tiles, or of all, ascending; tiles
   ///        are numbered row by row.
   vector<int> kept_tiles(int tile_row) const;
@@ -45,16 +45,17 @@ struct TileGrid {
 // needed, and OpenMP's threads share the work.
 
 /// @brief Panels of each tile's columns, of the given width: row k holds those
-///        of row samples[k]. Each tile has as many panels; zeros fill them up.
+///        of row samples[k]. All tiles have the same number of panels, filled
+///        up with zeros.
 template <typename Dtype>
 void PackTiles(const vector<int>& samples, int tile_size, int width,
     int columns, const Dtype* from, vector<Dtype>* panels);
 
 /// @brief The kept tiles of W, tile column by tile column, grid.column_size()
 ///        elements apart; in each, the rows of its tiles one after the other,
-///        tile_size apart. Copies those of one tile row, by the calling
-///        thread: a column of W is spread over too many pages of memory to be
-///        copied alone.
+///        tile_size apart. Copies those of one tile row, single-threaded:
+///        a column of W is spread over too many pages of memory to be copied
+///        by itself.
 template <typename Dtype>
 void PackColumns(const TileGrid& grid, const Dtype* weight, int tile_row,
     Dtype* columns);

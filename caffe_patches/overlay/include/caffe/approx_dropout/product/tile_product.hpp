@@ -10,14 +10,16 @@
 namespace caffe {
 
 /**
- * @brief The matrix products of TILE on the CPU, which skip dropped tiles:
- *        W and its gradient are used where they lie, and sums over all kept
- *        tiles of a row or column stay in registers.
+ * @brief Block-sparse products on the CPU, for TILE: with W or its gradient
+ *        sparse in tiles, y = x W' and dx = dy W are dds (dense = dense x
+ *        sparse), dW = dy' x is sdd (sparse = dense x dense). W and its
+ *        gradient are used in place, and the sums over all kept tiles of a row
+ *        or column stay in registers.
  *
  * x has rows of num_input elements, y of num_output; `samples` says which rows
- * of both take part. The other operand than W is copied into panels, of 64
- * bytes of columns, so that they are read in order. OpenMP's threads share out
- * the rows or columns of tiles.
+ * of both take part. The dense operand is copied into panels, of 64 bytes of
+ * columns, so that they are read in order. Each thread takes rows or columns of
+ * tiles.
  */
 template <typename Dtype>
 class TileProduct {

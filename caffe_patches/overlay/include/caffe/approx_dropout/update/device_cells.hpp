@@ -12,8 +12,8 @@
 namespace caffe {
 
 // What the kernels of DeviceParameter do, cell by cell, for host and device
-// alike: each function is the share of one of `num_threads` threads, with no
-// barrier inside. LazyParameter is their reference.
+// alike: each function does one thread's part of the work, `thread` of
+// num_threads, with no barrier inside. LazyParameter is their reference.
 
 /// @brief Rows and columns of a cell.
 struct CellRange {
@@ -56,7 +56,7 @@ struct CellList {
   KeptCells tiles;     // tile (r, c) if it has r + c
   int across;          // tiles side by side
 
-  /// @brief The i-th cell, i < size, or -1 if there is none at this place.
+  /// @brief The i-th cell, i < size, or -1 if there is none at i.
   CAFFE_HOST_DEVICE int operator()(int i) const {
     if (kind == LISTED) { return listed(i); }
     if (kind == WORDS) { return static_cast<int>(words[i]); }
@@ -103,7 +103,8 @@ CAFFE_HOST_DEVICE inline Replay ReplayOf(const ParameterView<Dtype>& p,
 }
 
 /// @brief One step of replay_steps.hpp for one element; gradient is clipped
-///        and normalized. Rounded as ReplaySteps does with fused multiply-add.
+///        and normalized. Rounded as ReplaySteps (replay_steps.cpp) does with
+///        fused multiply-add; DeviceCellsTest compares them bit for bit.
 template <typename Dtype>
 CAFFE_HOST_DEVICE inline void DoStep(const UpdateRule<Dtype>& rule, Dtype rate,
     Dtype gradient, Dtype* w, Dtype* h) {
@@ -113,7 +114,7 @@ CAFFE_HOST_DEVICE inline void DoStep(const UpdateRule<Dtype>& rule, Dtype rate,
   *w -= *h;
 }
 
-/// @brief Where the i-th chunk of a cell lies; its rows must hold whole ones.
+/// @brief Offset of a cell's i-th vector; kWidth divides the cell's columns.
 template <int kWidth>
 CAFFE_HOST_DEVICE inline size_t VectorOffset(const CellGrid& grid,
     const CellRange& range, int i) {
@@ -127,9 +128,9 @@ CAFFE_HOST_DEVICE inline int NumVectors(const CellRange& range) {
   return range.num_columns / kWidth * range.num_rows;
 }
 
-/// @brief All steps of a chunk, in registers.
+/// @brief All steps of one vector, in registers.
 template <typename Dtype, int kWidth>
-CAFFE_HOST_DEVICE inline void ReplayChunk(const ParameterView<Dtype>& p,
+CAFFE_HOST_DEVICE inline void ReplayVector(const ParameterView<Dtype>& p,
     size_t at, const Replay& replay) {
   typedef AlignedVector<Dtype, kWidth> Values;
   Values g = {}, h = {};
@@ -160,7 +161,7 @@ CAFFE_HOST_DEVICE inline void ReplayCell(const ParameterView<Dtype>& p,
   const CellRange range = p.grid.range(cell);
   const int size = NumVectors<kWidth>(range);
   for (int i = thread; i < size; i += num_threads) {
-    ReplayChunk<Dtype, kWidth>(p, VectorOffset<kWidth>(p.grid, range, i),
+    ReplayVector<Dtype, kWidth>(p, VectorOffset<kWidth>(p.grid, range, i),
         replay);
   }
 }

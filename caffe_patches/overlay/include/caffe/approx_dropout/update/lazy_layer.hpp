@@ -12,7 +12,7 @@ namespace caffe {
 /**
  * @brief A layer that says which parts of its parameters it reads and gives
  *        gradients to. Between SetLazy(i, p) and SetLazy(i, NULL) it calls
- *        CatchUp and TakeGradient of *p, or on the GPU of *p->device(), for
+ *        CatchUp and ClaimGradient of *p, or on the GPU of *p->device(), for
  *        its i-th parameter.
  */
 template <typename Dtype>

@@ -12,7 +12,8 @@ namespace caffe {
 
 namespace {
 
-const int kDepth = 256;      // rows of a panel that stay in the first cache
+// Depth of a panel that fits in the L1 cache.
+const int kPanelDepth = 256;
 // Below this many multiplications a product is not worth waking threads for.
 const int64_t kParallelProducts = 1 << 16;
 
@@ -108,8 +109,8 @@ CAFFE_INLINE void PanelProduct(int M, int width, int K, const Dtype* panel,
     const Operands<Dtype>& all) {
   const int kWidth = Panel<Dtype>::kWidth;
   const int parts = (M + kRows - 1) / kRows;
-  for (int k = 0; k < K || k == 0; k += kDepth) {
-    const int depth = std::min(kDepth, K - k);
+  for (int k = 0; k < K || k == 0; k += kPanelDepth) {
+    const int depth = std::min(kPanelDepth, K - k);
     const Dtype* next = panel + (k + depth) * kWidth;
     for (int part = 0; part < parts; ++part) {
       const int begin = part * M / parts;

@@ -104,12 +104,12 @@ struct Memory {
   }
 };
 
-void PlaceSide(int num_blocks, bool with_places, Memory* memory,
+void PlaceSide(int num_blocks, bool with_index, Memory* memory,
     BlockSide* side) {
   const size_t blocks = num_blocks;
   side->weight = memory->Take(blocks * side->size);
   side->stored = memory->Take(blocks * side->size);
-  side->place = with_places ? memory->Take(blocks * side->units) : NULL;
+  side->compact_index = with_index ? memory->Take(blocks * side->units) : NULL;
 }
 
 }  // namespace
@@ -152,7 +152,8 @@ bool BatchedProduct<Dtype>::whole(const BlockSide& side) const {
 
 // Tiles are runs, and so is what has no gaps.
 template <typename Dtype>
-bool BatchedProduct<Dtype>::wide(const BlockSide& side, bool stored) const {
+bool BatchedProduct<Dtype>::aligned16(const BlockSide& side,
+    bool stored) const {
   const int width = Aligned16<Dtype>::kWidth;
   if (stored && whole(side)) { return side.size % width == 0; }
   const bool units = side.output ? tiled()
@@ -222,7 +223,7 @@ BlockList BatchedProduct<Dtype>::Samples(int outer,
     const BlockSide& side) const {
   const int size = shape_.num_samples / num_groups();
   const BlockList samples = { NULL, outer * size,
-      { size, shape_.num_samples, shape_.turns }, side.blocks_a_group };
+      { size, shape_.num_samples, shape_.rotates }, side.blocks_a_group };
   return samples;
 }
 
@@ -263,7 +264,7 @@ typename BatchedProduct<Dtype>::ConstParts BatchedProduct<Dtype>::PartsOf(
   const Parts parts = ResultParts(outer, blocks, side, false, NULL, buffer);
   Gather(blocks.count, storage,
       side.output ? shape_.stored_output : shape_.stored_input, rows,
-      List(side, side.stored), wide(side, true), parts.data);
+      List(side, side.stored), aligned16(side, true), parts.data);
   return DenseParts<const Dtype>(parts.data, rows.size, side.size);
 }
 
@@ -272,7 +273,7 @@ const Dtype* BatchedProduct<Dtype>::Weight(const Blocks& blocks) {
   if (gathered_ != &blocks) {
     Gather(blocks.count, weight_, shape_.num_input,
         List(blocks.output, blocks.output.weight),
-        List(blocks.input, blocks.input.weight), wide(blocks.input, false),
+        List(blocks.input, blocks.input.weight), aligned16(blocks.input, false),
         GpuParts<Dtype>::Grow(&packed_, static_cast<size_t>(blocks.count)
             * blocks.output.size * blocks.input.size));
     gathered_ = &blocks;
@@ -297,7 +298,7 @@ void BatchedProduct<Dtype>::Forward(int outer, Dtype alpha, const Dtype* x,
   const BlockFinish<Dtype> finish = { bias, bias_scale,
       List(output, output.weight), rectify };
   Scatter(blocks_.count, y_parts.data, rows, List(output, output.stored),
-      wide(output, true), finish, accumulate, shape_.stored_output, y);
+      aligned16(output, true), finish, accumulate, shape_.stored_output, y);
 }
 
 template <typename Dtype>
@@ -344,7 +345,7 @@ void BatchedProduct<Dtype>::AddWeightGradient(int outer, Dtype alpha,
       PartsOf(outer, blocks_, blocks_.input, x, &x_), 0,
       DenseParts<Dtype>(part, outputs, inputs), blocks_.count);
   const int width = Aligned16<Dtype>::kWidth;
-  if (wide(blocks_.input, false)
+  if (aligned16(blocks_.input, false)
       && IsAligned16(part, inputs)
       && IsAligned16(dweight, shape_.num_input)) {
     // NOLINT_NEXT_LINE(whitespace/operators)
@@ -374,7 +375,7 @@ void BatchedProduct<Dtype>::InputGradient(int outer, Dtype alpha,
   if (in_place) { return; }
   const BlockFinish<Dtype> none = { NULL, 0, rows, false };
   Scatter(blocks.count, parts.data, rows, List(input, input.stored),
-      wide(input, true), none, false, shape_.stored_input, dx);
+      aligned16(input, true), none, false, shape_.stored_input, dx);
 }
 
 INSTANTIATE_CLASS(BatchedProduct);

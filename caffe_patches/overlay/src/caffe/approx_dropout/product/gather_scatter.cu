@@ -17,10 +17,10 @@ namespace {
 
 const int kSumRowsPerBlock = 32;
 
-// part (rows.size x columns.size, dense) = the listed part of whole. A thread
-// takes kWidth neighbours of a row, neighbouring threads follow; blocks stride
-// over the rows. kWidth > 1 where columns are aligned runs of so many and the
-// rows of both begin at whole 16 bytes. Overwrites all of part.
+// part (rows.size x columns.size, dense) = the listed part of whole. One thread
+// per kWidth neighbours of a row, neighbouring threads along the row; blocks
+// stride over the rows. kWidth > 1 where columns are aligned runs of kWidth and
+// the rows of both are aligned to 16 bytes. Overwrites all of part.
 template <typename Dtype, int kWidth>
 __global__ void GatherKernel(const Dtype* whole, int stride, DeviceList rows,
     DeviceList columns, Dtype* part) {
@@ -56,7 +56,7 @@ __global__ void ScatterKernel(const Dtype* part, DeviceList rows,
   }
 }
 
-// part[i][j] = scale * values[columns(j)] for i < num_rows. A thread an
+// part[i][j] = scale * values[columns(j)] for i < num_rows. One thread per
 // element, otherwise as in GatherKernel. Overwrites.
 template <typename Dtype>
 __global__ void FillRowsKernel(const Dtype* values, Dtype scale,
@@ -71,7 +71,7 @@ __global__ void FillRowsKernel(const Dtype* values, Dtype scale,
 }
 
 // whole[i][columns(j)] becomes ReLU of itself + scale * bias[units(j)] for
-// i < num_rows; bias: NULL for none. A thread an element, otherwise as in
+// i < num_rows; bias: NULL for none. One thread per element, otherwise as in
 // GatherKernel.
 template <typename Dtype>
 __global__ void RectifyKernel(const Dtype* bias, Dtype scale, DeviceList units,
@@ -86,9 +86,9 @@ __global__ void RectifyKernel(const Dtype* bias, Dtype scale, DeviceList units,
   }
 }
 
-// sums[columns(j)] += scale * (the sum of column j of part). A block sums 32
+// sums[columns(j)] += scale * (the sum of column j of part). One block per 32
 // columns: its 32 rows of threads take every 32nd row, then thread row 0 adds
-// their sums up, always in the same order.
+// up their sums, always in the same order.
 template <typename Dtype>
 __global__ void __launch_bounds__(kColumnsPerBlock * kSumRowsPerBlock)
 AddColumnSumsKernel(const Dtype* part, int stride,

@@ -8,10 +8,10 @@ namespace caffe {
 
 namespace {
 
-// Of a chunk of W: a part of it and of its gradient stay in the second cache.
+// Bytes of W per chunk; chunk and gradient fit in L2.
 const size_t kChunkBytes = 1 << 18;
-// Chunks for each thread, at least, where rows are short.
-const int kChunksAThread = 4;
+// At least so many chunks per thread.
+const int kChunksPerThread = 4;
 
 IndexList Slice(const IndexList& list, int begin, int end) {
   IndexList slice;
@@ -27,9 +27,9 @@ void GroupedProduct<Dtype>::SetGroups(const Shape& shape,
     const vector<Group>& groups) {
   shape_ = shape;
   groups_ = groups;
-  places_.assign(1, 0);
+  offsets_.assign(1, 0);
   for (size_t g = 0; g < groups.size(); ++g) {
-    places_.push_back(places_[g] + static_cast<size_t>(
+    offsets_.push_back(offsets_[g] + static_cast<size_t>(
         groups[g].samples.size()) * groups[g].inputs.size());
   }
   scratch_.resize(CpuParts<Dtype>::MaxThreads());
@@ -40,7 +40,7 @@ int GroupedProduct<Dtype>::num_chunks() const {
   const size_t bytes = sizeof(Dtype) * shape_.num_output * shape_.num_input;
   const size_t threads = scratch_.size();
   return std::min<size_t>(shape_.num_output,
-      std::max(bytes / kChunkBytes, threads * kChunksAThread));
+      std::max(bytes / kChunkBytes, threads * kChunksPerThread));
 }
 
 template <typename Dtype>
@@ -54,7 +54,7 @@ typename GroupedProduct<Dtype>::Part GroupedProduct<Dtype>::PartOf(int g,
       static_cast<int>(chunk * rows / chunks)) - index.begin();
   const int end = std::lower_bound(index.begin(), index.end(),
       static_cast<int>((chunk + 1) * rows / chunks)) - index.begin();
-  const Part part = { &group, places_[g], Slice(group.outputs, begin, end),
+  const Part part = { &group, offsets_[g], Slice(group.outputs, begin, end),
       Slice(group.stored_outputs, begin, end), group.samples.size(),
       end - begin, group.inputs.size(),
       &scratch_[CpuParts<Dtype>::Thread()] };
@@ -81,10 +81,10 @@ PartView<const Dtype> GroupedProduct<Dtype>::Weight(const Part& part,
 
 template <typename Dtype>
 void GroupedProduct<Dtype>::GatherInputs(const Dtype* x) {
-  Dtype* part = CpuParts<Dtype>::Grow(&x_, places_.back());
+  Dtype* part = CpuParts<Dtype>::Grow(&x_, offsets_.back());
   for (size_t g = 0; g < groups_.size(); ++g) {
     CpuParts<Dtype>::Gather(x, shape_.stored_input, groups_[g].samples,
-        groups_[g].stored_inputs, part + places_[g]);
+        groups_[g].stored_inputs, part + offsets_[g]);
   }
 }
 
@@ -95,7 +95,7 @@ void GroupedProduct<Dtype>::Forward(Dtype alpha, const Dtype* weight,
   GatherInputs(x);
   const Dtype* x_parts = x_->cpu_data();
   ForEachPart([&](const Part& part) {
-    if (lazy) { lazy->CatchUpHere(part.outputs.index); }
+    if (lazy) { lazy->CatchUpOnThisThread(part.outputs.index); }
     const PartView<const Dtype> w = Weight(part, weight);
     const PartView<Dtype> y_part = { CpuParts<Dtype>::Grow(&part.scratch->y,
         static_cast<size_t>(part.num_samples) * part.num_outputs),
@@ -105,7 +105,7 @@ void GroupedProduct<Dtype>::Forward(Dtype alpha, const Dtype* weight,
           part.num_samples, y_part);
     }
     CpuParts<Dtype>::Gemm(CblasNoTrans, CblasTrans, part.num_samples,
-        part.num_outputs, part.num_inputs, alpha, x_parts + part.place,
+        part.num_outputs, part.num_inputs, alpha, x_parts + part.offset,
         part.num_inputs, w.data, w.stride, bias ? 1 : 0, y_part.data,
         y_part.stride);
     CpuParts<Dtype>::Scatter(y_part.data, part.group->samples,
@@ -120,8 +120,8 @@ void GroupedProduct<Dtype>::Backward(Dtype alpha, const Dtype* weight,
   GatherInputs(x);
   const Dtype* x_parts = x_->cpu_data();
   for (size_t t = 0; dx && t < scratch_.size(); ++t) {
-    CpuParts<Dtype>::SetZero(places_.back(),
-        CpuParts<Dtype>::Grow(&scratch_[t].dx, places_.back()));
+    CpuParts<Dtype>::SetZero(offsets_.back(),
+        CpuParts<Dtype>::Grow(&scratch_[t].dx, offsets_.back()));
   }
   ForEachPart([&](const Part& part) {
     const IndexList& inputs = part.group->inputs;
@@ -137,17 +137,17 @@ void GroupedProduct<Dtype>::Backward(Dtype alpha, const Dtype* weight,
       CpuParts<Dtype>::Gemm(CblasNoTrans, CblasNoTrans, part.num_samples,
           part.num_inputs, part.num_outputs, alpha, dy_part.data,
           dy_part.stride, w.data, w.stride, 1,
-          part.scratch->dx->mutable_cpu_data() + part.place, part.num_inputs);
+          part.scratch->dx->mutable_cpu_data() + part.offset, part.num_inputs);
     }
     if (!dweight) { return; }
     Dtype* dw = CpuParts<Dtype>::Grow(&part.scratch->weight,
         static_cast<size_t>(part.num_outputs) * part.num_inputs);
     CpuParts<Dtype>::Gemm(CblasTrans, CblasNoTrans, part.num_outputs,
         part.num_inputs, part.num_samples, alpha, dy_part.data,
-        dy_part.stride, x_parts + part.place, part.num_inputs, 0, dw,
+        dy_part.stride, x_parts + part.offset, part.num_inputs, 0, dw,
         part.num_inputs);
     if (lazy) {
-      lazy->AddGradientHere(part.outputs.index, inputs.index, dw);
+      lazy->AddGradientOnThisThread(part.outputs.index, inputs.index, dw);
     } else {
       CpuParts<Dtype>::Scatter(dw, part.outputs, inputs, true,
           shape_.num_input, dweight);
@@ -161,10 +161,10 @@ void GroupedProduct<Dtype>::ScatterInputGradients(Dtype* dx) {
   Dtype* sum = scratch_[0].dx->mutable_cpu_data();
   for (size_t t = 1; t < scratch_.size(); ++t) {
     const Dtype* more = scratch_[t].dx->cpu_data();
-    for (size_t i = 0; i < places_.back(); ++i) { sum[i] += more[i]; }
+    for (size_t i = 0; i < offsets_.back(); ++i) { sum[i] += more[i]; }
   }
   for (size_t g = 0; g < groups_.size(); ++g) {
-    CpuParts<Dtype>::Scatter(sum + places_[g], groups_[g].samples,
+    CpuParts<Dtype>::Scatter(sum + offsets_[g], groups_[g].samples,
         groups_[g].stored_inputs, false, shape_.stored_input, dx);
   }
 }

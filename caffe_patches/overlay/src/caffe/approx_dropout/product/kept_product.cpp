@@ -22,8 +22,8 @@ void KeptProduct<Dtype>::Keep(const ApproxDropoutPatterns<Dtype>& patterns,
 template <typename Dtype>
 void KeptProduct<Dtype>::Keep(const DropoutPattern<Dtype>& output,
     const DropoutPattern<Dtype>& input, const ApproxDropoutParameter& param,
-    int num_output, int num_input, int num_samples, bool turns) {
-  turns_ = turns;
+    int num_output, int num_input, int num_samples, bool rotates) {
+  rotates_ = rotates;
   num_output_ = num_output;
   num_input_ = num_input;
   num_samples_ = num_samples;
@@ -140,7 +140,8 @@ void KeptProduct<Dtype>::BackwardTiles(int outer, const Dtype* x,
   for (size_t g = 0; g < groups.size(); ++g) {
     const TileGrid& grid = groups[g].grid;
     if (dweight) {
-      const bool overwrite = lazy_ && lazy_->TakeGradient(grid.kept_tiles());
+      const bool overwrite = lazy_
+          && lazy_->ClaimGradient(grid.kept_tiles()) == Claim::OVERWRITE;
       tile_product_.WeightGradient(grid, scale_, groups[g].samples, x, dy,
           !overwrite, dweight);
     }
@@ -212,7 +213,7 @@ typename KeptProduct<Dtype>::Block KeptProduct<Dtype>::MakeBlock(
 template <typename Dtype>
 int KeptProduct<Dtype>::FirstSample(int t, int first_sample,
     int num_samples) const {
-  const GroupRows rows = { num_samples, num_samples_, turns_ };
+  const GroupRows rows = { num_samples, num_samples_, rotates_ };
   return rows.first(t, first_sample / num_samples);
 }
 

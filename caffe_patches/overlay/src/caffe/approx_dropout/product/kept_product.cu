@@ -53,7 +53,7 @@ template <typename Dtype>
 void KeptProduct<Dtype>::SetBatch() {
   const typename BatchedProduct<Dtype>::Shape shape = { num_output_,
       num_input_, num_samples_, stored_output_, stored_input_,
-      turns_, compact_output_, compact_input_, tiled_ ? tile_size_ : 0 };
+      rotates_, compact_output_, compact_input_, tiled_ ? tile_size_ : 0 };
   const int parts = num_parts();
   vector<KeptCells> output, input;
   for (int first = 0; first < num_samples_; first += num_samples_ / parts) {
@@ -146,7 +146,8 @@ void KeptProduct<Dtype>::Backward_gpu(int outer, const Dtype* x,
   }
   DeviceParameter<Dtype>* lazy = GpuParts<Dtype>::LazyOf(lazy_);
   const bool overwrites = dweight && lazy
-      && lazy->TakeGradient(UnionOf(output_pattern_.groups));
+      && lazy->ClaimGradient(UnionOf(output_pattern_.groups))
+          == Claim::OVERWRITE;
   batched_product_.Backward(outer, scale_, x, dy, bias_scale_, overwrites, dx,
       dweight, dbias);
 }

@@ -30,7 +30,7 @@ void PackColumns(const TileGrid& grid, const Dtype* weight, int tile_row,
   const vector<int> kept = grid.kept_columns(tile_row);
   vector<Dtype*> to(kept.size());
   for (size_t i = 0; i < kept.size(); ++i) {
-    to[i] = columns + grid.place_in_columns(tile_row, kept[i]);
+    to[i] = columns + grid.offset_in_columns(tile_row, kept[i]);
   }
   for (int o = first; o < last; ++o) {
     const Dtype* row = weight + static_cast<size_t>(o) * grid.num_input;
@@ -74,7 +74,7 @@ size_t TileGrid::column_size() const {
   return static_cast<size_t>(tiles) * tile_size * tile_size;
 }
 
-size_t TileGrid::place_in_columns(int tile_row, int tile_column) const {
+size_t TileGrid::offset_in_columns(int tile_row, int tile_column) const {
   const int above = kept.count(tile_row + tile_column)
       - kept.count(tile_column);
   return tile_column * column_size()

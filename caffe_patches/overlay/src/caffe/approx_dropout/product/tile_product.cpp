@@ -13,8 +13,8 @@ namespace caffe {
 
 namespace {
 
-// Rows of panels, and of W, that stay in the first cache.
-const int kDepth = 160;
+// Depth of a panel that fits in the L1 cache.
+const int kPanelDepth = 160;
 
 // Places begin, ..., end - 1.
 struct Span {
@@ -48,12 +48,12 @@ struct Operands {
 // Rows begin, ..., end - 1 of a panel and what they are multiplied by: the r-th
 // sum takes row begin + k times factors[r * row_step + k * step].
 template <typename Dtype>
-struct Run {
+struct DepthRange {
   int begin, end;
   const Dtype* factors;
 };
 
-struct Steps {
+struct Strides {
   size_t row, next;
 };
 
@@ -69,24 +69,24 @@ struct Target {
 
 // The sums of rows first ... first + kRows - 1 over all runs.
 template <typename Dtype, int kVectorBytes, int kRows>
-CAFFE_INLINE void SumOf(const vector<Run<Dtype> >& runs, int first,
-    const Steps& steps, const Dtype* panel, const Target<Dtype>& target) {
+CAFFE_INLINE void SumOf(const vector<DepthRange<Dtype> >& runs, int first,
+    const Strides& strides, const Dtype* panel, const Target<Dtype>& target) {
   typedef Dtype Vector __attribute__((vector_size(kVectorBytes), may_alias,
       aligned(sizeof(Dtype))));
   const int kVectors = kPanelBytes / kVectorBytes;
   Vector sum[kRows][kVectors] = {};
   for (size_t i = 0; i < runs.size(); ++i) {
-    const Dtype* a = runs[i].factors + first * steps.row;
+    const Dtype* a = runs[i].factors + first * strides.row;
     const Vector* b = reinterpret_cast<const Vector*>(panel)
         + runs[i].begin * kVectors;
     for (int k = runs[i].begin; k < runs[i].end; ++k) {
 #pragma GCC unroll 12
       for (int r = 0; r < kRows; ++r) {
-        const Dtype factor = a[r * steps.row];
+        const Dtype factor = a[r * strides.row];
 #pragma GCC unroll 4
         for (int v = 0; v < kVectors; ++v) { sum[r][v] += factor * b[v]; }
       }
-      a += steps.next;
+      a += strides.next;
       b += kVectors;
     }
   }
@@ -108,24 +108,25 @@ CAFFE_INLINE void SumOf(const vector<Run<Dtype> >& runs, int first,
 template <typename Dtype, int kVectorBytes, int kRows>
 struct Sum {
   // The same for any number of rows, about equally many at a time.
-  static CAFFE_INLINE void AllRows(int rows, const vector<Run<Dtype> >& runs,
-      const Steps& steps, const Dtype* panel, const Target<Dtype>& target) {
+  static CAFFE_INLINE void AllRows(int rows,
+      const vector<DepthRange<Dtype> >& runs, const Strides& strides,
+      const Dtype* panel, const Target<Dtype>& target) {
     const int parts = (rows + kRows - 1) / kRows;
     for (int part = 0; part < parts; ++part) {
       const int first = part * rows / parts;
-      Rows((part + 1) * rows / parts - first, runs, first, steps, panel,
+      Rows((part + 1) * rows / parts - first, runs, first, strides, panel,
           target);
     }
   }
 
   // For rows <= kRows of them, from the first.
-  static CAFFE_INLINE void Rows(int rows, const vector<Run<Dtype> >& runs,
-      int first, const Steps& steps, const Dtype* panel,
-      const Target<Dtype>& target) {
+  static CAFFE_INLINE void Rows(int rows,
+      const vector<DepthRange<Dtype> >& runs, int first,
+      const Strides& strides, const Dtype* panel, const Target<Dtype>& target) {
     if (rows == kRows) {
-      SumOf<Dtype, kVectorBytes, kRows>(runs, first, steps, panel, target);
+      SumOf<Dtype, kVectorBytes, kRows>(runs, first, strides, panel, target);
     } else {
-      Sum<Dtype, kVectorBytes, kRows - 1>::Rows(rows, runs, first, steps,
+      Sum<Dtype, kVectorBytes, kRows - 1>::Rows(rows, runs, first, strides,
           panel, target);
     }
   }
@@ -133,22 +134,23 @@ struct Sum {
 
 template <typename Dtype, int kVectorBytes>
 struct Sum<Dtype, kVectorBytes, 0> {
-  static CAFFE_INLINE void Rows(int, const vector<Run<Dtype> >&, int,
-      const Steps&, const Dtype*, const Target<Dtype>&) {}
+  static CAFFE_INLINE void Rows(int, const vector<DepthRange<Dtype> >&, int,
+      const Strides&, const Dtype*, const Target<Dtype>&) {}
 };
 
-// Runs as parts of about kDepth rows.
+// Runs as parts of about kPanelDepth rows.
 template <typename Dtype>
-vector<vector<Run<Dtype> > > CutToDepth(const vector<Run<Dtype> >& runs,
-    const Steps& steps) {
-  vector<vector<Run<Dtype> > > parts;
-  int depth = kDepth;
+vector<vector<DepthRange<Dtype> > > CutToDepth(
+    const vector<DepthRange<Dtype> >& runs, const Strides& strides) {
+  vector<vector<DepthRange<Dtype> > > parts;
+  int depth = kPanelDepth;
   for (size_t i = 0; i < runs.size(); ++i) {
-    for (int begin = runs[i].begin; begin < runs[i].end; begin += kDepth) {
-      const Run<Dtype> run = { begin, std::min(begin + kDepth, runs[i].end),
-          runs[i].factors + (begin - runs[i].begin) * steps.next };
-      if (depth >= kDepth) {
-        parts.push_back(vector<Run<Dtype> >());
+    for (int begin = runs[i].begin; begin < runs[i].end; begin += kPanelDepth) {
+      const DepthRange<Dtype> run = { begin,
+          std::min(begin + kPanelDepth, runs[i].end),
+          runs[i].factors + (begin - runs[i].begin) * strides.next };
+      if (depth >= kPanelDepth) {
+        parts.push_back(vector<DepthRange<Dtype> >());
         depth = 0;
       }
       parts.back().push_back(run);
@@ -162,14 +164,14 @@ vector<vector<Run<Dtype> > > CutToDepth(const vector<Run<Dtype> >& runs,
 // panels are of samples; `sums` holds units x panel width.
 template <typename Dtype, int kVectorBytes, int kRows>
 CAFFE_INLINE void SampleColumns(const Operands<Dtype>& x, const Span& units,
-    const vector<Run<Dtype> >& runs, const Steps& steps,
+    const vector<DepthRange<Dtype> >& runs, const Strides& strides,
     const Dtype* panels, size_t panel_size, int stride, Dtype* sums) {
   const int kWidth = Panel<Dtype>::kWidth;
   const int size = units.end - units.begin;
   const int num_samples = x.samples->size();
   const int* sample = x.samples->data();
   const int kLine = kPanelBytes / sizeof(Dtype);
-  const vector<vector<Run<Dtype> > > parts = CutToDepth(runs, steps);
+  const vector<vector<DepthRange<Dtype> > > parts = CutToDepth(runs, strides);
   for (int begin = 0; begin < num_samples; begin += kWidth) {
     const Dtype* panel = panels + begin / kWidth * panel_size;
     const int width = std::min(kWidth, num_samples - begin);
@@ -182,7 +184,7 @@ CAFFE_INLINE void SampleColumns(const Operands<Dtype>& x, const Span& units,
     for (size_t p = 0; p < parts.size(); ++p) {
       const Target<Dtype> target = { x.alpha, p > 0, sums,
           static_cast<size_t>(kWidth) };
-      Sum<Dtype, kVectorBytes, kRows>::AllRows(size, parts[p], steps, panel,
+      Sum<Dtype, kVectorBytes, kRows>::AllRows(size, parts[p], strides, panel,
           target);
     }
     for (int n = 0; n < width; ++n) {
@@ -204,18 +206,18 @@ struct ForwardRow {
       Dtype* sums) {
     const TileGrid& grid = *x.grid;
     // The weights are then still in a cache.
-    if (x.lazy) { x.lazy->CatchUpHere(grid.kept_tiles(tile)); }
+    if (x.lazy) { x.lazy->CatchUpOnThisThread(grid.kept_tiles(tile)); }
     PackColumns(grid, x.weight, tile, x.packed);
     const vector<int> kept = grid.kept_columns(tile);
-    vector<caffe::Run<Dtype> > runs(kept.size());
+    vector<DepthRange<Dtype> > runs(kept.size());
     for (size_t i = 0; i < kept.size(); ++i) {
       const Span inputs = x.columns(kept[i]);
       runs[i].begin = inputs.begin;
       runs[i].end = inputs.end;
-      runs[i].factors = x.packed + grid.place_in_columns(tile, kept[i]);
+      runs[i].factors = x.packed + grid.offset_in_columns(tile, kept[i]);
     }
-    const Steps steps = { static_cast<size_t>(grid.tile_size), 1 };
-    SampleColumns<Dtype, kVectorBytes, kRows>(x, x.rows(tile), runs, steps,
+    const Strides strides = { static_cast<size_t>(grid.tile_size), 1 };
+    SampleColumns<Dtype, kVectorBytes, kRows>(x, x.rows(tile), runs, strides,
         x.x_panels, static_cast<size_t>(grid.num_input) * Panel<Dtype>::kWidth,
         grid.num_output, sums);
   }
@@ -229,20 +231,20 @@ struct InputColumn {
       Dtype* sums) {
     const TileGrid& grid = *x.grid;
     const vector<int> kept = grid.kept_rows(tile);
-    vector<caffe::Run<Dtype> > runs;
+    vector<DepthRange<Dtype> > runs;
     const Dtype* factors = x.packed + tile * grid.column_size();
     for (size_t i = 0; i < kept.size(); ++i) {
       const Span outputs = x.rows(kept[i]);
       if (!runs.empty() && runs.back().end == outputs.begin) {
         runs.back().end = outputs.end;
       } else {
-        const caffe::Run<Dtype> run = { outputs.begin, outputs.end, factors };
+        const DepthRange<Dtype> run = { outputs.begin, outputs.end, factors };
         runs.push_back(run);
       }
       factors += static_cast<size_t>(grid.tile_size) * grid.tile_size;
     }
-    const Steps steps = { 1, static_cast<size_t>(grid.tile_size) };
-    SampleColumns<Dtype, kVectorBytes, kRows>(x, x.columns(tile), runs, steps,
+    const Strides strides = { 1, static_cast<size_t>(grid.tile_size) };
+    SampleColumns<Dtype, kVectorBytes, kRows>(x, x.columns(tile), runs, strides,
         x.y_panels,
         static_cast<size_t>(grid.num_output) * Panel<Dtype>::kWidth,
         grid.num_input, sums);
@@ -257,10 +259,10 @@ struct WeightRow {
       Dtype* sums) {
     const int num_samples = x.samples->size();
     const vector<int> kept = x.grid->kept_columns(tile);
-    vector<caffe::Run<Dtype> > depth(1);
-    for (int k = 0; k < num_samples; k += kDepth) {
+    vector<DepthRange<Dtype> > depth(1);
+    for (int k = 0; k < num_samples; k += kPanelDepth) {
       depth[0].begin = k;
-      depth[0].end = std::min(k + kDepth, num_samples);
+      depth[0].end = std::min(k + kPanelDepth, num_samples);
       for (size_t i = 0; i < kept.size(); ++i) {
         Tile<kVectorBytes, kRows>(x, tile, kept[i], &depth,
             x.accumulate || k > 0, sums);
@@ -270,7 +272,7 @@ struct WeightRow {
 
   template <int kVectorBytes, int kRows, typename Dtype>
   static CAFFE_INLINE void Tile(const Operands<Dtype>& x, int tile_row,
-      int tile_column, vector<caffe::Run<Dtype> >* depth, bool accumulate,
+      int tile_column, vector<DepthRange<Dtype> >* depth, bool accumulate,
       Dtype* sums) {
     const int kWidth = Panel<Dtype>::kWidth;
     const size_t num_input = x.grid->num_input;
@@ -279,7 +281,7 @@ struct WeightRow {
     const Span rows = x.rows(tile_row);
     const Span columns = x.columns(tile_column);
     const int height = rows.end - rows.begin;
-    const Steps steps = { 1, tile_size };
+    const Strides strides = { 1, tile_size };
     (*depth)[0].factors = x.y_panels
         + (tile_row * num_samples + (*depth)[0].begin) * tile_size;
     const Dtype* x_panel = x.x_panels + tile_column * num_samples
@@ -296,7 +298,7 @@ struct WeightRow {
       const bool whole = width == kWidth;
       const Target<Dtype> target = { x.alpha, whole && accumulate,
           whole ? tile + i : sums, whole ? num_input : kWidth };
-      Sum<Dtype, kVectorBytes, kRows>::AllRows(height, *depth, steps, x_panel,
+      Sum<Dtype, kVectorBytes, kRows>::AllRows(height, *depth, strides, x_panel,
           target);
       for (int r = 0; !whole && r < height; ++r) {
         const Dtype* sum = sums + r * kWidth;

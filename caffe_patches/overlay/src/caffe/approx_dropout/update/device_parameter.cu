@@ -4,7 +4,6 @@
 #include "caffe/approx_dropout/math/wide_access.hpp"
 #include "caffe/approx_dropout/update/device_parameter.cuh"
 #include "caffe/approx_dropout/update/device_parameter.hpp"
-#include "caffe/approx_dropout/update/lazy_parameter.hpp"
 #include "caffe/util/math_functions.hpp"
 
 namespace caffe {
@@ -83,7 +82,7 @@ void DeviceParameter<Dtype>::ForgetSteps() {
   caffe_gpu_memset(size, -1, gradient_step_.mutable_gpu_data());
 }
 
-// Asked for at each use, so that Caffe knows that the host's copies are old.
+// Made at each use, so that Caffe marks the host's copies as out of date.
 template <typename Dtype>
 ParameterView<Dtype> DeviceParameter<Dtype>::View() {
   const ParameterView<Dtype> view = { param_->mutable_gpu_data(),
@@ -94,7 +93,8 @@ ParameterView<Dtype> DeviceParameter<Dtype>::View() {
 }
 
 template <typename Dtype>
-bool DeviceParameter<Dtype>::Wide(const ParameterView<Dtype>& view) const {
+bool DeviceParameter<Dtype>::CanAlign16(
+    const ParameterView<Dtype>& view) const {
   const int width = Aligned16<Dtype>::kWidth;
   return grid_.cell_columns % width == 0
       && IsAligned16(view.data, grid_.columns)
@@ -129,7 +129,7 @@ void DeviceParameter<Dtype>::CatchUp(const CellList<Dtype>& cells,
     bool for_all, const DeviceList& columns, Dtype* part) {
   if ((steps_->size() == 0 && !part) || cells.size == 0) { return; }
   const ParameterView<Dtype> view = View();
-  if (Wide(view) && IsAligned16(part)) {
+  if (CanAlign16(view) && IsAligned16(part)) {
     // NOLINT_NEXT_LINE(whitespace/operators)
     CatchUpKernel<Dtype, Aligned16<Dtype>::kWidth><<<cells.size, kThreads>>>(
         view, cells, for_all, columns, part);
@@ -170,32 +170,32 @@ void DeviceParameter<Dtype>::CatchUpAll() {
 }
 
 template <typename Dtype>
-bool DeviceParameter<Dtype>::TakeGradient(const CellList<Dtype>& cells) {
+Claim DeviceParameter<Dtype>::ClaimGradient(const CellList<Dtype>& cells) {
   if (has_gradient_) {
     ClearGradient(cells, true);
-    return false;
+    return Claim::ADD;
   }
   has_gradient_ = true;
-  if (cells.size == 0) { return true; }
+  if (cells.size == 0) { return Claim::OVERWRITE; }
   // NOLINT_NEXT_LINE(whitespace/operators)
   StampKernel<Dtype><<<CAFFE_GET_BLOCKS(cells.size),
       CAFFE_CUDA_NUM_THREADS>>>(View(), cells);
   CUDA_POST_KERNEL_CHECK;
-  return true;
+  return Claim::OVERWRITE;
 }
 
 template <typename Dtype>
-bool DeviceParameter<Dtype>::TakeGradient(const DeviceList& rows) {
-  return TakeGradient(Rows(rows));
+Claim DeviceParameter<Dtype>::ClaimGradient(const DeviceList& rows) {
+  return ClaimGradient(Rows(rows));
 }
 
 template <typename Dtype>
-bool DeviceParameter<Dtype>::TakeGradient(const KeptCells& tiles) {
-  return TakeGradient(Tiles(tiles));
+Claim DeviceParameter<Dtype>::ClaimGradient(const KeptCells& tiles) {
+  return ClaimGradient(Tiles(tiles));
 }
 
 template <typename Dtype>
-void DeviceParameter<Dtype>::TakeGradientOfWords(const Dtype* words,
+void DeviceParameter<Dtype>::ClaimGradientOfWords(const Dtype* words,
     int num_words) {
   has_gradient_ = true;
   ClearGradient(Words(words, num_words), true);
@@ -211,7 +211,7 @@ void DeviceParameter<Dtype>::ClearGradient(const CellList<Dtype>& cells,
     bool if_none) {
   if (cells.size == 0) { return; }
   const ParameterView<Dtype> view = View();
-  if (Wide(view)) {
+  if (CanAlign16(view)) {
     // NOLINT_NEXT_LINE(whitespace/operators)
     ClearKernel<Dtype, Aligned16<Dtype>::kWidth><<<cells.size, kThreads>>>(view,
         cells, if_none);
@@ -228,7 +228,7 @@ void DeviceParameter<Dtype>::AddGradient(const DeviceList& rows,
   if (rows.size == 0) { return; }
   has_gradient_ = true;
   const ParameterView<Dtype> view = View();
-  if (Wide(view) && IsAligned16(part)) {
+  if (CanAlign16(view) && IsAligned16(part)) {
     // NOLINT_NEXT_LINE(whitespace/operators)
     AddGradientKernel<Dtype, Aligned16<Dtype>::kWidth><<<rows.size, kThreads>>>(
         view, rows, columns, part);
@@ -249,7 +249,7 @@ void DeviceParameter<Dtype>::SumSquares(bool whole) {
 }
 
 template <typename Dtype>
-void DeviceParameter<Dtype>::UpdateNow() {
+void DeviceParameter<Dtype>::UpdateWhole() {
   const int count = param_->count();
   const ParameterView<Dtype> view = View();
   if (IsAligned16(view.data) && IsAligned16(view.history)

@@ -15,8 +15,8 @@ LazyParameter<Dtype>::LazyParameter(Blob<Dtype>* param, Blob<Dtype>* history,
     : rule_(rule) {
   rows_ = param->num_axes() > 1 ? param->shape(0) : 1;
   columns_ = param->count() / rows_;
-  // Now, since memory is allocated when it is first asked for, and threads
-  // must not be the ones who ask.
+  // Blobs allocate memory when it is first asked for. That must happen here,
+  // not in several threads at once.
   const Arrays arrays = { param->mutable_cpu_diff(),
       param->mutable_cpu_data(), history->mutable_cpu_data() };
   arrays_ = arrays;
@@ -57,8 +57,8 @@ typename LazyParameter<Dtype>::Pending LazyParameter<Dtype>::PendingOf(
   Pending pending = { steps_.data() + done_[cell],
       static_cast<int>(steps_.size()) - done_[cell] };
   if (rule_.momentum == 0 && rule_.decay == 0) {
-    // A step without gradient only sets h to 0, which nobody reads until
-    // everything is brought up to date.
+    // A step without gradient only sets h to 0, and h is not read before
+    // CatchUpAll.
     const bool has_gradient = gradient_[cell] != NONE;
     pending.num_steps = std::min(pending.num_steps,
         has_gradient + (purpose == FOR_ALL));
@@ -70,12 +70,12 @@ template <typename Dtype>
 void LazyParameter<Dtype>::CatchUpRow(int cell, int row, Purpose purpose) {
   const Pending pending = PendingOf(cell, purpose);
   const bool has_gradient = gradient_[cell] != NONE;
-  // Without momentum h is not read; what everyone else sees comes last.
+  // Without momentum, h is only for those who look at it after CatchUpAll.
   const bool writes_history = rule_.momentum != 0 || purpose != FOR_USE;
   const int first_column = cell % cells_across_ * cell_columns_;
   const int num_columns = std::min(columns_ - first_column, cell_columns_);
   const size_t at = offset(row) + first_column;
-  // Pieces of rows come too irregularly for the processor to foresee.
+  // Tile rows are strided; the hardware prefetcher misses them.
   const int kLine = 64 / sizeof(Dtype);
   for (int j = 0; cell_rows_ > 1 && j < num_columns; j += kLine) {
     const size_t below = at + columns_ + j;
@@ -119,7 +119,7 @@ void LazyParameter<Dtype>::CatchUpCompact(int row, Purpose purpose) {
       arrays_.history + offset(row));
 }
 
-// Cells side by side: row by row, so that memory is passed through in order.
+// Cells side by side: row by row, in the order of memory.
 template <typename Dtype>
 void LazyParameter<Dtype>::CatchUpCells(const int* cells,
     int num_cells, Purpose purpose) {
@@ -157,7 +157,7 @@ void LazyParameter<Dtype>::CatchUp(const vector<int>& cells, Purpose purpose,
     const vector<int>* columns, Dtype* part) {
   if ((steps_.empty() && !part) || cells.empty()) { return; }
   GrowScratch();
-  // Where cells side by side begin in the list.
+  // Where runs of cells side by side begin in the list.
   vector<int> begins;
   for (size_t i = 0; i < cells.size(); ++i) {
     if (i == 0 || cells[i] / cells_across_ != cells[i - 1] / cells_across_) {
@@ -186,7 +186,7 @@ void LazyParameter<Dtype>::CatchUp(const vector<int>& cells, Purpose purpose,
 }
 
 template <typename Dtype>
-void LazyParameter<Dtype>::CatchUpHere(const vector<int>& cells) {
+void LazyParameter<Dtype>::CatchUpOnThisThread(const vector<int>& cells) {
   if (steps_.empty()) { return; }
   size_t begin = 0;
   for (size_t i = 1; i <= cells.size(); ++i) {
@@ -200,7 +200,7 @@ void LazyParameter<Dtype>::CatchUpHere(const vector<int>& cells) {
 }
 
 template <typename Dtype>
-void LazyParameter<Dtype>::UpdateNow(const UpdateStep<Dtype>& step) {
+void LazyParameter<Dtype>::UpdateWhole(const UpdateStep<Dtype>& step) {
   std::fill(gradient_.begin(), gradient_.end(), NEW);
   steps_.push_back(step);
   CatchUp(all_cells_, FOR_CLEARING, NULL, NULL);
@@ -230,7 +230,7 @@ void LazyParameter<Dtype>::ClearGradient(const vector<int>& cells) {
 }
 
 template <typename Dtype>
-bool LazyParameter<Dtype>::TakeGradient(const vector<int>& cells) {
+Claim LazyParameter<Dtype>::ClaimGradient(const vector<int>& cells) {
   GrowScratch();
   vector<int> without;
   for (size_t i = 0; i < cells.size(); ++i) {
@@ -243,9 +243,9 @@ bool LazyParameter<Dtype>::TakeGradient(const vector<int>& cells) {
       Expand(cells[i], arrays_.gradient + offset(cells[i]));
     }
   }
-  if (without.size() == cells.size()) { return true; }
+  if (without.size() == cells.size()) { return Claim::OVERWRITE; }
   ClearGradient(without);
-  return false;
+  return Claim::ADD;
 }
 
 template <typename Dtype>
@@ -277,7 +277,7 @@ void LazyParameter<Dtype>::AddGradient(const vector<int>& rows,
 }
 
 template <typename Dtype>
-void LazyParameter<Dtype>::AddGradientHere(const vector<int>& rows,
+void LazyParameter<Dtype>::AddGradientOnThisThread(const vector<int>& rows,
     const vector<int>& columns, const Dtype* part) {
   const int num_columns = columns.size();
   const int* column = columns.data();
