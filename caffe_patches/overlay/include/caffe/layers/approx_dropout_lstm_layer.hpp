@@ -98,8 +98,6 @@ class ApproxDropoutLSTMLayer : public Layer<Dtype>,
 
   string Name() const;
   void CheckBottoms(const vector<Blob<Dtype>*>& bottom) const;
-  /// @brief That no draw can drop all tiles of the recurrent grid.
-  void CheckRecurrentTiles(const Blob<Dtype>& pattern) const;
   void FillParameters();
   /// @brief Says what the two products keep in this pass.
   void KeepProducts();

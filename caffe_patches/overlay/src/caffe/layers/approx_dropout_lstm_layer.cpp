@@ -45,7 +45,10 @@ void ApproxDropoutLSTMLayer<Dtype>::LayerSetUp(
   num_input_ = bottom[0]->count(2);
   patterns_.CheckUnits(bottom, tiles() ? 4 * num_output_ : num_output_,
       num_input_);
-  if (tiles() && recurrent()) { CheckRecurrentTiles(*bottom[2]); }
+  if (tiles() && recurrent()) {
+    patterns_.CheckTiles(bottom, 4 * num_output_, num_output_,
+        "recurrent weights");
+  }
   if (this->blobs_.size() > 0) {
     LOG(INFO) << "Skipping parameter initialization";
   } else {
@@ -67,20 +70,6 @@ void ApproxDropoutLSTMLayer<Dtype>::CheckBottoms(
       bottom[1]->shape(1) == x.shape(1)) << Name() << ": cont has shape "
       << bottom[1]->shape_string() << "; it must be (time steps, samples) of "
       << "the input, (" << x.shape(0) << ", " << x.shape(1) << ")";
-}
-
-template <typename Dtype>
-void ApproxDropoutLSTMLayer<Dtype>::CheckRecurrentTiles(
-    const Blob<Dtype>& pattern) const {
-  const int tile = this->layer_param_.approx_dropout_param().tile_size();
-  const int max_period = pattern.shape(1) - 2;
-  const int diagonals = (4 * num_output_ + tile - 1) / tile
-      + (num_output_ + tile - 1) / tile - 1;
-  CHECK_LE(max_period, diagonals) << Name() << ": its pattern has N = "
-      << max_period << ", the longest period, but the recurrent weights have "
-      << "only " << diagonals << " diagonals of tiles (tile rows + tile "
-      << "columns - 1); set max_period to " << diagonals << " or less, or a "
-      << "smaller tile_size";
 }
 
 template <typename Dtype>

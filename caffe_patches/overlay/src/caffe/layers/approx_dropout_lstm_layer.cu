@@ -73,28 +73,47 @@ __global__ void ForwardKernel(int count, HiddenDropout<Dtype> dropout,
   }
 }
 
+// A step's operands for BackwardKernel.
+template <typename Dtype>
+struct BackwardStep {
+  bool last;
+  const Dtype* cont;
+  const Dtype* cell_before;
+  const Dtype* cell;
+  const Dtype* gates;
+  const Dtype* output_diff;
+  const Dtype* recurrent_input_diff;
+  Dtype* cell_diff;
+  Dtype* gates_diff;
+};
+
 // One step backward, one thread per unit and sample. cell_diff (samples x
 // units) is that of c_t, then of c_{t-1}; gates_diff (samples x 4 units) is
 // overwritten. recurrent_input_diff belongs to the next step.
 template <typename Dtype>
 __global__ void BackwardKernel(int count, HiddenDropout<Dtype> dropout,
-    bool last, const Dtype* cont, const Dtype* cell_before, const Dtype* cell,
-    const Dtype* gates, const Dtype* output_diff,
-    const Dtype* recurrent_input_diff, Dtype* cell_diff, Dtype* gates_diff) {
+    BackwardStep<Dtype> step) {
   const int units = dropout.units;
   CUDA_KERNEL_LOOP(k, count) {
     const int n = k / units;
     const int u = k % units;
     const size_t at = static_cast<size_t>(n) * 4 * units + u;
-    const Dtype* a = gates + at;
-    Dtype* d = gates_diff + at;
-    const Dtype next_cont = last ? Dtype(0) : cont[count / units + n];
-    const Dtype dh = dropout.Gradient(n, u, output_diff, recurrent_input_diff,
-        next_cont);
-    const Dtype before = cont[n] == 0 ? Dtype(0) : cell_before[k];
-    LSTMCellGradient<Dtype>(a[0], a[units], a[2 * units], a[3 * units],
-        tanh(cell[k]), before, cont[n], dh, cell_diff[k], d, d + units,
-        d + 2 * units, d + 3 * units, cell_diff + k);
+    const Dtype* a = step.gates + at;
+    const Dtype cont = step.cont[n];
+    const Dtype next_cont =
+        step.last ? Dtype(0) : step.cont[count / units + n];
+    const Dtype dh = dropout.Gradient(n, u, step.output_diff,
+        step.recurrent_input_diff, next_cont);
+    const Dtype before = cont == 0 ? Dtype(0) : step.cell_before[k];
+    const LSTMGates<Dtype> gates = { a[0], a[units], a[2 * units],
+        a[3 * units] };
+    const LSTMGates<Dtype> diff = LSTMCellGradient<Dtype>(gates,
+        tanh(step.cell[k]), before, cont, dh, step.cell_diff + k);
+    Dtype* d = step.gates_diff + at;
+    d[0] = diff.i;
+    d[units] = diff.f;
+    d[2 * units] = diff.o;
+    d[3 * units] = diff.g;
   }
 }
 
@@ -202,12 +221,19 @@ void ApproxDropoutLSTMLayer<Dtype>::BackwardStep_gpu(int t, const Dtype* cont,
     const Dtype* output_diff) {
   const int count = hidden_.count();
   const Dtype* cells = cells_.gpu_data() + cells_.offset(t);
+  BackwardStep<Dtype> step;
+  step.last = t + 1 == T_;
+  step.cont = cont;
+  step.cell_before = cells;
+  step.cell = cells + count;
+  step.gates = gates_.gpu_data() + gates_.offset(t);
+  step.output_diff = output_diff;
+  step.recurrent_input_diff = hidden_.gpu_diff();
+  step.cell_diff = cell_.mutable_gpu_diff();
+  step.gates_diff = gates_.mutable_gpu_diff() + gates_.offset(t);
   // NOLINT_NEXT_LINE(whitespace/operators)
   BackwardKernel<Dtype><<<CAFFE_GET_BLOCKS(count), CAFFE_CUDA_NUM_THREADS>>>(
-      count, Dropout(t, compact_index_.gpu_data()), t + 1 == T_, cont, cells,
-      cells + count, gates_.gpu_data() + gates_.offset(t), output_diff,
-      hidden_.gpu_diff(), cell_.mutable_gpu_diff(),
-      gates_.mutable_gpu_diff() + gates_.offset(t));
+      count, Dropout(t, compact_index_.gpu_data()), step);
   CUDA_POST_KERNEL_CHECK;
 }
 

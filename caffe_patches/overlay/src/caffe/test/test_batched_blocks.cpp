@@ -179,10 +179,11 @@ TEST(BatchedBlocksTest, TestGatherAndScatter) {
     for (int b = 0; b < in.num_blocks; ++b) {
       for (int j = 0; j < columns.size; ++j) {
         for (int first = 0; first < 3; ++first) {
-          GatherBlock<float, 1>(whole.data(), units, rows, columns, b, j,
-              first, 3, part.data());
-          ScatterBlock<float, 1>(part.data(), rows, columns, add, true, b, j,
-              first, 3, units, back.data());
+          const ThreadRows own = { b, j, first, 3 };
+          GatherBlock<float, 1>(View<const float>(whole.data(), units), rows,
+              columns, own, part.data());
+          ScatterBlock<float, 1>(part.data(), rows, columns, add, true, own,
+              View(back.data(), units));
         }
       }
     }
@@ -225,8 +226,9 @@ TEST(BatchedBlocksTest, TestScatterRectifies) {
         out.List(out.side.weight), true };
     for (int b = 0; b < out.num_blocks; ++b) {
       for (int j = 0; j < columns.size; ++j) {
-        ScatterBlock<float, 1>(part.data(), rows, columns, finish, false, b, j,
-            0, 1, units, whole.data());
+        const ThreadRows own = { b, j, 0, 1 };
+        ScatterBlock<float, 1>(part.data(), rows, columns, finish, false, own,
+            View(whole.data(), units));
         const int unit = out.side.weight[b * columns.size + j];
         for (int i = 0; unit >= 0 && i < rows.size; ++i) {
           const int k = (b * rows.size + i) * columns.size + j;

@@ -32,6 +32,13 @@ CAFFE_HOST_DEVICE inline const AlignedVector<Dtype, kWidth>* VectorAt(
   return reinterpret_cast<const AlignedVector<Dtype, kWidth>*>(data + at);
 }
 
+/// @brief *sum += more, value by value.
+template <typename Dtype, int kWidth>
+CAFFE_HOST_DEVICE inline void Add(const AlignedVector<Dtype, kWidth>& more,
+    AlignedVector<Dtype, kWidth>* sum) {
+  for (int k = 0; k < kWidth; ++k) { sum->value[k] += more.value[k]; }
+}
+
 /// @brief Whether data begins at whole 16 bytes; NULL does.
 inline bool IsAligned16(const void* data) {
   return reinterpret_cast<size_t>(data) % 16 == 0;

@@ -68,12 +68,38 @@ CAFFE_HOST_DEVICE inline int ListUnit(const KeptUnits& kept, int unit,
 void ListUnits(const KeptUnits& kept, bool compact, IndexList* weight,
     IndexList* stored);
 
+/// @brief What takes part of one side of a weight matrix, and its lists.
+struct SideLists {
+  KeptUnits kept;
+  bool compact;
+  IndexList weight, stored;
+};
+
+inline SideLists ListSide(const KeptUnits& kept, bool compact) {
+  SideLists side;
+  side.kept = kept;
+  side.compact = compact;
+  ListUnits(kept, compact, &side.weight, &side.stored);
+  return side;
+}
+
+/// @brief 0, 1, ..., units - 1.
+inline IndexList AllUnits(int units) {
+  return ListSide(UnitsOf(AllCells(), units), false).weight;
+}
+
 /// @brief A matrix in memory whose rows are `stride` elements apart.
 template <typename Dtype>
 struct PartView {
   Dtype* data;
   int stride;
 };
+
+template <typename Dtype>
+PartView<Dtype> View(Dtype* data, int stride) {
+  const PartView<Dtype> view = { data, stride };
+  return view;
+}
 
 }  // namespace caffe
 

@@ -44,6 +44,8 @@ struct KeptCells {
   int kept;
   unsigned short residues[kMaxResidues];  // NOLINT(runtime/int)
 
+  CAFFE_HOST_DEVICE bool keeps_all() const { return kept == period; }
+
   /// @brief Whether a cell is kept.
   CAFFE_HOST_DEVICE bool has(int cell) const {
     const int residue = cell % period;
@@ -78,13 +80,17 @@ struct KeptCells {
   }
 };
 
-/// @brief Every cell.
-inline KeptCells AllCells() {
+/// @brief The cells i with i mod period = residue.
+inline KeptCells EveryNth(int period, int residue) {
   KeptCells cells = {};
-  cells.period = 1;
+  cells.period = period;
   cells.kept = 1;
+  cells.residues[0] = residue;
   return cells;
 }
+
+/// @brief Every cell.
+inline KeptCells AllCells() { return EveryNth(1, 0); }
 
 /**
  * @brief The units of one side of a weight matrix that take part in one
@@ -109,10 +115,10 @@ struct KeptUnits {
 
   /// @brief How many of the units below `unit` take part.
   CAFFE_HOST_DEVICE int count(int unit) const {
-    if (tiles.kept == tiles.period) { return rows.count(unit); }
+    if (tiles.keeps_all()) { return rows.count(unit); }
     const int tile = unit / tile_size;
     int sum = 0;
-    if (rows.kept == rows.period) {
+    if (rows.keeps_all()) {
       sum = (tiles.count(tile + tile_shift) - tiles.count(tile_shift))
           * tile_size;
     } else {

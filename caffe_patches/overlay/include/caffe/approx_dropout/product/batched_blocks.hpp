@@ -117,23 +117,29 @@ CAFFE_HOST_DEVICE inline size_t PartOffset(const BlockList& rows,
   return (static_cast<size_t>(block) * rows.size + i) * columns.size + j;
 }
 
+/// @brief A thread's elements (i, j) of a block's part: rows i = first,
+///        first + step, ..., and from column j on as many as it takes at once.
+struct ThreadRows {
+  int block, j, first, step;
+};
+
 /// @brief part[block][i][j] = whole[rows(i)][columns(j)], or zero where there
-///        is no such row or column, for i = first, first + step, ... and kWidth
-///        neighbours from j on: kWidth > 1 where columns are aligned runs.
+///        is no such row or column, for kWidth neighbours at once: kWidth > 1
+///        where columns are aligned runs.
 template <typename Dtype, int kWidth>
-CAFFE_HOST_DEVICE inline void GatherBlock(const Dtype* whole, int stride,
-    const BlockList& rows, const BlockList& columns, int block, int j,
-    int first, int step, Dtype* part) {
-  const int column = columns(block, j);
-  for (int i = first; i < rows.size; i += step) {
-    const int row = rows(block, i);
+CAFFE_HOST_DEVICE inline void GatherBlock(const PartView<const Dtype>& whole,
+    const BlockList& rows, const BlockList& columns, const ThreadRows& own,
+    Dtype* part) {
+  const int column = columns(own.block, own.j);
+  for (int i = own.first; i < rows.size; i += own.step) {
+    const int row = rows(own.block, i);
     AlignedVector<Dtype, kWidth> values = {};
     if (row >= 0 && column >= 0) {
-      values = *VectorAt<Dtype, kWidth>(whole,
-          static_cast<size_t>(row) * stride + column);
+      values = *VectorAt<Dtype, kWidth>(whole.data,
+          static_cast<size_t>(row) * whole.stride + column);
     }
-    *VectorAt<Dtype, kWidth>(part, PartOffset(rows, columns, block, i, j)) =
-        values;
+    *VectorAt<Dtype, kWidth>(part,
+        PartOffset(rows, columns, own.block, i, own.j)) = values;
   }
 }
 
@@ -155,23 +161,26 @@ struct BlockFinish {
 };
 
 /// @brief whole[rows(i)][columns(j)] = part[block][i][j], finished, or += it,
-///        for the i and j of GatherBlock.
+///        for the elements and kWidth of GatherBlock.
 template <typename Dtype, int kWidth>
 CAFFE_HOST_DEVICE inline void ScatterBlock(const Dtype* part,
     const BlockList& rows, const BlockList& columns,
-    const BlockFinish<Dtype>& finish, bool accumulate,
-    int block, int j, int first, int step, int stride, Dtype* whole) {
-  const int column = columns(block, j);
+    const BlockFinish<Dtype>& finish, bool accumulate, const ThreadRows& own,
+    const PartView<Dtype>& whole) {
+  const int column = columns(own.block, own.j);
   if (column < 0) { return; }
   AlignedVector<Dtype, kWidth> add = {};
-  for (int k = 0; finish.bias && k < kWidth; ++k) {
-    add.value[k] = finish.scale * finish.bias[finish.units(block, j + k)];
+  if (finish.bias) {
+    for (int k = 0; k < kWidth; ++k) {
+      add.value[k] =
+          finish.scale * finish.bias[finish.units(own.block, own.j + k)];
+    }
   }
-  for (int i = first; i < rows.size; i += step) {
+  for (int i = own.first; i < rows.size; i += own.step) {
     AlignedVector<Dtype, kWidth> values = *VectorAt<Dtype, kWidth>(part,
-        PartOffset(rows, columns, block, i, j));
-    AlignedVector<Dtype, kWidth>* to = VectorAt<Dtype, kWidth>(whole,
-        static_cast<size_t>(rows(block, i)) * stride + column);
+        PartOffset(rows, columns, own.block, i, own.j));
+    AlignedVector<Dtype, kWidth>* to = VectorAt<Dtype, kWidth>(whole.data,
+        static_cast<size_t>(rows(own.block, i)) * whole.stride + column);
     for (int k = 0; k < kWidth; ++k) {
       values.value[k] += add.value[k];
       if (finish.rectify) { values.value[k] = Rectified(values.value[k]); }
@@ -218,17 +227,14 @@ CAFFE_HOST_DEVICE inline void AddParts(const Dtype* part,
     writes |= column >= 0
         || (overwrites && input.tiles == BlockSide::NONE);
     if (column < 0) { continue; }
-    const AlignedVector<Dtype, kWidth> values = *VectorAt<Dtype, kWidth>(part,
+    Add<Dtype, kWidth>(*VectorAt<Dtype, kWidth>(part,
         (static_cast<size_t>(block) * blocks.output.size + row) * input.size
-        + column);
-    for (int k = 0; k < kWidth; ++k) { sum.value[k] += values.value[k]; }
+        + column), &sum);
   }
   if (!writes) { return; }
   AlignedVector<Dtype, kWidth>* to = VectorAt<Dtype, kWidth>(dweight,
       static_cast<size_t>(o) * input.units + i);
-  for (int k = 0; !overwrites && k < kWidth; ++k) {
-    sum.value[k] += to->value[k];
-  }
+  if (!overwrites) { Add<Dtype, kWidth>(*to, &sum); }
   *to = sum;
 }
 

@@ -35,18 +35,25 @@ __global__ void ListUnitsKernel(KeptGroups output, KeptGroups input,
       blockIdx.y * blockDim.x + threadIdx.x);
 }
 
+// What a thread does of the part of block blockIdx.x: kWidth neighbours of a
+// row, neighbouring threads along the row; grid z strides over the rows.
+__device__ inline ThreadRows OwnRows(int kWidth) {
+  const ThreadRows own = { static_cast<int>(blockIdx.x),
+      static_cast<int>(blockIdx.y * blockDim.x + threadIdx.x) * kWidth,
+      static_cast<int>(blockIdx.z * blockDim.y + threadIdx.y),
+      static_cast<int>(gridDim.z * blockDim.y) };
+  return own;
+}
+
 // part = the listed part of whole, with zeros where a list has no position.
-// Grid x is the block; one thread per kWidth neighbours of a row, neighbouring
-// threads along the row; grid z strides over the rows. kWidth > 1 where columns
-// are aligned runs of kWidth and the rows of both are aligned to 16 bytes.
-// Overwrites all of part.
+// Threads as OwnRows says. kWidth > 1 where columns are aligned runs of kWidth
+// and the rows of both are aligned to 16 bytes. Overwrites all of part.
 template <typename Dtype, int kWidth>
-__global__ void GatherBlocksKernel(const Dtype* whole, int stride,
+__global__ void GatherBlocksKernel(PartView<const Dtype> whole,
     BlockList rows, BlockList columns, Dtype* part) {
-  const int j = (blockIdx.y * blockDim.x + threadIdx.x) * kWidth;
-  if (j >= columns.size) { return; }
-  GatherBlock<Dtype, kWidth>(whole, stride, rows, columns, blockIdx.x, j,
-      blockIdx.z * blockDim.y + threadIdx.y, gridDim.z * blockDim.y, part);
+  const ThreadRows own = OwnRows(kWidth);
+  if (own.j >= columns.size) { return; }
+  GatherBlock<Dtype, kWidth>(whole, rows, columns, own, part);
 }
 
 // The listed part of whole = part, finished, or += it; no position may be
@@ -54,13 +61,12 @@ __global__ void GatherBlocksKernel(const Dtype* whole, int stride,
 // GatherBlocksKernel.
 template <typename Dtype, int kWidth>
 __global__ void ScatterBlocksKernel(const Dtype* part, BlockList rows,
-    BlockList columns, BlockFinish<Dtype> finish, bool accumulate, int stride,
-    Dtype* whole) {
-  const int j = (blockIdx.y * blockDim.x + threadIdx.x) * kWidth;
-  if (j >= columns.size) { return; }
-  ScatterBlock<Dtype, kWidth>(part, rows, columns, finish, accumulate,
-      blockIdx.x, j, blockIdx.z * blockDim.y + threadIdx.y,
-      gridDim.z * blockDim.y, stride, whole);
+    BlockList columns, BlockFinish<Dtype> finish, bool accumulate,
+    PartView<Dtype> whole) {
+  const ThreadRows own = OwnRows(kWidth);
+  if (own.j >= columns.size) { return; }
+  ScatterBlock<Dtype, kWidth>(part, rows, columns, finish, accumulate, own,
+      whole);
 }
 
 // dweight (outputs x inputs) += the parts of all blocks, or = them: see

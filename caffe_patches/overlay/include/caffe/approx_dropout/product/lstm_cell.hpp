@@ -70,18 +70,27 @@ struct HiddenDropout {
   }
 };
 
-/// @brief The gradients of the gates before their activation, and of c_{t-1},
-///        for one unit. dh and dc are those of h_t and c_t; tanh_c = tanh(c_t).
+/// @brief What one unit's gates were, or their gradients.
 template <typename Dtype>
-CAFFE_HOST_DEVICE inline void LSTMCellGradient(Dtype i, Dtype f, Dtype o,
-    Dtype g, Dtype tanh_c, Dtype c_prev, Dtype cont, Dtype dh, Dtype dc,
-    Dtype* di, Dtype* df, Dtype* d_o, Dtype* dg, Dtype* dc_prev) {
-  const Dtype dc_all = dc + dh * o * (1 - tanh_c * tanh_c);
-  *di = dc_all * g * i * (1 - i);
-  *df = dc_all * cont * c_prev * f * (1 - f);
-  *d_o = dh * tanh_c * o * (1 - o);
-  *dg = dc_all * i * (1 - g * g);
-  *dc_prev = dc_all * cont * f;
+struct LSTMGates {
+  Dtype i, f, o, g;
+};
+
+/// @brief The gradients of the gates before their activation, for one unit. dh
+///        and *dc are those of h_t and c_t; *dc becomes that of c_{t-1}.
+template <typename Dtype>
+CAFFE_HOST_DEVICE inline LSTMGates<Dtype> LSTMCellGradient(
+    const LSTMGates<Dtype>& gates, Dtype tanh_c, Dtype c_prev, Dtype cont,
+    Dtype dh, Dtype* dc) {
+  const Dtype i = gates.i, f = gates.f, o = gates.o, g = gates.g;
+  const Dtype dc_all = *dc + dh * o * (1 - tanh_c * tanh_c);
+  LSTMGates<Dtype> diff;
+  diff.i = dc_all * g * i * (1 - i);
+  diff.f = dc_all * cont * c_prev * f * (1 - f);
+  diff.o = dh * tanh_c * o * (1 - o);
+  diff.g = dc_all * i * (1 - g * g);
+  *dc = dc_all * cont * f;
+  return diff;
 }
 
 /// @brief One sample of one step, on the CPU: activates `gates` (4 x units)

@@ -212,9 +212,7 @@ CAFFE_HOST_DEVICE inline void ScatterRow(const Dtype* part,
   for (int j = thread * kWidth; j < columns.size; j += num_threads * kWidth) {
     AlignedVector<Dtype, kWidth> value = *VectorAt<Dtype, kWidth>(part, j);
     AlignedVector<Dtype, kWidth>* to = VectorAt<Dtype, kWidth>(row, columns(j));
-    for (int k = 0; accumulate && k < kWidth; ++k) {
-      value.value[k] += to->value[k];
-    }
+    if (accumulate) { Add<Dtype, kWidth>(*to, &value); }
     *to = value;
   }
 }

@@ -130,6 +130,8 @@ class LazyParameter {
   };
   Pending PendingOf(int cell, Purpose purpose) const;
   void CatchUpCells(const int* cells, int num_cells, Purpose purpose);
+  /// @brief Fetches the next row of a cell that has one at `at`.
+  void PrefetchBelow(size_t at, int num_columns, bool with_history) const;
   void CatchUpRow(int cell, int row, Purpose purpose);
   void CatchUpCompact(int row, Purpose purpose);
   void GrowScratch();

@@ -49,9 +49,7 @@ __global__ void ScatterKernel(const Dtype* part, DeviceList rows,
         static_cast<size_t>(i) * columns.size + j);
     AlignedVector<Dtype, kWidth>* to = VectorAt<Dtype, kWidth>(whole,
         static_cast<size_t>(rows(i)) * stride + column);
-    for (int k = 0; accumulate && k < kWidth; ++k) {
-      value.value[k] += to->value[k];
-    }
+    if (accumulate) { Add<Dtype, kWidth>(*to, &value); }
     *to = value;
   }
 }
@@ -111,6 +109,43 @@ AddColumnSumsKernel(const Dtype* part, int stride,
   }
 }
 
+// Both sides of a block: one thread per unit of each. Any KeptUnits; all size()
+// elements of each list are written, unless there is none (NULL).
+__global__ void ListUnitsKernel(KeptUnits output, bool compact_output,
+    UnitLists output_lists, KeptUnits input, bool compact_input,
+    UnitLists input_lists, int num_units) {
+  CUDA_KERNEL_LOOP(unit, num_units) {
+    if (output_lists.weight && unit < output.units) {
+      ListUnit(output, unit, compact_output, output_lists);
+    }
+    if (input_lists.weight && unit < input.units) {
+      ListUnit(input, unit, compact_input, input_lists);
+    }
+  }
+}
+
+template <typename Dtype>
+void DescribeOnDevice(const int* device, IndexList* list) {
+  list->aligned16 = HasAligned16Runs<Dtype>(list->index);
+  list->device = device;
+  list->run_stride = list->stride;
+}
+
+// Says where in the device's memory a side's lists are, from *memory on, which
+// then is the end of them. Lists of one stride need no memory.
+template <typename Dtype>
+UnitLists PlaceLists(SideLists* side, int** memory) {
+  UnitLists lists = { NULL, NULL };
+  if (side->weight.stride == 0 || side->stored.stride == 0) {
+    lists.weight = *memory;
+    lists.stored = *memory + side->weight.size();
+    *memory += 2 * side->weight.size();
+  }
+  DescribeOnDevice<Dtype>(lists.weight, &side->weight);
+  DescribeOnDevice<Dtype>(lists.stored, &side->stored);
+  return lists;
+}
+
 // Whether a kernel can take 16 bytes of whole and of part at a time.
 template <typename Dtype>
 bool CanAlign16(const IndexList& columns, const Dtype* whole, int stride,
@@ -132,6 +167,7 @@ Dtype* GpuParts<Dtype>::Grow(shared_ptr<Blob<Dtype> >* buffer, size_t size) {
 
 template <typename Dtype>
 void GpuParts<Dtype>::SetZero(size_t count, Dtype* data) {
+  if (count == 0) { return; }
   caffe_gpu_memset(count * sizeof(Dtype), 0, data);
 }
 
@@ -193,13 +229,40 @@ void GpuParts<Dtype>::AddColumnSums(const PartView<const Dtype>& part,
 
 template <typename Dtype>
 void GpuParts<Dtype>::Rectify(const Dtype* bias, Dtype scale,
-    const IndexList& units, const IndexList& columns, int num_rows, int stride,
-    Dtype* whole) {
-  if (num_rows == 0 || columns.size() == 0) { return; }
+    const SideLists& outputs, int num_rows, int stride, Dtype* y) {
+  if (num_rows == 0 || outputs.weight.size() == 0) { return; }
   // NOLINT_NEXT_LINE(whitespace/operators)
-  RectifyKernel<Dtype><<<Blocks(num_rows, columns.size()), Threads()>>>(bias,
-      scale, Cells(units), Cells(columns), num_rows, stride, whole);
+  RectifyKernel<Dtype><<<Blocks(num_rows, outputs.weight.size()),
+      Threads()>>>(bias, scale, Cells(outputs.weight), Cells(outputs.stored),
+      num_rows, stride, y);
   CUDA_POST_KERNEL_CHECK;
+}
+
+template <typename Dtype>
+void GpuParts<Dtype>::ListOnDevice(const vector<SideLists*>& sides,
+    shared_ptr<Blob<int> >* memory) {
+  size_t size = 0;
+  for (size_t s = 0; s < sides.size(); ++s) {
+    size += 2 * sides[s]->weight.size();
+  }
+  if (!*memory) { memory->reset(new Blob<int>()); }
+  if (size > (*memory)->count()) {
+    (*memory)->Reshape(vector<int>(1, size));
+  }
+  int* next = size ? (*memory)->mutable_gpu_data() : NULL;
+  for (size_t s = 0; s < sides.size(); s += 2) {
+    SideLists* output = sides[s];
+    SideLists* input = sides[s + 1];
+    const UnitLists outputs = PlaceLists<Dtype>(output, &next);
+    const UnitLists inputs = PlaceLists<Dtype>(input, &next);
+    if (!outputs.weight && !inputs.weight) { continue; }
+    const int units = std::max(output->kept.units, input->kept.units);
+    // NOLINT_NEXT_LINE(whitespace/operators)
+    ListUnitsKernel<<<CAFFE_GET_BLOCKS(units), CAFFE_CUDA_NUM_THREADS>>>(
+        output->kept, output->compact, outputs, input->kept, input->compact,
+        inputs, units);
+    CUDA_POST_KERNEL_CHECK;
+  }
 }
 
 // cuBLAS is column major: C' = op(B)' op(A)'.

@@ -6,6 +6,7 @@
 #include "caffe/approx_dropout/math/panels.hpp"
 #include "caffe/approx_dropout/math/vector_math.hpp"
 #include "caffe/approx_dropout/math/vector_target.hpp"
+#include "caffe/approx_dropout/product/gather_scatter.hpp"
 #include "caffe/approx_dropout/product/tile_panels.hpp"
 #include "caffe/approx_dropout/product/tile_product.hpp"
 
@@ -300,7 +301,8 @@ struct WeightRow {
           whole ? tile + i : sums, whole ? num_input : kWidth };
       Sum<Dtype, kVectorBytes, kRows>::AllRows(height, *depth, strides, x_panel,
           target);
-      for (int r = 0; !whole && r < height; ++r) {
+      if (whole) { continue; }
+      for (int r = 0; r < height; ++r) {
         const Dtype* sum = sums + r * kWidth;
         Dtype* out = tile + i + r * num_input;
         for (int j = 0; j < width; ++j) {
@@ -357,13 +359,21 @@ Dtype* TileProduct<Dtype>::GrowColumns(const TileGrid& grid) {
 }
 
 template <typename Dtype>
-void TileProduct<Dtype>::Forward(const TileGrid& grid, Dtype alpha,
+void TileProduct<Dtype>::ForwardGroup(const TileGrid& grid, Dtype alpha,
     const Dtype* weight, const vector<int>& samples, const Dtype* x,
     bool accumulate, Dtype* y, LazyParameter<Dtype>* lazy, bool again) {
   PackSamples(samples, grid.num_input, x, &x_panels_);
   has_columns_ = again;
-  const Operands<Dtype> operands = { &grid, alpha, weight, &samples,
-      x_panels_.data(), NULL, accumulate, y, lazy, GrowColumns(grid) };
+  Operands<Dtype> operands = Operands<Dtype>();
+  operands.grid = &grid;
+  operands.alpha = alpha;
+  operands.weight = weight;
+  operands.samples = &samples;
+  operands.x_panels = x_panels_.data();
+  operands.accumulate = accumulate;
+  operands.out = y;
+  operands.lazy = lazy;
+  operands.packed = GrowColumns(grid);
   ForEachTile<ForwardRow>(operands, grid.tile_rows());
 }
 
@@ -373,13 +383,21 @@ void TileProduct<Dtype>::InputGradient(const TileGrid& grid, Dtype alpha,
     Dtype* dx) {
   PackSamples(samples, grid.num_output, dy, &y_panels_);
   Dtype* columns = GrowColumns(grid);
-#pragma omp parallel for if (!has_columns_)
-  for (int r = 0; r < (has_columns_ ? 0 : grid.tile_rows()); ++r) {
-    PackColumns(grid, weight, r, columns);
+  if (!has_columns_) {
+    const int tile_rows = grid.tile_rows();
+#pragma omp parallel for
+    for (int r = 0; r < tile_rows; ++r) {
+      PackColumns(grid, weight, r, columns);
+    }
   }
   has_columns_ = false;
-  const Operands<Dtype> operands = { &grid, alpha, NULL, &samples, NULL,
-      y_panels_.data(), false, dx, NULL, columns };
+  Operands<Dtype> operands = Operands<Dtype>();
+  operands.grid = &grid;
+  operands.alpha = alpha;
+  operands.samples = &samples;
+  operands.y_panels = y_panels_.data();
+  operands.out = dx;
+  operands.packed = columns;
   ForEachTile<InputColumn>(operands, grid.tile_columns());
 }
 
@@ -391,9 +409,75 @@ void TileProduct<Dtype>::WeightGradient(const TileGrid& grid, Dtype alpha,
       &x_panels_);
   PackTiles(samples, grid.tile_size, grid.tile_size, grid.num_output, dy,
       &y_panels_);
-  const Operands<Dtype> operands = { &grid, alpha, NULL, &samples,
-      x_panels_.data(), y_panels_.data(), accumulate, dweight, NULL, NULL };
+  Operands<Dtype> operands = Operands<Dtype>();
+  operands.grid = &grid;
+  operands.alpha = alpha;
+  operands.samples = &samples;
+  operands.x_panels = x_panels_.data();
+  operands.y_panels = y_panels_.data();
+  operands.accumulate = accumulate;
+  operands.out = dweight;
   ForEachTile<WeightRow>(operands, grid.tile_rows());
+}
+
+template <typename Dtype>
+void TileProduct<Dtype>::Pack(const ProductSpec<Dtype>& spec,
+    const Dtype* weight) {
+  spec_ = &spec;
+  weight_ = weight;
+  has_columns_ = false;
+}
+
+template <typename Dtype>
+TileGrid TileProduct<Dtype>::Grid(int group) const {
+  const TileGrid grid = { spec_->output[group], spec_->tile_size,
+      spec_->num_output, spec_->num_input };
+  return grid;
+}
+
+template <typename Dtype>
+vector<int> TileProduct<Dtype>::Samples(int outer, int group) const {
+  const GroupRows rows = spec_->rows();
+  vector<int> samples(outer * rows.size);
+  for (size_t i = 0; i < samples.size(); ++i) { samples[i] = rows(group, i); }
+  return samples;
+}
+
+template <typename Dtype>
+void TileProduct<Dtype>::Forward(int outer, const Dtype* x, const Dtype* bias,
+    bool accumulate, Dtype* y) {
+  if (bias) {
+    const PartView<Dtype> whole = { y, spec_->num_output };
+    CpuParts<Dtype>::FillRows(bias, spec_->bias_scale,
+        AllUnits(spec_->num_output), outer * spec_->num_samples, whole);
+  }
+  for (int g = 0; g < spec_->num_groups(); ++g) {
+    // While it learns, a gradient follows.
+    const bool again = spec_->lazy && spec_->num_groups() == 1;
+    ForwardGroup(Grid(g), spec_->scale, weight_, Samples(outer, g), x,
+        accumulate || bias, y, spec_->lazy, again);
+  }
+}
+
+template <typename Dtype>
+void TileProduct<Dtype>::Backward(int outer, const Dtype* x, const Dtype* dy,
+    Dtype* dx, Dtype* dweight, Dtype* dbias) {
+  if (dbias) {
+    const PartView<const Dtype> whole = { dy, spec_->num_output };
+    CpuParts<Dtype>::AddColumnSums(whole, outer * spec_->num_samples,
+        spec_->bias_scale, AllUnits(spec_->num_output), dbias);
+  }
+  LazyParameter<Dtype>* lazy = spec_->lazy;
+  for (int g = 0; g < spec_->num_groups(); ++g) {
+    const TileGrid grid = Grid(g);
+    const vector<int> samples = Samples(outer, g);
+    if (dweight) {
+      const bool overwrite = lazy
+          && lazy->ClaimGradient(grid.kept_tiles()) == Claim::OVERWRITE;
+      WeightGradient(grid, spec_->scale, samples, x, dy, !overwrite, dweight);
+    }
+    if (dx) { InputGradient(grid, spec_->scale, weight_, samples, dy, dx); }
+  }
 }
 
 template class TileProduct<float>;

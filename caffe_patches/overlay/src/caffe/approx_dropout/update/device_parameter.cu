@@ -85,10 +85,17 @@ void DeviceParameter<Dtype>::ForgetSteps() {
 // Made at each use, so that Caffe marks the host's copies as out of date.
 template <typename Dtype>
 ParameterView<Dtype> DeviceParameter<Dtype>::View() {
-  const ParameterView<Dtype> view = { param_->mutable_gpu_data(),
-      history_->mutable_gpu_data(), param_->mutable_gpu_diff(), grid_, rule_,
-      lr_mult_, steps_->data(), steps_->size(), done_.mutable_gpu_data(),
-      gradient_step_.mutable_gpu_data() };
+  ParameterView<Dtype> view;
+  view.data = param_->mutable_gpu_data();
+  view.history = history_->mutable_gpu_data();
+  view.gradient = param_->mutable_gpu_diff();
+  view.grid = grid_;
+  view.rule = rule_;
+  view.lr_mult = lr_mult_;
+  view.steps = steps_->data();
+  view.num_steps = steps_->size();
+  view.done = done_.mutable_gpu_data();
+  view.gradient_step = gradient_step_.mutable_gpu_data();
   return view;
 }
 

@@ -66,6 +66,19 @@ typename LazyParameter<Dtype>::Pending LazyParameter<Dtype>::PendingOf(
   return pending;
 }
 
+// Tile rows are strided; the hardware prefetcher misses them.
+template <typename Dtype>
+void LazyParameter<Dtype>::PrefetchBelow(size_t at, int num_columns,
+    bool with_history) const {
+  const int kLine = 64 / sizeof(Dtype);
+  for (int j = 0; j < num_columns; j += kLine) {
+    const size_t below = at + columns_ + j;
+    __builtin_prefetch(arrays_.data + below, 1);
+    __builtin_prefetch(arrays_.gradient + below);
+    if (with_history) { __builtin_prefetch(arrays_.history + below, 1); }
+  }
+}
+
 template <typename Dtype>
 void LazyParameter<Dtype>::CatchUpRow(int cell, int row, Purpose purpose) {
   const Pending pending = PendingOf(cell, purpose);
@@ -75,14 +88,7 @@ void LazyParameter<Dtype>::CatchUpRow(int cell, int row, Purpose purpose) {
   const int first_column = cell % cells_across_ * cell_columns_;
   const int num_columns = std::min(columns_ - first_column, cell_columns_);
   const size_t at = offset(row) + first_column;
-  // Tile rows are strided; the hardware prefetcher misses them.
-  const int kLine = 64 / sizeof(Dtype);
-  for (int j = 0; cell_rows_ > 1 && j < num_columns; j += kLine) {
-    const size_t below = at + columns_ + j;
-    __builtin_prefetch(arrays_.data + below, 1);
-    __builtin_prefetch(arrays_.gradient + below);
-    if (writes_history) { __builtin_prefetch(arrays_.history + below, 1); }
-  }
+  if (cell_rows_ > 1) { PrefetchBelow(at, num_columns, writes_history); }
   if (pending.num_steps > 0) {
     ReplaySteps(rule_, pending.steps, pending.num_steps, num_columns,
         has_gradient ? arrays_.gradient + at : NULL, arrays_.data + at,
