@@ -9,6 +9,7 @@ import subprocess
 OURS = (
     "ApproxDropout",
     "BatchedBlocks",
+    "CellGrid",
     "DeviceCells",
     "DeviceParameter",
     "DrawPattern",

@@ -3,8 +3,8 @@
 
 #include "gtest/gtest.h"
 
+#include "caffe/approx_dropout/pattern/index_list.hpp"
 #include "caffe/approx_dropout/pattern/kept_cells.hpp"
-#include "caffe/approx_dropout/product/kept_product.hpp"
 #include "caffe/common.hpp"
 #include "caffe/util/rng.hpp"
 
@@ -123,17 +123,22 @@ TEST_F(KeptCellsTest, TestKeptUnitsAgainstBruteForce) {
   }
 }
 
-// Every tile of a weight matrix belongs to the product of exactly one class
-// of tile rows, and is in it if (r + c) mod n is in R.
-TEST_F(KeptCellsTest, TestTilesOfClasses) {
+// Along each line, and in the product of the lines that it belongs to.
+TEST_F(KeptCellsTest, TestTiles) {
   const KeptCells pattern = SomeCells(6, 2, 2);
   const int kTileRows = 11;
   const int kTileColumns = 9;
   for (int r = 0; r < kTileRows; ++r) {
-    const int shift = r % pattern.period;
-    const KeptUnits inputs = {AllCells(), pattern, 1, shift, kTileColumns};
+    const KeptUnits inputs = {AllCells(), pattern, 1, r % pattern.period,
+        kTileColumns};
+    int kept = 0;
     for (int c = 0; c < kTileColumns; ++c) {
-      EXPECT_EQ(inputs.has(c), IsResidue(pattern, r + c));
+      const bool keeps = IsResidue(pattern, r + c);
+      EXPECT_EQ(keeps, pattern.has_tile(r, c));
+      EXPECT_EQ(keeps, pattern.has_tile(c, r));
+      EXPECT_EQ(keeps, inputs.has(c));
+      EXPECT_EQ(kept, pattern.count_tiles(r, c));
+      if (keeps) { EXPECT_EQ(c, pattern.tile(r, kept++)); }
     }
   }
 }

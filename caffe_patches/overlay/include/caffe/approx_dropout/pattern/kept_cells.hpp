@@ -64,6 +64,18 @@ struct KeptCells {
     return j / kept * period + residues[j % kept];
   }
 
+  // TILE keeps tile (r, c) of a matrix if cell r + c is kept. Nowhere else is
+  // this said. Rows and columns of tiles are alike: a `line` is either.
+  CAFFE_HOST_DEVICE bool has_tile(int r, int c) const { return has(r + c); }
+  /// @brief How many of the first `end` tiles of a line are kept.
+  CAFFE_HOST_DEVICE int count_tiles(int line, int end) const {
+    return count(line + end) - count(line);
+  }
+  /// @brief The j-th kept tile of a line.
+  CAFFE_HOST_DEVICE int tile(int line, int j) const {
+    return cell(count(line) + j) - line;
+  }
+
   /// @brief How many residues are below the given one.
   CAFFE_HOST_DEVICE int below(int residue) const {
     int low = 0;
@@ -96,21 +108,20 @@ inline KeptCells AllCells() { return EveryNth(1, 0); }
  * @brief The units of one side of a weight matrix that take part in one
  *        product: those kept by a pattern of units and by one of tiles,
  *
- *            unit u:  rows.has(u) and tiles.has(u / tile_size + tile_shift).
+ *            unit u:  rows.has(u) and tiles.has_tile(line, u / tile_size).
  *
- *        TILE keeps tile (r, c) if (r + c) mod n is in R. So all tile rows
- *        with the same r mod n keep the same tile columns, those of `tiles`
- *        shifted by r: they make one product.
+ *        All lines of tiles with the same number mod the period keep the same
+ *        tiles, so they make one product: `line` stands for all of them.
  */
 struct KeptUnits {
   KeptCells rows;
   KeptCells tiles;
   int tile_size;
-  int tile_shift;
+  int line;
   int units;  // of the whole side
 
   CAFFE_HOST_DEVICE bool has(int unit) const {
-    return rows.has(unit) && tiles.has(unit / tile_size + tile_shift);
+    return rows.has(unit) && tiles.has_tile(line, unit / tile_size);
   }
 
   /// @brief How many of the units below `unit` take part.
@@ -119,16 +130,15 @@ struct KeptUnits {
     const int tile = unit / tile_size;
     int sum = 0;
     if (rows.keeps_all()) {
-      sum = (tiles.count(tile + tile_shift) - tiles.count(tile_shift))
-          * tile_size;
+      sum = tiles.count_tiles(line, tile) * tile_size;
     } else {
       for (int t = 0; t < tile; ++t) {
-        if (tiles.has(t + tile_shift)) {
+        if (tiles.has_tile(line, t)) {
           sum += rows.count((t + 1) * tile_size) - rows.count(t * tile_size);
         }
       }
     }
-    if (tiles.has(tile + tile_shift)) {
+    if (tiles.has_tile(line, tile)) {
       sum += rows.count(unit) - rows.count(tile * tile_size);
     }
     return sum;

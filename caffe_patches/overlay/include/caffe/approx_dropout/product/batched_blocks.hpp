@@ -61,7 +61,7 @@ CAFFE_HOST_DEVICE inline void GetUnits(const BlockSide& side,
     units->tiles.residues[0] = tiled ? r : 0;
   }
   units->tile_size = tiled ? side.tile_size : 1;
-  units->tile_shift = side.tiles == BlockSide::KEPT ? r : 0;
+  units->line = side.tiles == BlockSide::KEPT ? r : 0;
   units->units = side.units;
 }
 

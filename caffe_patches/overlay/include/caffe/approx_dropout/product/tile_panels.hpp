@@ -5,21 +5,25 @@
 
 #include <vector>
 
+#include "caffe/approx_dropout/pattern/cell_grid.hpp"
 #include "caffe/approx_dropout/pattern/kept_cells.hpp"
 #include "caffe/common.hpp"
 
 namespace caffe {
 
 /// @brief The tiles of W (num_output x num_input) that one group of samples
-///        keeps: tile (r, c), counted from 0, if kept.has(r + c). Those at the
-///        right and lower edge are smaller.
+///        keeps.
 struct TileGrid {
   KeptCells kept;
   int tile_size;
   int num_output, num_input;
 
-  int tile_rows() const { return (num_output + tile_size - 1) / tile_size; }
-  int tile_columns() const { return (num_input + tile_size - 1) / tile_size; }
+  CellGrid cells() const {
+    const CellGrid cells = { num_output, num_input, tile_size, tile_size };
+    return cells;
+  }
+  int tile_rows() const { return cells().down(); }
+  int tile_columns() const { return cells().across(); }
   /// @brief The tile columns that a tile row keeps, ascending, and the tile
   ///        rows that a tile column keeps.
   vector<int> kept_columns(int tile_row) const {
@@ -38,7 +42,7 @@ struct TileGrid {
   vector<int> kept_tiles() const;
 
  private:
-  vector<int> Kept(int shift, int cells) const;
+  vector<int> Kept(int line, int tiles) const;
 };
 
 // TILE's operands as panels (math/panels.hpp). Buffers given as vectors grow as

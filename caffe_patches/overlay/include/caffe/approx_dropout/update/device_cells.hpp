@@ -5,6 +5,7 @@
 #include <cstddef>
 
 #include "caffe/approx_dropout/math/wide_access.hpp"
+#include "caffe/approx_dropout/pattern/cell_grid.hpp"
 #include "caffe/approx_dropout/pattern/index_list.hpp"
 #include "caffe/approx_dropout/pattern/kept_cells.hpp"
 #include "caffe/approx_dropout/update/replay_steps.hpp"
@@ -15,35 +16,6 @@ namespace caffe {
 // alike: each function does one thread's part of the work, `thread` of
 // num_threads, with no barrier inside. LazyParameter is their reference.
 
-/// @brief Rows and columns of a cell.
-struct CellRange {
-  int first_row, num_rows, first_column, num_columns;
-};
-
-/// @brief A matrix cut into cells of cell_rows x cell_columns, smaller at the
-///        right and lower edge; numbered row by row.
-struct CellGrid {
-  int rows, columns, cell_rows, cell_columns;
-
-  CAFFE_HOST_DEVICE int across() const {
-    return (columns + cell_columns - 1) / cell_columns;
-  }
-  CAFFE_HOST_DEVICE int count() const {
-    return (rows + cell_rows - 1) / cell_rows * across();
-  }
-  CAFFE_HOST_DEVICE size_t offset(int row) const {
-    return static_cast<size_t>(row) * columns;
-  }
-  CAFFE_HOST_DEVICE CellRange range(int cell) const {
-    const int row = cell / across() * cell_rows;
-    const int column = cell % across() * cell_columns;
-    const CellRange range = { row,
-        cell_rows < rows - row ? cell_rows : rows - row, column,
-        cell_columns < columns - column ? cell_columns : columns - column };
-    return range;
-  }
-};
-
 /// @brief Cells for a kernel: those listed, a word in use for each row, or the
 ///        tiles of a grid that a pattern keeps. Words may occur twice.
 template <typename Dtype>
@@ -53,14 +25,14 @@ struct CellList {
   int size;
   DeviceList listed;
   const Dtype* words;  // whole numbers
-  KeptCells tiles;     // tile (r, c) if it has r + c
+  KeptCells tiles;
   int across;          // tiles side by side
 
   /// @brief The i-th cell, i < size, or -1 if there is none at i.
   CAFFE_HOST_DEVICE int operator()(int i) const {
     if (kind == LISTED) { return listed(i); }
     if (kind == WORDS) { return static_cast<int>(words[i]); }
-    return tiles.has(i / across + i % across) ? i : -1;
+    return tiles.has_tile(i / across, i % across) ? i : -1;
   }
 };
 

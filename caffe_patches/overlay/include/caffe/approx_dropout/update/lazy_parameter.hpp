@@ -3,6 +3,7 @@
 
 #include <vector>
 
+#include "caffe/approx_dropout/pattern/cell_grid.hpp"
 #include "caffe/approx_dropout/update/replay_steps.hpp"
 #include "caffe/blob.hpp"
 
@@ -102,10 +103,6 @@ class LazyParameter {
     Dtype* data;
     Dtype* history;
   };
-  // Rows and columns of a cell.
-  struct Range {
-    int first_row, last_row, first_column, num_columns;
-  };
   // A dense row for a compact gradient. Clearing all of it each time would cost
   // more than filling it, so it is left filled: it is zero outside the columns
   // of column_lists_[list] (list -1: zero everywhere), and rows that share a
@@ -119,8 +116,6 @@ class LazyParameter {
       list = -1;
     }
   };
-  Range range(int cell) const;
-  size_t offset(int row) const { return static_cast<size_t>(row) * columns_; }
   void CatchUp(const vector<int>& cells, Purpose purpose,
       const vector<int>* columns, Dtype* part);
   // Steps that a cell must still do.
@@ -132,7 +127,8 @@ class LazyParameter {
   void CatchUpCells(const int* cells, int num_cells, Purpose purpose);
   /// @brief Fetches the next row of a cell that has one at `at`.
   void PrefetchBelow(size_t at, int num_columns, bool with_history) const;
-  void CatchUpRow(int cell, int row, Purpose purpose);
+  /// @brief A row of a cell, which begins in first_column.
+  void CatchUpRow(int cell, int row, int first_column, Purpose purpose);
   void CatchUpCompact(int row, Purpose purpose);
   void GrowScratch();
   void Expand(int row, Dtype* gradient);
@@ -140,8 +136,7 @@ class LazyParameter {
 
   Arrays arrays_;
   UpdateRule<Dtype> rule_;
-  int rows_, columns_;
-  int cell_rows_, cell_columns_, cells_across_;
+  CellGrid grid_;
   vector<UpdateStep<Dtype> > steps_;  // those that some cell may have missed
   vector<int> done_;        // of each cell: how many of steps_ it has seen
   vector<char> gradient_;   // of each cell

@@ -3,6 +3,7 @@
 #include <string>
 #include <vector>
 
+#include "caffe/approx_dropout/pattern/cell_grid.hpp"
 #include "caffe/approx_dropout/pattern/dropout_pattern.hpp"
 
 namespace caffe {
@@ -134,8 +135,8 @@ void ApproxDropoutPatterns<Dtype>::CheckTiles(
   ReadDropoutPattern(blob, layer_);
   const int tile = layer_.approx_dropout_param().tile_size();
   const int max_period = blob.shape(1) - 2;
-  const int diagonals = (num_output + tile - 1) / tile
-      + (num_input + tile - 1) / tile - 1;
+  const int diagonals = NumCells(num_output, tile) + NumCells(num_input, tile)
+      - 1;
   CHECK_LE(max_period, diagonals) << Name(layer_) << ": the pattern of its "
       << "output has N = " << max_period << ", the longest period, but the "
       << weights << " have only " << diagonals << " diagonals of tiles (tile "

@@ -26,7 +26,7 @@ void ListUnits(const KeptUnits& kept, bool compact, IndexList* weight,
   const int tile_size =
       kept.tiles.keeps_all() ? std::max(1, kept.units) : kept.tile_size;
   for (int begin = 0; begin < kept.units; begin += tile_size) {
-    if (!kept.tiles.has(begin / tile_size + kept.tile_shift)) { continue; }
+    if (!kept.tiles.has_tile(kept.line, begin / tile_size)) { continue; }
     const int last = rows.count(std::min(kept.units, begin + tile_size));
     for (int j = rows.count(begin); j < last; ++j) {
       const int unit = rows.cell(j);

@@ -2,6 +2,7 @@
 #include <vector>
 
 #include "caffe/approx_dropout/math/wide_access.hpp"
+#include "caffe/approx_dropout/pattern/cell_grid.hpp"
 #include "caffe/approx_dropout/product/batched_product.cuh"
 #include "caffe/approx_dropout/product/batched_product.hpp"
 #include "caffe/approx_dropout/product/gather_scatter.cuh"
@@ -124,7 +125,7 @@ BlockSide BatchedProduct<Dtype>::MakeSide(bool output, bool gradient) const {
   // Tiles of the side that EVERY_NTH cuts; there may be fewer than the period.
   const int cut = gradient ? spec_->num_input : spec_->num_output;
   side.blocks_a_group = !spec_->tiled() ? 1 : std::min(spec_->output[0].period,
-      (cut + side.tile_size - 1) / side.tile_size);
+      NumCells(cut, side.tile_size));
   side.size = output ? spec_->stored_output : spec_->stored_input;
   if (whole(side)) { return side; }
   side.size = RoundUp(std::max(1,

@@ -25,15 +25,14 @@ inline void CopyShort(const Dtype* from, int count, Dtype* to) {
 template <typename Dtype>
 void PackColumns(const TileGrid& grid, const Dtype* weight, int tile_row,
     Dtype* columns) {
-  const int first = tile_row * grid.tile_size;
-  const int last = std::min(first + grid.tile_size, grid.num_output);
+  const CellRange outputs = grid.cells().range(tile_row, 0);
   const vector<int> kept = grid.kept_columns(tile_row);
   vector<Dtype*> to(kept.size());
   for (size_t i = 0; i < kept.size(); ++i) {
     to[i] = columns + grid.offset_in_columns(tile_row, kept[i]);
   }
-  for (int o = first; o < last; ++o) {
-    const Dtype* row = weight + static_cast<size_t>(o) * grid.num_input;
+  for (int o = 0; o < outputs.num_rows; ++o) {
+    const Dtype* row = weight + grid.cells().offset(outputs.first_row + o);
     for (size_t i = 0; i < kept.size(); ++i) {
       const int begin = kept[i] * grid.tile_size;
       const int end = std::min(begin + grid.tile_size, grid.num_input);
@@ -48,7 +47,7 @@ void PackTiles(const vector<int>& samples, int tile_size, int width,
     int columns, const Dtype* from, vector<Dtype>* panels) {
   const int num_samples = samples.size();
   const int per_tile = (tile_size + width - 1) / width;
-  const int tiles = (columns + tile_size - 1) / tile_size;
+  const int tiles = NumCells(columns, tile_size);
   const size_t size = static_cast<size_t>(num_samples) * width;
   GrowTo(tiles * per_tile * size, panels);
   Dtype* all = panels->data();
@@ -75,19 +74,15 @@ size_t TileGrid::column_size() const {
 }
 
 size_t TileGrid::offset_in_columns(int tile_row, int tile_column) const {
-  const int above = kept.count(tile_row + tile_column)
-      - kept.count(tile_column);
+  const int above = kept.count_tiles(tile_column, tile_row);
   return tile_column * column_size()
       + static_cast<size_t>(above) * tile_size * tile_size;
 }
 
-vector<int> TileGrid::Kept(int shift, int cells) const {
-  vector<int> list;
-  for (int j = kept.count(shift); ; ++j) {
-    const int cell = kept.cell(j) - shift;
-    if (cell >= cells) { return list; }
-    list.push_back(cell);
-  }
+vector<int> TileGrid::Kept(int line, int tiles) const {
+  vector<int> list(kept.count_tiles(line, tiles));
+  for (size_t j = 0; j < list.size(); ++j) { list[j] = kept.tile(line, j); }
+  return list;
 }
 
 vector<int> TileGrid::kept_tiles(int tile_row) const {

@@ -37,11 +37,15 @@ struct Operands {
   LazyParameter<Dtype>* lazy;
   Dtype* packed;  // W's kept tiles, see PackColumns
 
-  Span rows(int tile) const { return Of(tile, grid->num_output); }
-  Span columns(int tile) const { return Of(tile, grid->num_input); }
-  Span Of(int tile, int units) const {
-    const Span span = { tile * grid->tile_size,
-        std::min((tile + 1) * grid->tile_size, units) };
+  Span rows(int tile) const {
+    const CellRange range = grid->cells().range(tile, 0);
+    const Span span = { range.first_row, range.first_row + range.num_rows };
+    return span;
+  }
+  Span columns(int tile) const {
+    const CellRange range = grid->cells().range(0, tile);
+    const Span span = { range.first_column,
+        range.first_column + range.num_columns };
     return span;
   }
 };
