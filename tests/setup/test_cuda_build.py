@@ -35,7 +35,7 @@ def test_gpu_tests_compile_and_link(bundle):
     symbols = subprocess.run(["nm", "-C", program], check=True, text=True,
                              capture_output=True).stdout
     for test in ("SGDUpdaterTest_TestRectified_Test<caffe::GPUDevice<double> >",
-                 "DeviceUpdateGPUTest_", "Im2colKernelTest_"):
+                 "DeviceParameterGPUTest_", "Im2colKernelTest_"):
         assert test in symbols
 
 

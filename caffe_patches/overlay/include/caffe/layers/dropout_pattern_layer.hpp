@@ -10,7 +10,7 @@
 namespace caffe {
 
 /**
- * @brief Draws a dropout pattern from the distribution K, once a forward pass
+ * @brief Draws a dropout pattern from the distribution K, once per forward pass
  *        in the TRAIN phase. It is the only place where patterns are drawn.
  *
  * bottom: K, shape (N), unless dropout_pattern_param gives `probability`.

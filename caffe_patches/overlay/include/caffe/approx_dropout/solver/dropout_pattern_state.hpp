@@ -36,7 +36,7 @@ template <typename Dtype>
 void RestoreDropoutPatterns(const Net<Dtype>& net, const SolverState& state);
 
 #ifdef USE_HDF5
-/// @brief The same in HDF5: group dropout_pattern, in it one group a layer,
+/// @brief The same in HDF5: group dropout_pattern, in it one group per layer,
 ///        "0", "1", …, with the datasets layer, family (number of the enum),
 ///        max_period, seed, draws and probability.
 template <typename Dtype>

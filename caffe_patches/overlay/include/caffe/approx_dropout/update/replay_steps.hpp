@@ -4,8 +4,8 @@
 namespace caffe {
 
 /**
- * @brief The update of SGDSolver for one parameter, in one pass over it. A
- *        step with gradient g does, in this order and with this rounding,
+ * @brief The update of SGDSolver for one parameter, in one pass over it. With
+ *        gradient g, a step does, in this order and with this rounding,
  *
  *            d = (g clip) normalization
  *            d = d + decay w             L2; decay sign(w) for L1
@@ -32,8 +32,8 @@ struct UpdateStep {
 
 /// @brief Does num_steps steps, at least one, on `count` elements of data and
 ///        history. The first step has the gradient, if it is not NULL; the
-///        others have none. Element by element the result is that of one call
-///        a step. Without momentum history is only written, or may be NULL.
+///        others have none. The result equals, bit for bit, one call per step.
+///        Without momentum, history is only written, or may be NULL.
 template <typename Dtype>
 void ReplaySteps(const UpdateRule<Dtype>& rule,
     const UpdateStep<Dtype>* steps, int num_steps, int count,

@@ -4,23 +4,24 @@
 #include <vector>
 
 #include "caffe/approx_dropout/math/packed_gemm.hpp"
+#include "caffe/approx_dropout/math/panels.hpp"
 #include "caffe/approx_dropout/math/vector_math.hpp"
 #include "caffe/approx_dropout/math/vector_target.hpp"
-#include "caffe/approx_dropout/product/tile_panels.hpp"
 
 namespace caffe {
 
 namespace {
 
-const int kDepth = 256;      // rows of a panel that stay in the first cache
+// Depth of a panel that fits in the L1 cache.
+const int kPanelDepth = 256;
 // Below this many multiplications a product is not worth waking threads for.
 const int64_t kParallelProducts = 1 << 16;
 
 // Panels begin with a cache line.
-template <typename Dtype>
-const Dtype* Align(const Dtype* buffer) {
+template <typename Pointer>
+Pointer Align(Pointer buffer) {
   const uintptr_t at = reinterpret_cast<uintptr_t>(buffer) + kPanelBytes - 1;
-  return reinterpret_cast<const Dtype*>(at - at % kPanelBytes);
+  return reinterpret_cast<Pointer>(at - at % kPanelBytes);
 }
 
 // The part of a product that one panel takes part in: width columns of C,
@@ -108,8 +109,8 @@ CAFFE_INLINE void PanelProduct(int M, int width, int K, const Dtype* panel,
     const Operands<Dtype>& all) {
   const int kWidth = Panel<Dtype>::kWidth;
   const int parts = (M + kRows - 1) / kRows;
-  for (int k = 0; k < K || k == 0; k += kDepth) {
-    const int depth = std::min(kDepth, K - k);
+  for (int k = 0; k < K || k == 0; k += kPanelDepth) {
+    const int depth = std::min(kPanelDepth, K - k);
     const Dtype* next = panel + (k + depth) * kWidth;
     for (int part = 0; part < parts; ++part) {
       const int begin = part * M / parts;
@@ -163,7 +164,7 @@ void pack_matrix(const Dtype* from, int stride, bool transposed,
   const int K = ks.size();
   const size_t n_stride = transposed ? stride : 1;
   const size_t k_stride = transposed ? 1 : stride;
-  Dtype* panels = const_cast<Dtype*>(Align(buffer));
+  Dtype* panels = Align(buffer);
   // Several panels at a time where they are neighbours in memory.
   const int step = transposed ? kWidth : 4 * kWidth;
 #pragma omp parallel for if (static_cast<int64_t>(N) * K > kParallelProducts)

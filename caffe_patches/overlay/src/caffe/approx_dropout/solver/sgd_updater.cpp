@@ -131,7 +131,7 @@ void SGDUpdater<Dtype>::ApplyUpdate(Dtype rate) {
     if (parameters_[i].layer) {
       parameters_[i].update->EndStep(step);
     } else {
-      parameters_[i].update->UpdateNow(step);
+      parameters_[i].update->UpdateWhole(step);
     }
   }
 }
@@ -146,7 +146,9 @@ void SGDUpdater<Dtype>::ApplyUpdateOnDevice(Dtype rate) {
   }
   device_steps_->Append(rate);
   for (size_t i = 0; i < parameters_.size(); ++i) {
-    if (!parameters_[i].layer) { parameters_[i].update->device()->UpdateNow(); }
+    if (!parameters_[i].layer) {
+      parameters_[i].update->device()->UpdateWhole();
+    }
   }
   if (device_steps_->full()) { CatchUpAll(); }
 }
