@@ -157,8 +157,8 @@ CAFFE_HOST_DEVICE inline void ReplayChunk(const ParameterView<Dtype>& p,
   Values g = {}, h = {};
   Values w = *ChunkAt<Dtype, kWidth>(p.data, at);
   if (p.rule.momentum != 0) { h = *ChunkAt<Dtype, kWidth>(p.history, at); }
-  if (replay.has_gradient) {
-    const Dtype clip = p.steps[replay.first_step].clip;
+  const Dtype clip = p.steps[replay.first_step].clip;
+  if (replay.has_gradient && clip != 0) {
     g = *ChunkAt<Dtype, kWidth>(p.gradient, at);
     for (int k = 0; k < kWidth; ++k) {
       g.value[k] = g.value[k] * clip * p.rule.normalization;

@@ -1,6 +1,11 @@
 #ifndef CAFFE_APPROX_DROPOUT_UPDATE_REPLAY_STEPS_HPP_
 #define CAFFE_APPROX_DROPOUT_UPDATE_REPLAY_STEPS_HPP_
 
+#include <cmath>
+#include <limits>
+
+#include "caffe/approx_dropout/pattern/kept_cells.hpp"
+
 namespace caffe {
 
 /**
@@ -27,8 +32,20 @@ struct UpdateRule {
 template <typename Dtype>
 struct UpdateStep {
   Dtype rate;  // times the parameter's lr_mult
-  Dtype clip;  // factor of clip_gradients, 1 where it does not act
+  // Factor of clip_gradients, 1 where it does not act. 0, by an infinite norm,
+  // makes every gradient 0.
+  Dtype clip;
 };
+
+/// @brief The norm of gradients whose squares sum to this. As Caffe's it is
+///        infinite where a Dtype does not hold the sum.
+template <typename Dtype>
+CAFFE_HOST_DEVICE inline Dtype GradientNorm(double sum_squares) {
+  constexpr double kLargest = std::numeric_limits<Dtype>::max();
+  constexpr Dtype kInfinity = std::numeric_limits<Dtype>::infinity();
+  return sum_squares > kLargest ? kInfinity :
+      static_cast<Dtype>(std::sqrt(sum_squares));
+}
 
 /// @brief Does num_steps steps, at least one, on `count` elements of data and
 ///        history. The first step has the gradient, if it is not NULL; the
