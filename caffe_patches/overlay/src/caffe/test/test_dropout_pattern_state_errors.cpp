@@ -101,7 +101,8 @@ TYPED_TEST(DropoutPatternStateDeathTest, TestDamagedHDF5) {
   H5Ldelete(id, "dropout_pattern/1/seed", H5P_DEFAULT);
   H5Fclose(id);
   EXPECT_DEATH(this->MakeSolver(this->NetText(), "HDF5")->Restore(
-      file.c_str()), "damaged: entry 1 .layer 'pattern2'. has no seed");
+      file.c_str()), "damaged: entry 1 of dropout_pattern .layer 'pattern2'. "
+      "has no seed");
   id = H5Fopen(file.c_str(), H5F_ACC_RDWR, H5P_DEFAULT);
   H5Ldelete(id, "dropout_pattern/0", H5P_DEFAULT);
   H5Fclose(id);

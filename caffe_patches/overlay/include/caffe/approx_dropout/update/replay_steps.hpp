@@ -2,7 +2,6 @@
 #define CAFFE_APPROX_DROPOUT_UPDATE_REPLAY_STEPS_HPP_
 
 #include <cmath>
-#include <limits>
 
 #include "caffe/approx_dropout/pattern/kept_cells.hpp"
 
@@ -41,10 +40,8 @@ struct UpdateStep {
 ///        infinite where a Dtype does not hold the sum.
 template <typename Dtype>
 CAFFE_HOST_DEVICE inline Dtype GradientNorm(double sum_squares) {
-  constexpr double kLargest = std::numeric_limits<Dtype>::max();
-  constexpr Dtype kInfinity = std::numeric_limits<Dtype>::infinity();
-  return sum_squares > kLargest ? kInfinity :
-      static_cast<Dtype>(std::sqrt(sum_squares));
+  const Dtype sum = static_cast<Dtype>(sum_squares);
+  return std::isinf(sum) ? sum : static_cast<Dtype>(std::sqrt(sum_squares));
 }
 
 /// @brief Does num_steps steps, at least one, on `count` elements of data and

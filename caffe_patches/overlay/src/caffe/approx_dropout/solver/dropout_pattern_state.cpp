@@ -246,9 +246,10 @@ void RestoreDropoutPatternsFromHDF5(const Net<Dtype>& net, hid_t file) {
     for (int i = 0; i < size; ++i) {
       std::ostringstream name;
       name << i;
+      CHECK_GT(H5Lexists(all, name.str().c_str(), H5P_DEFAULT), 0)
+          << "The solver state is damaged: " << kGroup << " has no group " << i;
       const hid_t group = H5Gopen2(all, name.str().c_str(), H5P_DEFAULT);
-      CHECK_GE(group, 0) << "The solver state is damaged: " << kGroup
-          << " has no group " << i;
+      CHECK_GE(group, 0) << "Error reading dropout pattern " << i << ".";
       *state.add_dropout_pattern() = LoadPatternFromHDF5(group);
       H5Gclose(group);
     }
