@@ -111,7 +111,8 @@ class CompactBlobs {
     CHECK_NE(layer.type(), "PReLU") << what.str() << ", but has a parameter a "
         << "channel; set channel_shared: true";
     CHECK(HasWeights(layer) && j == 0) << what.str() << ", and cannot know "
-        << "which these are; take compact_output: true out of the latter";
+        << "which these are; take compact_output: true out of layer '"
+        << net_.layer(blob.compact_layer).name() << "'";
     CHECK(layer.approx_dropout_param().compact_input()) << what.str()
         << "; set compact_input: true and give it that pattern as its last "
         << "bottom";
