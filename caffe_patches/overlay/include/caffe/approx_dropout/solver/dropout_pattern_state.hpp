@@ -29,9 +29,12 @@ void SeedDropoutPatterns(const Net<Dtype>& net, SolverParameter* param);
 template <typename Dtype>
 void SaveDropoutPatterns(const Net<Dtype>& net, SolverState* state);
 
-/// @brief Restores what SaveDropoutPatterns saved. A state without patterns
-///        (one of stock Caffe) leaves the layers at draw 0, with a warning.
-///        Stops if layer names, family or N of state and net differ.
+/// @brief Restores what SaveDropoutPatterns saved, layer by layer, by name.
+///        Layers that the state has not (a state of stock Caffe has none)
+///        start at draw 0 and those that the net has not are left out, each
+///        with a warning that names them; DropoutPatternLayer::FromProto says
+///        what becomes of one whose K, family or N has changed. Stops if an
+///        entry of the state is damaged.
 template <typename Dtype>
 void RestoreDropoutPatterns(const Net<Dtype>& net, const SolverState& state);
 

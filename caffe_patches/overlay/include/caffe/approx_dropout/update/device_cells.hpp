@@ -108,8 +108,8 @@ CAFFE_HOST_DEVICE inline void ReplayVector(const ParameterView<Dtype>& p,
   Values g = {}, h = {};
   Values w = *VectorAt<Dtype, kWidth>(p.data, at);
   if (p.rule.momentum != 0) { h = *VectorAt<Dtype, kWidth>(p.history, at); }
-  if (replay.has_gradient) {
-    const Dtype clip = p.steps[replay.first_step].clip;
+  const Dtype clip = p.steps[replay.first_step].clip;
+  if (replay.has_gradient && clip != 0) {
     g = *VectorAt<Dtype, kWidth>(p.gradient, at);
     for (int k = 0; k < kWidth; ++k) {
       g.value[k] = g.value[k] * clip * p.rule.normalization;

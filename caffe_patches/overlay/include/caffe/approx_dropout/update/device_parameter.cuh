@@ -142,7 +142,7 @@ __global__ void AppendStepKernel(const double* sums, int num_sums,
   for (int i = threadIdx.x; i < num_sums; i += blockDim.x) { sum += sums[i]; }
   sum = SumOfBlock(sum);
   if (threadIdx.x > 0) { return; }
-  const Dtype norm = sqrt(sum);
+  const Dtype norm = GradientNorm<Dtype>(sum);
   step->rate = rate;
   step->clip = clip_gradients >= 0 && norm > clip_gradients ?
       clip_gradients / norm : Dtype(1);

@@ -1,6 +1,10 @@
 #ifndef CAFFE_APPROX_DROPOUT_UPDATE_REPLAY_STEPS_HPP_
 #define CAFFE_APPROX_DROPOUT_UPDATE_REPLAY_STEPS_HPP_
 
+#include <cmath>
+
+#include "caffe/approx_dropout/pattern/kept_cells.hpp"
+
 namespace caffe {
 
 /**
@@ -27,8 +31,18 @@ struct UpdateRule {
 template <typename Dtype>
 struct UpdateStep {
   Dtype rate;  // times the parameter's lr_mult
-  Dtype clip;  // factor of clip_gradients, 1 where it does not act
+  // Factor of clip_gradients, 1 where it does not act. 0, by an infinite norm,
+  // makes every gradient 0.
+  Dtype clip;
 };
+
+/// @brief The norm of gradients whose squares sum to this. As Caffe's it is
+///        infinite where a Dtype does not hold the sum.
+template <typename Dtype>
+CAFFE_HOST_DEVICE inline Dtype GradientNorm(double sum_squares) {
+  const Dtype sum = static_cast<Dtype>(sum_squares);
+  return std::isinf(sum) ? sum : static_cast<Dtype>(std::sqrt(sum_squares));
+}
 
 /// @brief Does num_steps steps, at least one, on `count` elements of data and
 ///        history. The first step has the gradient, if it is not NULL; the

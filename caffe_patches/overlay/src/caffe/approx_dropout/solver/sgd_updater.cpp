@@ -112,8 +112,9 @@ Dtype SGDUpdater<Dtype>::ClipFactor() const {
     sum += parameters_[i].layer ? parameters_[i].update->SumSquares() :
         net_->learnable_params()[i]->sumsq_diff();
   }
-  const Dtype norm = std::sqrt(sum);
-  if (norm <= clip_gradients_) { return 1; }
+  const Dtype norm = GradientNorm<Dtype>(sum);
+  // As in Caffe a norm that is not a number does not clip.
+  if (!(norm > clip_gradients_)) { return 1; }
   const Dtype factor = clip_gradients_ / norm;
   LOG(INFO) << "Gradient clipping: scaling down gradients (L2 norm " << norm
       << " > " << clip_gradients_ << ") by scale factor " << factor;

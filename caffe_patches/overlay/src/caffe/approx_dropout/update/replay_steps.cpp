@@ -116,6 +116,9 @@ template <typename Dtype>
 void ReplaySteps(const UpdateRule<Dtype>& rule,
     const UpdateStep<Dtype>* steps, int num_steps, int count,
     const Dtype* gradient, Dtype* data, Dtype* history) {
+  // Clipped by an infinite norm, Caffe's gradient is 0 where it is infinite,
+  // too.
+  if (steps[0].clip == 0) { gradient = NULL; }
 #ifdef CAFFE_X86_VECTORS
   if (vector_bytes() >= 32) {
     ReplayAvx2(rule, steps, num_steps, count, gradient, data, history);
