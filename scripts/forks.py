@@ -61,8 +61,9 @@ class Tree:
 
 def _apply(tree, patch):
     """Applies a patch to the tree in memory, or leaves it as it is. Returns
-    the paths that changed, notes on them, and the hunks that do not fit."""
-    before, changed, notes, failed = dict(tree.files), set(), [], []
+    the paths that changed, where hunks have other neighbours than in Caffe,
+    and the hunks that do not fit."""
+    before, changed, places, failed = dict(tree.files), set(), [], []
     for hunk in hunks.parse(patch.read_text()):
         lines = tree.lines(hunk.path)
         if lines is not None and hunks.is_in(hunk, lines):
@@ -75,12 +76,11 @@ def _apply(tree, patch):
                                  lines[placed.end:])
         changed.add(hunk.path)
         if not placed.whole:
-            notes.append(f"{hunk.path}:{placed.start + 1}: {patch.name} has "
-                         "other neighbours here than in Caffe; have a look")
+            places.append(f"{hunk.path}:{placed.start + 1}")
     if failed:
         tree.files = before
         return set(), [], failed
-    return changed, notes, []
+    return changed, places, []
 
 
 def _by_hand(tree, patch, hunk):
@@ -110,9 +110,11 @@ def patch_tree(root, patches, names, overlay):
                     "fork's own, it needs another name")
             del new[path]
     for name in names:
-        done, remarks, failed = _apply(tree, patches / name)
+        done, places, failed = _apply(tree, patches / name)
         changed |= done
-        notes += remarks
+        if places:
+            notes.append(f"{name} stands beside other lines than in Caffe at "
+                         + ", ".join(places))
         if failed and name.startswith("build-"):
             title = (patches / name).read_text().split("\n", 1)[0]
             notes.append(f"left out {name} ({title}), since "
