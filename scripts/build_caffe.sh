@@ -14,6 +14,7 @@ cd "$(dirname "$0")/.."
 root=$PWD
 tools=(caffe)
 targets=(caffe.bin step_times)
+tests=()
 libraries=ON  # OpenCV and LevelDB
 nccl=OFF
 variant=""
@@ -77,24 +78,25 @@ configure() {
   fi
 }
 
-# Shows how far make is that writes to this function: a number that counts up,
-# or lines where no terminal is.
+# Shows how far make is that writes to this function, target by target: a line
+# that changes, or a line every ten per cent where no terminal is.
 show_progress() {
-  local line percent next=0
+  local line percent before=0 target=caffe shown=no
   while IFS= read -r line; do
-    [[ $line =~ ^\[\ *([0-9]+)%\]\ (Building|Linking) ]] || continue
+    [[ $line =~ ^\[\ *([0-9]+)%\]\ Building.*/([^/]+)\.dir/ ]] || continue
     percent=${BASH_REMATCH[1]}
+    # Kernels belong to the target whose other sources are being compiled.
+    [[ ${BASH_REMATCH[2]} = cuda_compile* ]] || target=${BASH_REMATCH[2]}
     if [ -t 1 ]; then
-      printf '\rbuild_caffe: %3d %%' "$percent"
-      next=100
-    elif [ "$percent" -ge "$next" ]; then
-      echo "build_caffe: $percent %"
-      next=$((percent / 10 * 10 + 10))
+      printf '\rbuild_caffe: %s %d %%\e[K' "$target" "$percent"
+      shown=yes
+    elif [ $((percent / 10)) -gt $((before / 10)) ] &&
+        [ "$percent" -lt 100 ]; then
+      echo "build_caffe: $target $percent %"
     fi
+    before=$percent
   done
-  if [ -t 1 ] && [ "$next" -gt 0 ]; then
-    echo
-  fi
+  [ $shown = no ] || echo
 }
 
 compile() {
@@ -139,7 +141,7 @@ for argument in "$@"; do
     --stock)
       variant=-stock
       patch_options=(--stock) ;;
-    --tests) targets+=(test.testbin) ;;
+    --tests) tests=(test.testbin) ;;
     --cuda)
       flavour=-cuda
       nccl=ON
@@ -167,6 +169,7 @@ if [ -z "$variant" ] && [ $python = ON ]; then
     upgrade_net_proto_binary upgrade_net_proto_text upgrade_solver_proto_text)
   targets+=("${tools[@]:1}")
 fi
+targets+=("${tests[@]}")
 
 scripts/get_caffe.sh
 /usr/bin/python3 scripts/patch_caffe.py "${patch_options[@]}" --target "$tree"

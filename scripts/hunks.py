@@ -67,8 +67,11 @@ def parse(text):
         elif header:
             start, old, new = (int(x or 1) for x in header.groups())
             body = []
-            while old or new:
-                body.append(next(lines) or " ")
+            while old > 0 or new > 0:
+                body.append(next(lines, "end of the patch") or " ")
+                if body[-1][0] not in " +-":
+                    raise PatchError(f"the hunk {line} of {path} is shorter "
+                                     "than its counts say")
                 old -= body[-1][0] != "+"
                 new -= body[-1][0] != "-"
             hunks.append(_hunk(path, start - 1, body, line))
@@ -136,10 +139,7 @@ def place(hunk, lines):
     for lead, trail in hunk.contexts():
         before, after = hunk.cut(lead, trail)
         found = matches(lines, before)
-        whole = (lead, trail) == (hunk.lead, hunk.trail)
-        if not found or not says_something(before) or (
-                len(found) > 1 and not whole):
-            continue
-        at = min(found, key=lambda x: abs(x + hunk.lead - lead - hunk.line))
-        return Placed(at, at + len(before), after, whole)
+        if len(found) == 1 and says_something(before):
+            return Placed(found[0], found[0] + len(before), after,
+                          (lead, trail) == (hunk.lead, hunk.trail))
     return None

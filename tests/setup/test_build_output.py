@@ -45,19 +45,25 @@ def build(project, *arguments, stdout=subprocess.PIPE):
                           check=False, env={**os.environ, "PATH": path})
 
 
-def steps(percents):
-    return "\n".join(f"[{percent:3d}%] Building CXX object a{percent}.o\n"
-                     + WARNINGS for percent in percents)
+def steps(target, percents):
+    return "\n".join(
+        f"[{percent:3d}%] Building CXX object src/CMakeFiles/{target}.dir/"
+        f"a{percent}.cpp.o\n{WARNINGS}" for percent in percents)
 
 
 def test_progress_in_steps_of_ten(project):
-    make_prints(project, steps(range(3, 101)))
+    make_prints(project, "\n".join([
+        steps("caffe", range(3, 100)), steps("caffe.bin", (100,)),
+        steps("test.testbin", range(61, 101)),
+        "[ 99%] Building NVCC (Device) object src/CMakeFiles/cuda_compile_1"
+        ".dir/a.cu.o"]))
     done = build(project)
     assert done.returncode == 0
-    assert done.stdout.split("\n") == [
-        f"build_caffe: {x} %" for x in (3, *range(10, 101, 10))] + [""]
+    assert done.stdout.splitlines() == [
+        *(f"build_caffe: caffe {x} %" for x in range(10, 100, 10)),
+        *(f"build_caffe: test.testbin {x} %" for x in (70, 80, 90))]
     log = (project / "build/caffe/build.log").read_text()
-    assert log.count("warning: unused variable") == 98
+    assert log.count("warning: unused variable") == 138
 
 
 def test_nothing_to_build_says_nothing(project):
@@ -67,19 +73,19 @@ def test_nothing_to_build_says_nothing(project):
 
 
 def test_one_line_on_a_terminal(project):
-    make_prints(project, steps((7, 50, 100)))
+    make_prints(project, steps("caffe", (7, 50)))
     ours, theirs = pty.openpty()
     done = build(project, stdout=theirs)
     os.close(theirs)
     said = os.read(ours, 4096).decode()
     os.close(ours)
     assert done.returncode == 0
-    assert said == ("\rbuild_caffe:   7 %\rbuild_caffe:  50 %"
-                    "\rbuild_caffe: 100 %\r\n")
+    assert said == ("\rbuild_caffe: caffe 7 %\x1b[K"
+                    "\rbuild_caffe: caffe 50 %\x1b[K\r\n")
 
 
 def test_failure_shows_errors_and_keeps_the_status(project):
-    make_prints(project, steps((7,)) + """
+    make_prints(project, steps("caffe", (7,)) + """
 io.cpp:76:25: error: 'CV_LOAD_IMAGE_COLOR' was not declared in this scope
 make[2]: *** [io.cpp.o] Error 1""", 2)
     done = build(project)
