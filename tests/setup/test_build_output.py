@@ -6,9 +6,10 @@ import shutil
 import subprocess
 
 import pytest
-from conftest import ROOT
 
-SCRIPTS = ROOT / "scripts"
+from project import ROOT
+
+SCRIPTS = ROOT / "scripts" / "setup"
 
 WARNINGS = """\
 boost/bind.hpp:36:1: note: '#pragma message: placeholders' is deprecated
@@ -24,11 +25,11 @@ def write_program(path, text=""):
 def project(tmp_path):
     """A project whose cmake and make only print; its root."""
     root, programs = tmp_path / "project", tmp_path / "programs"
-    for folder in root / "scripts", root / "build/caffe/build", programs:
+    for folder in root / "scripts/setup", root / "build/caffe/build", programs:
         folder.mkdir(parents=True)
-    shutil.copy(SCRIPTS / "build_caffe.sh", root / "scripts")
-    write_program(root / "scripts/get_caffe.sh")
-    (root / "scripts/patch_caffe.py").write_text("")
+    shutil.copy(SCRIPTS / "build_caffe.sh", root / "scripts/setup")
+    write_program(root / "scripts/setup/get_caffe.sh")
+    (root / "scripts/setup/patch_caffe.py").write_text("")
     write_program(programs / "cmake", "cat <<'END'\n-- Configuring done\nEND")
     return root
 
@@ -40,7 +41,7 @@ def make_prints(project, text, status=0):
 
 def build(project, *arguments, stdout=subprocess.PIPE):
     path = f"{project.parent / 'programs'}:{os.environ['PATH']}"
-    return subprocess.run([project / "scripts/build_caffe.sh", *arguments],
+    return subprocess.run([project / "scripts/setup/build_caffe.sh", *arguments],
                           text=True, stdout=stdout, stderr=subprocess.PIPE,
                           check=False, env={**os.environ, "PATH": path})
 

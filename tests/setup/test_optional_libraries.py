@@ -3,7 +3,8 @@
 import subprocess
 
 import pytest
-from conftest import ROOT
+
+from project import ROOT
 
 OVERLAY = ROOT / "caffe_patches" / "overlay"
 CAFFE = ROOT / "build" / "caffe"

@@ -7,9 +7,10 @@ import subprocess
 import sys
 
 import pytest
-from conftest import ROOT
 
-PATCHER = ROOT / "scripts" / "patch_caffe.py"
+from project import ROOT
+
+PATCHER = ROOT / "scripts" / "setup" / "patch_caffe.py"
 PATCHES = ROOT / "caffe_patches"
 PINNED = ROOT / "build" / "caffe.orig"
 PROTO = "src/caffe/proto/caffe.proto"

@@ -5,10 +5,10 @@ import shutil
 import subprocess
 import sys
 
+import patch_caffe
 import pytest
 
 from project import ROOT
-from setup import patch_caffe
 
 SOURCE = ROOT / "build" / "caffe.orig"
 

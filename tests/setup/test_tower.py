@@ -1,5 +1,6 @@
-"""The C++ overlay is a tower of five floors, with math below all. A file
-includes only its own floor and those below."""
+"""The C++ overlay is a tower of five floors, with math below all, and below that
+util, what lets Caffe itself build. A file includes only its own floor and those
+below."""
 
 import re
 from pathlib import Path
@@ -8,7 +9,7 @@ import pytest
 
 OVERLAY = Path(__file__).parents[2] / "caffe_patches" / "overlay"
 # From the top. Programs and tests may include anything.
-FLOORS = ("solver", "layers", "product", "update", "pattern", "math")
+FLOORS = ("solver", "layers", "product", "update", "pattern", "math", "util")
 SOURCES = sorted(
     path
     for kind in ("hpp", "cpp", "cuh", "cu")
@@ -28,6 +29,20 @@ def floor(path):
     parts = path.split("caffe/", 1)[-1].split("/")
     folder = parts[1 if parts[0] == "approx_dropout" else 0]
     return FLOORS.index(folder) if folder in FLOORS else None
+
+
+def files_tested_by(path):
+    """Those of test_<file>.cpp or, where a file's tests are in parts,
+    test_<file>_<part>.cpp."""
+    tested = path.stem.removeprefix("test_")
+    files = {
+        other.stem for other in SOURCES if not other.stem.startswith("test_")
+    }
+    return [
+        file
+        for file in files
+        if tested == file or tested.startswith(f"{file}_")
+    ]
 
 
 def test_every_floor_has_files():
@@ -56,8 +71,8 @@ def test_includes_nothing_from_above(path):
 @pytest.mark.parametrize("path", HEADERS, ids=name)
 def test_header_has_its_guard(path):
     parts = path.relative_to(OVERLAY / "include" / "caffe").parts
-    # Caffe does not name its own folders in guards.
-    parts = parts if parts[0] == "approx_dropout" else parts[1:]
+    # As in Caffe, layers and tests do not name their folder.
+    parts = parts[1:] if parts[0] in ("layers", "test") else parts
     guard = "CAFFE_" + re.sub(r"\W", "_", "_".join(parts)).upper() + "_"
     lines = path.read_text().splitlines()
     assert lines[:2] == [f"#ifndef {guard}", f"#define {guard}"]
@@ -66,22 +81,18 @@ def test_header_has_its_guard(path):
 
 @pytest.mark.parametrize("path", TESTS, ids=name)
 def test_test_is_named_after_a_file(path):
-    """test_<file>.cpp or, of a file's tests in parts, test_<file>_<part>."""
-    tested = path.stem.removeprefix("test_")
-    files = {
-        other.stem for other in SOURCES if not other.stem.startswith("test_")
-    }
-    assert any(
-        tested == file or tested.startswith(f"{file}_") for file in files
-    )
+    assert files_tested_by(path)
 
 
 @pytest.mark.parametrize("path", TESTS, ids=name)
 def test_a_suite_is_named_as_its_file(path):
-    words = path.stem.removeprefix("test_").replace("_layer", "").split("_")
     suites = re.findall(
         r"^(?:TYPED_TEST|TEST_F|TEST)\((\w+),", path.read_text(), re.M
     )
     assert suites
-    named = [s for s in suites if "".join(words) in s.lower()]
+    words = [
+        file.replace("_layer", "").replace("_", "")
+        for file in files_tested_by(path)
+    ]
+    named = [s for s in suites if any(word in s.lower() for word in words)]
     assert named, f"{set(suites)} are not of this file"

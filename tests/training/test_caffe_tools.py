@@ -5,7 +5,8 @@ import subprocess
 
 import numpy as np
 import pytest
-from conftest import ROOT
+
+from project import ROOT
 
 V1_NET = """
 name: "old"

@@ -4,11 +4,11 @@ pycaffe raises it."""
 import signal
 import subprocess
 import time
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from project import ROOT
+
 CAFFE = ROOT / "build" / "bin" / "caffe"
 
 LAYER = """

@@ -7,7 +7,8 @@ import subprocess
 
 import numpy as np
 import pytest
-from conftest import ROOT
+
+from project import ROOT
 
 BIN = ROOT / "build" / "bin"
 IMAGES, SIDE, BATCH, STEPS = 12, 20, 6, 30

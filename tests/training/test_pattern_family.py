@@ -1,12 +1,12 @@
 """The family that K was searched for travels with K to DropoutPattern."""
 
 import subprocess
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from project import ROOT
+
 CAFFE = ROOT / "build" / "bin" / "caffe"
 
 NET = """

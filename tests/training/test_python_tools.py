@@ -5,7 +5,8 @@ import sys
 
 import numpy as np
 import pytest
-from conftest import ROOT
+
+from project import ROOT
 
 PYTHON = ROOT / "build" / "caffe" / "python"
 NET = """

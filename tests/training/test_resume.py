@@ -13,7 +13,7 @@ import pytest
 from approx_dropout.draw import draw_pattern
 from approx_dropout.families import drop_rates
 from approx_dropout.state import read_state
-from conftest import ROOT
+from project import ROOT
 
 CAFFE = ROOT / "build" / "bin" / "caffe"
 # 4 batches of 16: 8 iterations are two whole epochs, so that Caffe's data
