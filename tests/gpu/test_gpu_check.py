@@ -109,7 +109,8 @@ def test_goes_on_after_tests_that_fail_or_crash(bundle):
         "ApproxDropoutLSTMStateTest/2.TestGradient",
         "ApproxDropoutLSTMStateTest/2.TestGradientStepByStep",
         "ApproxDropoutTest/3.Good", "BenchmarkTest/2.Timer",
-        "DeviceParameterGPUTest/0.TestRows", "DeviceParameterGPUTest/0.TestWords",
+        "DeviceParameterGPUTest/0.TestRows",
+        "DeviceParameterGPUTest/0.TestWords",
         "GPUMathTest/1.AfterCrash",
         "GPUMathTest/1.Good", "NetTest/2.Better", "NetTest/2.Good"]
     assert found["failed"] == ["ApproxDropoutTest/3.Bad"]
