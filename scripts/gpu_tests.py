@@ -22,6 +22,7 @@ OURS = (
     "LazyLayer",
     "LazyParameter",
     "MathMode",
+    "MicroKernel",
     "PackedGemm",
     "Panels",
     "SGDUpdater",
