@@ -1,11 +1,7 @@
-#include <stddef.h>
-
 #include <algorithm>
 #include <vector>
 
-#include "caffe/approx_dropout/math/panels.hpp"
-#include "caffe/approx_dropout/math/vector_math.hpp"
-#include "caffe/approx_dropout/math/vector_target.hpp"
+#include "caffe/approx_dropout/math/micro_kernel.hpp"
 #include "caffe/approx_dropout/product/gather_scatter.hpp"
 #include "caffe/approx_dropout/product/tile_panels.hpp"
 #include "caffe/approx_dropout/product/tile_product.hpp"
@@ -17,13 +13,11 @@ namespace {
 // Depth of a panel that fits in the L1 cache.
 const int kPanelDepth = 160;
 
-// Places begin, ..., end - 1.
 struct Span {
   int begin, end;
 };
 
-// A product, for all threads. Panels of x and of y: see the functions that
-// pack them.
+// A product, for all threads. Its panels: see the functions that pack them.
 template <typename Dtype>
 struct Operands {
   const TileGrid* grid;
@@ -50,100 +44,39 @@ struct Operands {
   }
 };
 
-// Rows begin, ..., end - 1 of a panel and what they are multiplied by: the r-th
-// sum takes row begin + k times factors[r * row_step + k * step].
-template <typename Dtype>
-struct DepthRange {
-  int begin, end;
-  const Dtype* factors;
-};
-
-struct Strides {
-  size_t row, next;
-};
-
-// Where sums go: row r to out + r * stride, times alpha, added to what is there
-// or in its place.
+// An Output of MicroKernel: row r of sums goes to out + r * stride, times
+// alpha, added to what is there or in its place.
 template <typename Dtype>
 struct Target {
   Dtype alpha;
   bool add;
   Dtype* out;
   size_t stride;
+
+  CAFFE_INLINE const Target& OfPart(int, int) const { return *this; }
+  CAFFE_INLINE void Fetch(int) const {}
+  template <int kVectorBytes>
+  CAFFE_INLINE void Store(int row,
+      const typename Unaligned<Dtype, kVectorBytes>::Vector* sum) const {
+    typedef typename Unaligned<Dtype, kVectorBytes>::Vector Vector;
+    Vector* to = reinterpret_cast<Vector*>(out + row * stride);
+#pragma GCC unroll 4
+    for (int v = 0; v < kPanelBytes / kVectorBytes; ++v) {
+      Vector value = sum[v] * alpha;
+      if (add) { value += to[v]; }
+      to[v] = value;
+    }
+  }
 };
 
-// The sums of rows first ... first + kRows - 1 over all runs.
-template <typename Dtype, int kVectorBytes, int kRows>
-CAFFE_INLINE void SumOf(const vector<DepthRange<Dtype> >& runs, int first,
-    const Strides& strides, const Dtype* panel, const Target<Dtype>& target) {
-  typedef Dtype Vector __attribute__((vector_size(kVectorBytes), may_alias,
-      aligned(sizeof(Dtype))));
-  const int kVectors = kPanelBytes / kVectorBytes;
-  Vector sum[kRows][kVectors] = {};
-  for (size_t i = 0; i < runs.size(); ++i) {
-    const Dtype* a = runs[i].factors + first * strides.row;
-    const Vector* b = reinterpret_cast<const Vector*>(panel)
-        + runs[i].begin * kVectors;
-    for (int k = runs[i].begin; k < runs[i].end; ++k) {
-#pragma GCC unroll 12
-      for (int r = 0; r < kRows; ++r) {
-        const Dtype factor = a[r * strides.row];
-#pragma GCC unroll 4
-        for (int v = 0; v < kVectors; ++v) { sum[r][v] += factor * b[v]; }
-      }
-      a += strides.next;
-      b += kVectors;
-    }
-  }
-  const Dtype alpha = target.alpha;
-  const bool add = target.add;
-#pragma GCC unroll 12
-  for (int r = 0; r < kRows; ++r) {
-    Vector* out = reinterpret_cast<Vector*>(target.out
-        + (first + r) * target.stride);
-#pragma GCC unroll 4
-    for (int v = 0; v < kVectors; ++v) {
-      Vector value = sum[r][v] * alpha;
-      if (add) { value += out[v]; }
-      out[v] = value;
-    }
-  }
+template <typename Dtype>
+Depth<Dtype> DepthOf(const vector<DepthRange<Dtype> >& ranges,
+    const Strides& strides) {
+  const Depth<Dtype> depth = { ranges.data(), ranges.size(), strides };
+  return depth;
 }
 
-template <typename Dtype, int kVectorBytes, int kRows>
-struct Sum {
-  // The same for any number of rows, about equally many at a time.
-  static CAFFE_INLINE void AllRows(int rows,
-      const vector<DepthRange<Dtype> >& runs, const Strides& strides,
-      const Dtype* panel, const Target<Dtype>& target) {
-    const int parts = (rows + kRows - 1) / kRows;
-    for (int part = 0; part < parts; ++part) {
-      const int first = part * rows / parts;
-      Rows((part + 1) * rows / parts - first, runs, first, strides, panel,
-          target);
-    }
-  }
-
-  // For rows <= kRows of them, from the first.
-  static CAFFE_INLINE void Rows(int rows,
-      const vector<DepthRange<Dtype> >& runs, int first,
-      const Strides& strides, const Dtype* panel, const Target<Dtype>& target) {
-    if (rows == kRows) {
-      SumOf<Dtype, kVectorBytes, kRows>(runs, first, strides, panel, target);
-    } else {
-      Sum<Dtype, kVectorBytes, kRows - 1>::Rows(rows, runs, first, strides,
-          panel, target);
-    }
-  }
-};
-
-template <typename Dtype, int kVectorBytes>
-struct Sum<Dtype, kVectorBytes, 0> {
-  static CAFFE_INLINE void Rows(int, const vector<DepthRange<Dtype> >&, int,
-      const Strides&, const Dtype*, const Target<Dtype>&) {}
-};
-
-// Runs as parts of about kPanelDepth rows.
+// Cuts runs of depth into parts of about kPanelDepth rows.
 template <typename Dtype>
 vector<vector<DepthRange<Dtype> > > CutToDepth(
     const vector<DepthRange<Dtype> >& runs, const Strides& strides) {
@@ -175,7 +108,6 @@ CAFFE_INLINE void SampleColumns(const Operands<Dtype>& x, const Span& units,
   const int size = units.end - units.begin;
   const int num_samples = x.samples->size();
   const int* sample = x.samples->data();
-  const int kLine = kPanelBytes / sizeof(Dtype);
   const vector<vector<DepthRange<Dtype> > > parts = CutToDepth(runs, strides);
   for (int begin = 0; begin < num_samples; begin += kWidth) {
     const Dtype* panel = panels + begin / kWidth * panel_size;
@@ -183,14 +115,14 @@ CAFFE_INLINE void SampleColumns(const Operands<Dtype>& x, const Span& units,
     for (int n = 0; n < width; ++n) {
       const Dtype* out = x.out + static_cast<size_t>(sample[begin + n])
           * stride + units.begin;
-      for (int r = 0; r < size; r += kLine) { __builtin_prefetch(out + r, 1); }
+      for (int r = 0; r < size; r += kWidth) { __builtin_prefetch(out + r, 1); }
     }
     if (parts.empty()) { std::fill_n(sums, size * kWidth, Dtype(0)); }
     for (size_t p = 0; p < parts.size(); ++p) {
       const Target<Dtype> target = { x.alpha, p > 0, sums,
           static_cast<size_t>(kWidth) };
-      Sum<Dtype, kVectorBytes, kRows>::AllRows(size, parts[p], strides, panel,
-          target);
+      MicroKernel<Dtype, kVectorBytes, kRows>::AllRows(size,
+          DepthOf(parts[p], strides), panel, target);
     }
     for (int n = 0; n < width; ++n) {
       Dtype* out = x.out + static_cast<size_t>(sample[begin + n]) * stride
@@ -303,8 +235,8 @@ struct WeightRow {
       const bool whole = width == kWidth;
       const Target<Dtype> target = { x.alpha, whole && accumulate,
           whole ? tile + i : sums, whole ? num_input : kWidth };
-      Sum<Dtype, kVectorBytes, kRows>::AllRows(height, *depth, strides, x_panel,
-          target);
+      MicroKernel<Dtype, kVectorBytes, kRows>::AllRows(height,
+          DepthOf(*depth, strides), x_panel, target);
       if (whole) { continue; }
       for (int r = 0; r < height; ++r) {
         const Dtype* sum = sums + r * kWidth;
@@ -317,33 +249,11 @@ struct WeightRow {
   }
 };
 
-#ifdef CAFFE_X86_VECTORS
-template <typename Part, typename Dtype>
-__attribute__((target("avx512f,avx512dq")))
-void RunAvx512(const Operands<Dtype>& x, int tile, Dtype* sums) {
-  Part::template Run<64, 12>(x, tile, sums);
-}
-
-template <typename Part, typename Dtype>
-__attribute__((target("avx2,fma")))
-void RunAvx2(const Operands<Dtype>& x, int tile, Dtype* sums) {
-  Part::template Run<32, 6>(x, tile, sums);
-}
-#endif
-
-template <typename Part, typename Dtype>
-void RunSse2(const Operands<Dtype>& x, int tile, Dtype* sums) {
-  Part::template Run<16, 3>(x, tile, sums);
-}
-
 // All rows or columns of tiles, with the machine's vectors.
 template <typename Part, typename Dtype>
 void ForEachTile(const Operands<Dtype>& x, int tiles) {
-  void (*run)(const Operands<Dtype>&, int, Dtype*) = RunSse2<Part, Dtype>;
-#ifdef CAFFE_X86_VECTORS
-  if (vector_bytes() == 64) { run = RunAvx512<Part, Dtype>; }
-  if (vector_bytes() == 32) { run = RunAvx2<Part, Dtype>; }
-#endif
+  const auto run =
+      MachineRun<Part, const Operands<Dtype>&, int, Dtype*>::Get();
   const int kWidth = Panel<Dtype>::kWidth;
 #pragma omp parallel
   {
@@ -484,7 +394,6 @@ void TileProduct<Dtype>::Backward(int outer, const Dtype* x, const Dtype* dy,
   }
 }
 
-template class TileProduct<float>;
-template class TileProduct<double>;
+INSTANTIATE_CLASS(TileProduct);
 
 }  // namespace caffe
