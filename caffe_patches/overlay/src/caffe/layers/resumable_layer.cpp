@@ -16,7 +16,8 @@ string SaveGenerator(Caffe::RNG* generator) {
 
 void RestoreGenerator(const string& text, Caffe::RNG* generator) {
   rng_t restored;
-  std::istringstream stream(text);
+  // Boost skips the space behind every number.
+  std::istringstream stream(text + " ");
   if (!(stream >> restored)) {
     throw std::runtime_error("it holds a generator of random numbers that is "
         "not 624 numbers");

@@ -10,6 +10,7 @@
 #include "caffe/approx_dropout/solver/snapshot_files.hpp"
 #include "caffe/layers/resumable_layer.hpp"
 #include "caffe/solver.hpp"
+#include "caffe/util/format.hpp"
 
 namespace caffe {
 

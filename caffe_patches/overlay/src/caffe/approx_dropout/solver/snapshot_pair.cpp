@@ -1,7 +1,8 @@
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
+#include <unistd.h>
 
-#include <fstream>  // NOLINT(readability/streams)
 #include <sstream>
 #include <stdexcept>
 #include <string>
@@ -229,12 +230,14 @@ bool NamesHDF5(const string& file) {
   return file.size() >= 3 && file.compare(file.size() - 3, 3, ".h5") == 0;
 }
 
-void RequireReadable(const string& file) {
-  std::ifstream stream(file.c_str());
+void RequireReadable(const string& path) {
+  const int file = open(path.c_str(), O_RDONLY);
   char byte;
   // A folder opens, but cannot be read.
-  errno = 0;
-  Require(stream.good() && (stream.get(byte) || errno == 0), strerror(errno));
+  const bool readable = file >= 0 && read(file, &byte, 1) >= 0;
+  const int error = errno;
+  if (file >= 0) { close(file); }
+  Require(readable, strerror(error));
 }
 
 void ReadState(const string& file, SolverState* state) {
