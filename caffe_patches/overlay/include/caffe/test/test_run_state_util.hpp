@@ -45,9 +45,9 @@ class RunStateTestBase : public CPUDeviceTest<Dtype> {
   void WriteDB(const string& name, DataParameter_DB backend, int first,
       int size, int seed = 5) {
     Caffe::set_random_seed(seed);
-    scoped_ptr<db::DB> db(db::GetDB(backend));
+    shared_ptr<db::DB> db(db::GetDB(backend));
     db->Open(folder_ + "/" + name, db::NEW);
-    scoped_ptr<db::Transaction> transaction(db->NewTransaction());
+    shared_ptr<db::Transaction> transaction(db->NewTransaction());
     for (int i = 0; i < first + size; ++i) {
       Datum datum;
       datum.set_channels(1);

@@ -7,6 +7,7 @@
 #include <opencv2/imgcodecs.hpp>
 #endif
 
+#include "caffe/layers/resumable_layer.hpp"
 #include "caffe/util/hdf5.hpp"
 
 #include "caffe/test/test_run_state_util.hpp"
