@@ -88,7 +88,7 @@ class RunStateTestBase : public CPUDeviceTest<Dtype> {
       const string& type = "SGD") {
     SolverParameter param;
     CHECK(google::protobuf::TextFormat::ParseFromString(
-        "base_lr: 0.05 momentum: 0.9 lr_policy: 'fixed' max_iter: 100 "
+        "base_lr: 0.05 momentum: 0.9 lr_policy: 'fixed' "
         "snapshot_prefix: '" + folder_ + "/model' snapshot_format: " + format
         + " solver_mode: CPU random_seed: " + format_int(seed) + " " + more
         + " net_param { name: 'net' " + net + "}", &param));

@@ -117,7 +117,7 @@ TYPED_TEST(RunStateTest, TestLMDB) {
 TYPED_TEST(RunStateTest, TestLMDBWithoutRandomNumbers) {
   this->WriteDB("db", DataParameter_DB_LMDB, 0, 23);
   this->ExpectSameRun(this->DataLayerText("db", "LMDB", 5,
-      "data_param { prefetch: 1 } transform_param { scale: 0.004 }")
+      "transform_param { scale: 0.004 }")
       + this->ClassifierText(), "", 12);
 }
 
