@@ -86,7 +86,12 @@ def shifted(text):
     return f"{head}{old}{int(start) - 3},{rest}"
 
 
-@pytest.mark.parametrize("damage", [changed_context, shifted])
+def cut_short(text):
+    """The patch without its last line."""
+    return text.rstrip("\n").rpartition("\n")[0]
+
+
+@pytest.mark.parametrize("damage", [changed_context, shifted, cut_short])
 def test_finds_a_patch_that_does_not_fit_exactly(patches, damage):
     path = first_patch(patches)
     path.write_text(damage(path.read_text()))
