@@ -173,6 +173,7 @@ def test_killed_run_is_the_same_run(net, snapshot_format, request):
     assert status == 0, log
     assert "There is no whole snapshot" in log
     logs = kill_and_resume(folder, snapshot_format, kills=4)
+    # On a fast machine the run may end before the last kills.
     assert len(logs) > 1
     assert all("Resuming from" in log for log in logs[1:])
     end = f"_iter_{ITERATIONS}.caffemodel" + (
@@ -257,3 +258,20 @@ def test_state_that_is_cut_off_is_refused(mlp, size):
     status, log = train(mlp, "run", snapshot=state)
     assert status == 1, log
     assert f"Solver state {state}: it is cut off, or not a solver state" in log
+
+
+def test_python_is_told(mlp):
+    """What ends the tool is an exception in Python."""
+    import caffe
+    command(mlp, "python")
+    solver = caffe.get_solver(str(mlp / "solver_python.prototxt"))
+    state = mlp / "python_iter_0.solverstate"
+    state.write_text("nothing of the kind")
+    with pytest.raises(RuntimeError, match="not a solver state"):
+        solver.restore(str(state))
+    (mlp / "python_iter_0.caffemodel.part").symlink_to("/dev/full")
+    with pytest.raises(RuntimeError, match="No space left on device"):
+        solver.snapshot()
+    solver.snapshot()
+    solver.restore(str(state))
+    assert solver.iter == 0

@@ -31,8 +31,10 @@ bool RestoreBlobs(const LayerState& state,
   if (state.blob_size() != blobs.size()) { return false; }
   for (size_t i = 0; i < blobs.size(); ++i) {
     const BlobProto& saved = state.blob(i);
-    if (!blobs[i]->ShapeEquals(saved) ||
-        saved.data_size() + saved.double_data_size() != blobs[i]->count()) {
+    const int numbers = saved.double_data_size() > 0 ?
+        saved.double_data_size() : saved.data_size();
+    if (!blobs[i]->ShapeEquals(saved) || numbers != blobs[i]->count() ||
+        saved.diff_size() + saved.double_diff_size() > 0) {
       return false;
     }
   }

@@ -125,7 +125,9 @@ void CheckGenerators(const RunState& run) {
   if (run.has_generator()) { RestoreGenerator(run.generator(), &scratch); }
   for (int i = 0; i < run.layer_size(); ++i) {
     const LayerState& layer = run.layer(i);
-    if (layer.has_generator()) { RestoreGenerator(layer.generator(), &scratch); }
+    if (layer.has_generator()) {
+      RestoreGenerator(layer.generator(), &scratch);
+    }
     if (layer.has_transform_generator()) {
       RestoreGenerator(layer.transform_generator(), &scratch);
     }

@@ -86,7 +86,10 @@ void RestoreRunState(const Net<Dtype>& net,
   vector<bool> used(run.layer_size(), false);
   for (size_t i = 0; i < places.size(); ++i) {
     int k = 0;
-    while (k < run.layer_size() && !places[i].Is(run.layer(k))) { ++k; }
+    while (k < run.layer_size() &&
+        (used[k] || !places[i].Is(run.layer(k)))) {
+      ++k;
+    }
     if (k < run.layer_size()) {
       places[i].layer->RestoreState(run.layer(k));
       used[k] = true;

@@ -36,15 +36,21 @@ string Text(uint64_t number) {
 
 // Leaves the shape only, which every blob in a file must fill.
 void StripBlob(BlobProto* blob, const string& name) {
-  int64_t size = 1;
+  double size = 1;  // no overflow
   for (int i = 0; i < blob->shape().dim_size(); ++i) {
     size *= blob->shape().dim(i);
   }
   if (!blob->has_shape()) {
-    size = int64_t(blob->num()) * blob->channels() * blob->height()
-        * blob->width();
+    size *= blob->num();
+    size *= blob->channels();
+    size *= blob->height();
+    size *= blob->width();
   }
-  Require(blob->data_size() + blob->double_data_size() == size, name
+  const int data = blob->double_data_size() > 0 ? blob->double_data_size() :
+      blob->data_size();
+  const int diff = blob->double_diff_size() > 0 ? blob->double_diff_size() :
+      blob->diff_size();
+  Require(data == size && (diff == 0 || diff == size), name
       + " has not as many numbers as its shape says");
   blob->clear_data();
   blob->clear_double_data();
