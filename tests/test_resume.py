@@ -13,8 +13,7 @@ from approx_dropout.state import read_state
 
 ROOT = Path(__file__).resolve().parent.parent
 CAFFE = ROOT / "build" / "bin" / "caffe"
-# 4 batches of 16: 8 iterations are two whole epochs, so that Caffe's data
-# layer, which starts anew, delivers the same batches after a restore.
+# 4 batches of 16: 8 iterations are two whole epochs.
 SAMPLES, BATCH, HALF = 64, 16, 8
 
 NET = """

@@ -124,13 +124,20 @@ RunState Solver<Dtype>::SnapshotRun(const string& model_filename) {
   return run;
 }
 
+template <typename Dtype>
+void Solver<Dtype>::RestoreRun(const RunState& run) {
+  before_test_.reset();
+  RestoreRunState(*net_, test_nets_, run);
+}
+
 #define INSTANTIATE_RUN_STATE(Dtype) \
   template void SaveRunState<Dtype>(const Net<Dtype>&, \
       const vector<shared_ptr<Net<Dtype> > >&, RunState*); \
   template void RestoreRunState<Dtype>(const Net<Dtype>&, \
       const vector<shared_ptr<Net<Dtype> > >&, const RunState&); \
   template RunState Solver<Dtype>::CurrentRun(); \
-  template RunState Solver<Dtype>::SnapshotRun(const string&)
+  template RunState Solver<Dtype>::SnapshotRun(const string&); \
+  template void Solver<Dtype>::RestoreRun(const RunState&)
 
 INSTANTIATE_RUN_STATE(float);
 INSTANTIATE_RUN_STATE(double);
