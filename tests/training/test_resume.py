@@ -16,8 +16,7 @@ from approx_dropout.state import read_state
 from project import ROOT
 
 CAFFE = ROOT / "build" / "bin" / "caffe"
-# 4 batches of 16: 8 iterations are two whole epochs, so that Caffe's data
-# layer, which starts anew, delivers the same batches after a restore.
+# 4 batches of 16: 8 iterations are two whole epochs.
 SAMPLES, BATCH, HALF = 64, 16, 8
 HALF_STATE = f"{{}}/run_iter_{HALF}.solverstate"
 

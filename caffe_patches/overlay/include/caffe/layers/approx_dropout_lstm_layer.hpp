@@ -10,6 +10,7 @@
 #include "caffe/approx_dropout/update/lazy_layer.hpp"
 #include "caffe/blob.hpp"
 #include "caffe/layer.hpp"
+#include "caffe/layers/resumable_layer.hpp"
 #include "caffe/proto/caffe.pb.h"
 
 namespace caffe {
@@ -58,7 +59,7 @@ namespace caffe {
  */
 template <typename Dtype>
 class ApproxDropoutLSTMLayer : public Layer<Dtype>,
-    public LazyLayer<Dtype> {
+    public LazyLayer<Dtype>, public ResumableLayer {
  public:
   explicit ApproxDropoutLSTMLayer(const LayerParameter& param)
       : Layer<Dtype>(param) {}
@@ -68,6 +69,8 @@ class ApproxDropoutLSTMLayer : public Layer<Dtype>,
       const vector<Blob<Dtype>*>& top);
   /// @brief Sets hidden and cell state to zero.
   virtual void Reset();
+  virtual void SaveState(LayerState* state) const;
+  virtual void RestoreState(const LayerState& state);
 
   virtual inline const char* type() const { return "ApproxDropoutLSTM"; }
   virtual inline int MinBottomBlobs() const { return 2; }

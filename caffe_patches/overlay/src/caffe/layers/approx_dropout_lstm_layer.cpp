@@ -183,6 +183,22 @@ void ApproxDropoutLSTMLayer<Dtype>::Reset() {
 }
 
 template <typename Dtype>
+void ApproxDropoutLSTMLayer<Dtype>::SaveState(LayerState* state) const {
+  hidden_.ToProto(state->add_blob());
+  cell_.ToProto(state->add_blob());
+}
+
+template <typename Dtype>
+void ApproxDropoutLSTMLayer<Dtype>::RestoreState(const LayerState& state) {
+  vector<Blob<Dtype>*> carried(1, &hidden_);
+  carried.push_back(&cell_);
+  if (RestoreBlobs(state, carried)) { return; }
+  LOG(WARNING) << Name() << ": its hidden state has another shape than in "
+      << "the snapshot. Training goes on with zeros";
+  Reset();
+}
+
+template <typename Dtype>
 void ApproxDropoutLSTMLayer<Dtype>::Forward_cpu(
     const vector<Blob<Dtype>*>& bottom, const vector<Blob<Dtype>*>& top) {
   const Dtype* cont = bottom[1]->cpu_data();

@@ -1,5 +1,4 @@
 #include <cmath>
-#include <fstream>
 #include <string>
 
 #ifdef USE_HDF5
@@ -79,18 +78,6 @@ TYPED_TEST(DropoutPatternStateDeathTest, TestDamagedState) {
   EXPECT_DEATH(this->Restore(bad), "'pattern1'. has probability -?nan");
   bad.set_probability(1, 0.5);
   EXPECT_DEATH(this->Restore(bad), "probabilities that sum to 1.25");
-}
-
-TYPED_TEST(DropoutPatternStateDeathTest, TestCutState) {
-  this->Save(this->NetText(), "BINARYPROTO");
-  const string file = this->StateFile(2, "BINARYPROTO");
-  SolverState state;
-  ReadProtoFromBinaryFile(file, &state);
-  const string whole = state.SerializeAsString();
-  std::ofstream(file.c_str()) << whole.substr(0, whole.size() / 2);
-  EXPECT_DEATH(this->MakeSolver(this->NetText(), "BINARYPROTO")->Restore(
-      file.c_str()), "model_iter_2.solverstate is no solver state, or only a "
-      "part of one");
 }
 
 #ifdef USE_HDF5
