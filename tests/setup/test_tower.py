@@ -90,9 +90,10 @@ def test_a_suite_is_named_as_its_file(path):
         r"^(?:TYPED_TEST|TEST_F|TEST)\((\w+),", path.read_text(), re.M
     )
     assert suites
-    words = [
-        file.replace("_layer", "").replace("_", "")
-        for file in files_tested_by(path)
-    ]
-    named = [s for s in suites if any(word in s.lower() for word in words)]
+
+    def plain(name):
+        return name.lower().replace("_", "").replace("layer", "")
+
+    files = [plain(file) for file in files_tested_by(path)]
+    named = [s for s in suites if any(file in plain(s) for file in files)]
     assert named, f"{set(suites)} are not of this file"
