@@ -1,12 +1,10 @@
 """Command line: python3 -m approx_dropout search | convert, see --help."""
 
 import argparse
-import os
 import sys
 
-from .convert import PATTERNS, convert
+from . import convert_command
 from .families import FAMILIES
-from .proto import read_net
 from .search import LAMBDA1, LAMBDA2, search
 
 
@@ -30,30 +28,6 @@ def _print_search(arguments):
     ]
     lines += [f"  probability: {float(k)!r}" for k in result.probability]
     print("\n".join(lines + ["}"]))
-
-
-def _print_converted(arguments):
-    from google.protobuf import text_format
-
-    net, notes = convert(
-        read_net(arguments.net),
-        arguments.pattern,
-        arguments.family,
-        arguments.max_period,
-        arguments.inline_probability,
-        arguments.groups,
-        arguments.last_groups,
-    )
-    for note in notes or ["the net has no Dropout"]:
-        print(note, file=sys.stderr)
-    text = text_format.MessageToString(net)
-    if arguments.output is None:
-        sys.stdout.write(text)
-        return
-    temporary = f"{arguments.output}.part"
-    with open(temporary, "w", encoding="utf-8") as file:
-        file.write(text)
-    os.replace(temporary, arguments.output)
 
 
 def _parser():
@@ -92,6 +66,19 @@ def _parser():
     command.add_argument(
         "--seed", type=int, default=0, help="of the first value (%(default)s)"
     )
+    command.add_argument(
+        "--family",
+        choices=FAMILIES,
+        default="RESIDUE",
+        help="(%(default)s)",
+    )
+    command.add_argument(
+        "--max-period",
+        type=int,
+        default=16,
+        metavar="N",
+        help="(%(default)s)",
+    )
     command.set_defaults(run=_print_search)
 
     command = commands.add_parser(
@@ -101,52 +88,9 @@ def _parser():
         "Dropout rewritten; what became of each Dropout goes to standard "
         "error. Comments of the prototxt are lost.",
     )
-    command.add_argument("net", help="a prototxt")
-    command.add_argument(
-        "--pattern",
-        choices=PATTERNS,
-        default="ROW",
-        help="drop neurons or synapses (%(default)s)",
-    )
-    command.add_argument(
-        "--inline-probability",
-        action="store_true",
-        help="write K into the net, which then needs no Python layer",
-    )
-    command.add_argument(
-        "--groups",
-        type=int,
-        default=1,
-        metavar="G",
-        help="patterns a pass, one for each G-th of the samples (RESIDUE; "
-        "%(default)s)",
-    )
-    command.add_argument(
-        "--last-groups",
-        type=int,
-        metavar="G",
-        help="patterns of the last Dropout, in front of the net's output "
-        "(as many as of the others)",
-    )
-    command.add_argument(
-        "-o", "--output", help="file to write instead of standard output"
-    )
-    command.set_defaults(run=_print_converted)
+    convert_command.add_arguments(command)
+    command.set_defaults(run=convert_command.run)
 
-    for command in commands.choices.values():
-        command.add_argument(
-            "--family",
-            choices=FAMILIES,
-            default="RESIDUE",
-            help="(%(default)s)",
-        )
-        command.add_argument(
-            "--max-period",
-            type=int,
-            default=16,
-            metavar="N",
-            help="(%(default)s)",
-        )
     return parser
 
 
@@ -154,11 +98,10 @@ def main(argv=None):
     """Runs a command; 0, or 1 after an error message on standard error."""
     arguments = _parser().parse_args(argv)
     try:
-        arguments.run(arguments)
+        return arguments.run(arguments) or 0
     except (ValueError, OSError, ImportError) as error:
         print(f"approx_dropout: {error}", file=sys.stderr)
         return 1
-    return 0
 
 
 if __name__ == "__main__":

@@ -1,0 +1,109 @@
+"""The command line of the converter: convert, see --help."""
+
+import sys
+
+from .convert import PATTERNS, Options, convert_net
+from .families import FAMILIES
+from .proto import net_bytes, parse_net, read_text, write_whole
+
+
+def add_arguments(parser):
+    """Adds the arguments of convert to a parser."""
+    add = parser.add_argument
+    add("net", help="a prototxt, in today's format or one of Caffe's older two")
+    add(
+        "--pattern",
+        choices=PATTERNS,
+        default="ROW",
+        help="drop neurons or synapses (%(default)s)",
+    )
+    add("--family", choices=FAMILIES, default="RESIDUE", help="(%(default)s)")
+    add(
+        "--max-period",
+        type=int,
+        default=16,
+        metavar="N",
+        help="longest period, or residues, of a pattern (%(default)s)",
+    )
+    add(
+        "--rate",
+        type=float,
+        metavar="P",
+        help="drop rate of all Dropouts (each its own)",
+    )
+    add(
+        "--only",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="convert this Dropout only; may be given several times",
+    )
+    add(
+        "--skip",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="leave this Dropout as it is; may be given several times",
+    )
+    add(
+        "--share",
+        action="store_true",
+        help="one pattern for the Dropouts of layers that share their weights "
+        "by name, as a siamese net's towers",
+    )
+    add(
+        "--inline-probability",
+        action="store_true",
+        help="write K into the net, which then needs no Python layer",
+    )
+    add(
+        "--groups",
+        type=int,
+        default=1,
+        metavar="G",
+        help="patterns a pass, one for each G-th of the samples (RESIDUE; "
+        "%(default)s)",
+    )
+    add(
+        "--last-groups",
+        type=int,
+        metavar="G",
+        help="patterns of the last Dropout, in front of the net's output "
+        "(as many as of the others)",
+    )
+    add(
+        "-o", "--output", help="file to write instead of standard output"
+    )
+
+
+def run(arguments):
+    """Writes the net, and what became of each Dropout to standard error.
+
+    Returns the exit status. Raises ValueError and OSError.
+    """
+    text, encoding = read_text(arguments.net)
+    net = parse_net(text, arguments.net)
+    result = convert_net(
+        net,
+        Options(
+            pattern=arguments.pattern,
+            family=arguments.family,
+            max_period=arguments.max_period,
+            inline_probability=arguments.inline_probability,
+            groups=arguments.groups,
+            last_groups=arguments.last_groups,
+            rate=arguments.rate,
+            only=tuple(arguments.only),
+            skip=tuple(arguments.skip),
+            share=arguments.share,
+        ),
+    )
+    for note in result.notes or ["the net has no Dropout"]:
+        print(note, file=sys.stderr)
+    data = net_bytes(result.net, encoding)
+    if arguments.output is None:
+        sys.stdout.flush()
+        sys.stdout.buffer.write(data)
+    else:
+        write_whole(arguments.output, data)
+    return 0

@@ -1,0 +1,141 @@
+"""Edits of a net's layers that the converter, there and back, is made of."""
+
+from .chains import data_bottoms, own_pattern
+from .graph import Graph
+from .proto import load_caffe_pb2
+from .shapes import base_type
+
+
+class Layers(list):
+    """The LayerParameters of a net, edited as a list; names are kept unique.
+
+    Layers are told apart by identity, since two may be equal.
+    """
+
+    def __init__(self, net):
+        super().__init__()
+        self.net = net
+        self.names = set(net.input)
+        self.extra_inputs = set()  # blobs of layers that are placed later
+        for layer in net.layer:
+            copy = type(layer)()
+            copy.CopyFrom(layer)
+            self.append(copy)
+            self.names.update([layer.name], layer.bottom, layer.top)
+
+    def graph(self):
+        """A Graph of the layers as they are now."""
+        return Graph(self, self.net, self.extra_inputs)
+
+    def place(self, layer):
+        """The index of this very layer."""
+        return next(i for i, x in enumerate(self) if x is layer)
+
+    def drop(self, layer):
+        """Takes this very layer out."""
+        del self[self.place(layer)]
+
+    def unused(self, wanted):
+        """`wanted`, or with a number, so that no layer or blob has the name."""
+        name, number = wanted, 1
+        while name in self.names:
+            number += 1
+            name = f"{wanted}_{number}"
+        self.names.add(name)
+        return name
+
+    def to_net(self):
+        """A copy of the net with these layers."""
+        net = type(self.net)()
+        net.CopyFrom(self.net)
+        del net.layer[:]
+        net.layer.extend(self)
+        return net
+
+
+def rename(layers, old, new):
+    """Blob `old` is called `new` in all bottoms and tops of some layers."""
+    for layer in layers:
+        for names in (layer.bottom, layer.top):
+            for i, name in enumerate(names):
+                if name == old:
+                    names[i] = new
+
+
+def touches(layer, blob):
+    """Whether a layer reads or writes a blob of that name."""
+    return blob in layer.bottom or blob in layer.top
+
+
+def insert_bottom(layer, at, blob):
+    """Adds the blob of a pattern, which gets no gradient."""
+    layer.bottom.insert(at, blob)
+    if layer.propagate_down:
+        layer.propagate_down.insert(at, False)
+
+
+def set_pattern(layer, pattern, blob=None):
+    """Makes a layer ours, with the pattern that it drops itself."""
+    at = data_bottoms(layer)
+    if not layer.type.startswith("ApproxDropout"):
+        layer.type = "ApproxDropout" + layer.type
+    param = layer.approx_dropout_param
+    param.pattern = param.Pattern.Value(pattern)
+    if blob is not None:
+        insert_bottom(layer, at, blob)
+
+
+def take_compact(layer, blob):
+    """A layer takes its x compact, as the pattern `blob` kept it."""
+    if not layer.type.startswith("ApproxDropout"):
+        set_pattern(layer, "NONE")
+    layer.approx_dropout_param.compact_input = True
+    insert_bottom(layer, len(layer.bottom), blob)
+
+
+def make_stock(layer):
+    """Makes one of our layers Caffe's again; returns (what it dropped itself,
+    its own pattern's blob or None)."""
+    pattern, at = own_pattern(layer), data_bottoms(layer)
+    blob = layer.bottom[at] if pattern != "NONE" else None
+    del layer.bottom[at:]
+    del layer.propagate_down[at:]
+    layer.type = base_type(layer)
+    layer.ClearField("approx_dropout_param")
+    return pattern, blob
+
+
+def complement(layer, name, bottom, top):
+    """A Split, there in the states in which `layer` is not, that hands
+    `bottom` on as `top`."""
+    split = load_caffe_pb2().LayerParameter(
+        name=name, type="Split", bottom=[bottom], top=[top]
+    )
+    split.exclude.extend(layer.include)
+    split.include.extend(layer.exclude)
+    return split
+
+
+def needs_complement(graph, drop, side):
+    """Whether the other states need a complement() of layer `drop`, if its
+    blob gets another name in the layers `side` (indices, all on one side of
+    it) of the states that have `drop`.
+
+    None if neither would be right in all of them.
+    """
+    layers, with_drop = graph.layers, graph.present(drop)
+    blob = layers[drop].bottom[0]
+    side = [i for i in side if touches(layers[i], blob)]
+    renamed = {i for i in side if graph.present(i) & with_drop}
+    needs = set()
+    for s, state in enumerate(graph.states):
+        if s in with_drop:
+            continue
+        there = {i for i in side if i in state.present}
+        alive = any(
+            blob in layers[i].top for i in state.present if i < drop
+        )
+        if there & renamed and (there - renamed or not alive):
+            return None
+        needs.add(bool(there & renamed))
+    return None if len(needs) > 1 else True in needs
