@@ -5,6 +5,13 @@ import sys
 from .convert import PATTERNS, Options, convert_net
 from .families import FAMILIES
 from .proto import net_bytes, parse_net, read_text, write_whole
+from .upgrade import upgrade
+
+
+def _shape(text):
+    """(blob, shape) of BLOB:SIZES."""
+    blob, _, sizes = text.rpartition(":")
+    return blob, tuple(int(size) for size in sizes.split(","))
 
 
 def add_arguments(parser):
@@ -72,6 +79,21 @@ def add_arguments(parser):
         "(as many as of the others)",
     )
     add(
+        "--check",
+        action="store_true",
+        help="build both nets and hold them against each other, with random "
+        "weights and inputs; needs no data",
+    )
+    add(
+        "--shape",
+        action="append",
+        default=[],
+        metavar="BLOB:SIZES",
+        type=_shape,
+        help="shape that --check takes for a data layer's top, as in "
+        "data:32,3,224,224",
+    )
+    add(
         "-o", "--output", help="file to write instead of standard output"
     )
 
@@ -82,7 +104,7 @@ def run(arguments):
     Returns the exit status. Raises ValueError and OSError.
     """
     text, encoding = read_text(arguments.net)
-    net = parse_net(text, arguments.net)
+    net = upgrade(parse_net(text, arguments.net))
     result = convert_net(
         net,
         Options(
@@ -100,10 +122,30 @@ def run(arguments):
     )
     for note in result.notes or ["the net has no Dropout"]:
         print(note, file=sys.stderr)
+    good = not arguments.check or _check(
+        result.net, net, result.dropped, dict(arguments.shape)
+    )
     data = net_bytes(result.net, encoding)
     if arguments.output is None:
         sys.stdout.flush()
         sys.stdout.buffer.write(data)
     else:
         write_whole(arguments.output, data)
-    return 0
+    return 0 if good else 1
+
+
+def _check(ours, stock, dropped, shapes):
+    """Prints what --check compared; whether it was the same."""
+    from .check import TOLERANCE, check
+
+    compared = check(ours, stock, dropped, shapes)
+    for x in compared:
+        print(x, file=sys.stderr)
+    worst = max(compared, key=lambda x: x.difference)
+    good = worst.difference <= TOLERANCE
+    print(
+        f"check {'passed' if good else 'FAILED'}: {len(compared)} comparisons, "
+        f"largest difference {worst.difference:.2g}, allowed {TOLERANCE:g}",
+        file=sys.stderr,
+    )
+    return good

@@ -101,7 +101,7 @@ class Graph:
     fields count. inputs: more blobs that no layer writes.
 
     states: those in which Caffe can build the net, each once; all of them if
-    it can in none, as for a part of a net.
+    it can in none, as for a part of a net, and then `whole` is False.
     """
 
     def __init__(self, layers, net, inputs=()):
@@ -115,7 +115,8 @@ class Graph:
             if key not in seen:
                 seen.add(key)
                 found[whole].append(state)
-        self.states = found[True] or found[False]
+        self.whole = bool(found[True])
+        self.states = found[self.whole]
         for state in self.states:
             state.shapes = infer_shapes(net, layers, state)
 
