@@ -1,9 +1,9 @@
 """Finds what a Dropout layer drops, and who reads it: what convert.py rewrites.
 
 A chain is an InnerProduct or LSTM, any number of elementwise layers, and a
-Dropout, each reading what the one before wrote, in every state of the net that
-has one of them (see graph.py). Layers that are ours already count as what they
-were, so that one Dropout's conversion does not hide the next one's.
+Dropout, each reading what the one before wrote. In other states of the net (see
+graph.py) other layers may take their places. Layers that are ours already count
+as what they were, so that one Dropout's conversion does not hide the next one's.
 """
 
 import dataclasses
@@ -35,16 +35,15 @@ class Refused(Exception):
 
 @dataclasses.dataclass(frozen=True)
 class Chain:
-    """Indices into the net's layers.
+    """Indices into the net's layers, of all states.
 
-    base: the InnerProduct or LSTM. between: the elementwise layers, in order.
-    drop: the Dropout. exclusive: nothing outside the chain reads what is
-    written between base and drop.
+    bases: the InnerProducts or LSTMs, one in each state. between: the
+    elementwise layers, in order. exclusive: nothing outside the chain reads
+    what is written between bases and Dropout, in any state.
     """
 
-    base: int
+    bases: tuple
     between: tuple
-    drop: int
     exclusive: bool
 
 
@@ -108,49 +107,57 @@ def share_rules(graph, drop):
 
 def find_chain(graph, drop):
     """The Chain that ends in Dropout layer `drop`, or None."""
-    between = []
+    bases, between = set(), set()
     exclusive = True
-    at = drop
-    while True:
-        sources = graph.sources(at)
-        if len(sources) != 1 or None in sources:
+    waiting = [drop]
+    while waiting:
+        sources = graph.sources(waiting.pop())
+        if not sources or None in sources:
             return None
-        before, top = sources.pop()
-        if graph.present(before) != graph.present(drop) or top != 0:
-            return None
-        layer = graph.layers[before]
-        exclusive &= graph.only_reader(before) == at and not layer.loss_weight
-        if is_product(layer):
-            return Chain(before, tuple(between), drop, exclusive)
-        if layer.type not in ELEMENTWISE:
-            return None
-        between.insert(0, before)
-        at = before
+        for before, top in sources:
+            layer = graph.layers[before]
+            if top != 0 or before in bases | between:
+                continue
+            exclusive &= graph.sole_readers(before) is not None
+            exclusive &= not layer.loss_weight
+            if is_product(layer):
+                bases.add(before)
+            elif layer.type in ELEMENTWISE:
+                between.add(before)
+                waiting.append(before)
+            else:
+                return None
+    states = set().union(*(graph.present(i) for i in bases))
+    if states != graph.present(drop):
+        exclusive = False
+    return Chain(tuple(sorted(bases)), tuple(sorted(between)), exclusive)
 
 
 def can_fuse(graph, chain):
-    """Whether the chain's base can drop ROW in place of the Dropout."""
-    base = graph.layers[chain.base]
+    """Whether the chain's bases can drop ROW in place of the Dropout."""
+    bases = [graph.layers[i] for i in chain.bases]
     return (
         chain.exclusive
         and all(graph.layers[i].type in HOMOGENEOUS for i in chain.between)
-        and own_pattern(base) == "NONE"
-        and obstacle(base) is None
+        and all(own_pattern(base) == "NONE" for base in bases)
+        and all(obstacle(base) is None for base in bases)
     )
 
 
-def product_reader(graph, drop):
-    """Index of the one reader of a Dropout, a product of ours or that could
-    become one, which reads it as x; or None."""
-    reader = graph.only_reader(drop)
-    if reader is None:
-        return None
-    layer = graph.layers[reader]
-    if not is_product(layer) or obstacle(layer) is not None:
-        return None
-    if layer.approx_dropout_param.compact_input:
-        return None
-    return reader
+def product_readers(graph, drop):
+    """Indices of the readers of a Dropout, if one alone reads it in each state,
+    as its x, is there in no others, and is a product of ours or can become one;
+    or None."""
+    readers = graph.sole_readers(drop)
+    for reader in readers or ():
+        layer = graph.layers[reader]
+        if not is_product(layer) or obstacle(layer) is not None:
+            return None
+        if layer.approx_dropout_param.compact_input:
+            return None
+        if not graph.present(reader) <= graph.present(drop):
+            return None
+    return readers or None
 
 
 def _takes_last_axis(layer, shape):
@@ -162,27 +169,30 @@ def _takes_last_axis(layer, shape):
     return axis == -1 or (known and axis % len(shape) == len(shape) - 1)
 
 
-def compact_reader(graph, drop):
-    """The product_reader, if the units dropped are its features; or None."""
-    reader = product_reader(graph, drop)
-    if reader is None or not _takes_last_axis(
-        graph.layers[reader], graph.shape(drop)
+def compact_readers(graph, drop):
+    """The product_readers, if the units dropped are their features; or None."""
+    readers = product_readers(graph, drop)
+    shape = graph.shape(drop)
+    if readers and all(
+        _takes_last_axis(graph.layers[i], shape) for i in readers
     ):
-        return None
-    return reader
+        return readers
+    return None
 
 
-def tile_reader(graph, drop):
-    """The product_reader, if it can read what the Dropout reads, or None."""
-    reader = product_reader(graph, drop)
-    if reader is None or own_pattern(graph.layers[reader]) != "NONE":
+def tile_readers(graph, drop):
+    """The product_readers, if they can read what the Dropout reads; or None."""
+    readers = product_readers(graph, drop)
+    if readers is None or any(
+        own_pattern(graph.layers[i]) != "NONE" for i in readers
+    ):
         return None
     layer = graph.layers[drop]
     if layer.bottom[0] != layer.top[0]:
-        later = graph.layers[drop + 1 : reader]
+        later = graph.layers[drop + 1 : max(readers)]
         if any(layer.bottom[0] in x.top for x in later):
             return None
-    return reader
+    return readers
 
 
 def flattening_readers(graph, drop):

@@ -90,13 +90,24 @@ def compare(ours, stock, dropped, shapes=None, gradients=False, seed=1):
         raise ValueError("the net is not whole: a blob is read and not written")
     found = []
     with tempfile.TemporaryDirectory() as folder:
-        for state in graph.states:
+        for state in _telling(graph.states):
             comparison = _Comparison(ours, stock, dropped, state, folder, seed)
             if state.phase == TEST:
                 found += comparison.test()
             else:
                 found += comparison.train(gradients)
     return found
+
+
+def _telling(states):
+    """Of many states, enough for each layer to be there in one of each phase
+    that has it."""
+    seen = set()
+    for state in states:
+        there = {(state.phase, i) for i in state.present}
+        if not there <= seen:
+            seen |= there
+            yield state
 
 
 class _Comparison:
@@ -146,22 +157,24 @@ class _Comparison:
             for t, blob in enumerate(layer.top):
                 if not self.state.readers[i, t]:
                     last[blob] = blob
-                    if self.reads_last_write(i):
-                        last[layer.bottom[0]] = self.bottom_in_ours(layer)
+            if self.is_last(i):
+                last[layer.bottom[0]] = self.bottom_in_ours(layer)
         return last
 
-    def reads_last_write(self, i):
-        """Whether a layer is a loss whose bottom 0 nobody writes later."""
+    def is_last(self, i):
+        """Whether a layer is a loss or the like, which may hide a difference,
+        and its bottom 0 is not written again."""
         layer = self.stock.layer[i]
-        if not layer.bottom or not layer.type.endswith("Loss"):
+        kinds = ("Accuracy", "Loss")
+        source = self.state.sources.get((i, 0))
+        if source is None or not layer.type.endswith(kinds):
             return False
-        writers = [
-            j
+        blob = layer.bottom[0]
+        return not any(
+            blob in self.stock.layer[j].top
             for j in self.state.present
-            if layer.bottom[0] in self.stock.layer[j].top
-        ]
-        source = self.state.sources[i, 0]
-        return source is not None and writers[-1] == source[0]
+            if j > source[0]
+        )
 
     def bottom_in_ours(self, layer):
         mine = [x for x in self.ours.layer if x.name == layer.name]
@@ -208,7 +221,7 @@ class _Comparison:
         mine, _ = _without_dropout(self.ours, {}, self.state)
         mine = self.load(mine)
         for number, drop in self.dropped.items():
-            if drop.product is not None and number in self.state.present:
+            if drop.products and number in self.state.present:
                 oracle.given[number] = self.tiles(mine, drop)
         dense, names = _without_dropout(self.stock, self.dropped, self.state)
         other = self.load(dense)
@@ -237,14 +250,14 @@ class _Comparison:
         (layer,) = (
             x
             for x in self.ours.layer
-            if x.name == drop.product
+            if x.name in drop.products
             and own_pattern(x) == "TILE"
             and self.state.includes(x)
         )
         lstm = layer.type.endswith("LSTM")
         return {
-            "product": drop.product,
-            "weights": mine.params[drop.product][0].data,
+            "product": layer.name,
+            "weights": mine.params[layer.name][0].data,
             "tile_size": layer.approx_dropout_param.tile_size,
             "axis": 2 if lstm else layer.inner_product_param.axis,
         }
@@ -256,7 +269,7 @@ class _Comparison:
             if number not in self.state.present:
                 continue
             pattern = oracle.read_pattern(mine.blobs[drop.pattern].data)
-            if drop.product is None:
+            if not drop.products:
                 oracle.given[number] = (pattern, drop.flat)
             else:
                 oracle.given[number]["pattern"] = pattern
@@ -300,9 +313,9 @@ def _without_dropout(net, dropped, state):
     pb2 = load_caffe_pb2()
     layers = Layers(net)
     tiled = {
-        x.product: number
+        name: number
         for number, x in dropped.items()
-        if x.product is not None
+        for name in x.products
     }
     result, names = [], {}
     for i, layer in enumerate(list(layers)):
@@ -318,7 +331,7 @@ def _without_dropout(net, dropped, state):
         if layer.type == "Dropout":
             blob = layer.top[0]
             names[blob] = layers.unused(f"{blob}_masked")
-            masked = i in dropped and dropped[i].product is None
+            masked = i in dropped and not dropped[i].products
             number = i if masked else -1
             layer.CopyFrom(_oracle(layer, "MaskLayer", number, names[blob]))
         elif layer.name in tiled and state.includes(

@@ -89,13 +89,14 @@ class Dropped(typing.NamedTuple):
     """What took a Dropout's place, for check.py.
 
     dropout: its index in the net with Dropouts. pattern: the blob of its
-    pattern in the other net. product: name of the layer that drops TILE; None
-    if units are dropped, of the last axis or, if flat, of all but the first.
+    pattern in the other net. products: names of the layers that drop TILE, one
+    in each state; none if units are dropped, of the last axis or, if flat, of
+    all but the first.
     """
 
     dropout: int
     pattern: str
-    product: typing.Optional[str] = None
+    products: tuple = ()
     flat: bool = False
 
 
@@ -106,6 +107,13 @@ class Result(typing.NamedTuple):
     net: object
     notes: list
     dropped: list
+
+
+def called(layers):
+    """Layers of different states by type and name, for a note."""
+    return " or ".join(
+        sorted({f"{base_type(x)} '{x.name}'" for x in layers})
+    )
 
 
 class _Converter:
@@ -176,15 +184,14 @@ class _Converter:
             drop.CopyFrom(old)
             raise
         blob = self.pattern(drop, rate, target)
-        product = None
-        if target.tiles is not None:
-            product = graph.layers[target.tiles].name
+        products = tuple(graph.layers[i].name for i in target.tiles)
+        if target.tiles:
             note = self.drop_tiles(graph, drop, target, blob)
         elif target.fuse is not None:
             note = self.fuse(graph, drop, target, blob)
         else:
             note = self.replace(graph, drop, target, blob)
-        self.dropped.append(Dropped(number, blob, product, target.flat))
+        self.dropped.append(Dropped(number, blob, products, target.flat))
         return note
 
     def rate(self, drop):
@@ -222,28 +229,26 @@ class _Converter:
 
     def check_compact(self, graph, target):
         """Not compact if groups forbid it; the note says why."""
-        if target.compact is None:
-            return
-        reader = graph.layers[target.compact]
         groups, number = target.groups, self.options.max_period
-        if groups > 1 and target.units % number:
-            target.note = (
-                f"with groups, max_period must divide its {target.units} "
-                f"units, {number} does not"
-            )
-        elif (
-            own_pattern(reader) != "NONE"
-            and base_type(reader) == "InnerProduct"
-            and reader.inner_product_param.axis != 1
-        ):
-            other = self.patterns.groups(reader.bottom[1])
-            if 1 < groups != other > 1:
+        for reader in [graph.layers[i] for i in target.compact]:
+            if groups > 1 and target.units % number:
                 target.note = (
-                    f"over time steps InnerProduct '{reader.name}' would need "
-                    f"its own number of groups, {other}, not {groups}"
+                    f"with groups, max_period must divide its {target.units} "
+                    f"units, {number} does not"
                 )
+            elif (
+                own_pattern(reader) != "NONE"
+                and base_type(reader) == "InnerProduct"
+                and reader.inner_product_param.axis != 1
+            ):
+                other = self.patterns.groups(reader.bottom[1])
+                if 1 < groups != other > 1:
+                    target.note = (
+                        f"over time steps InnerProduct '{reader.name}' would "
+                        f"need its own number of groups, {other}, not {groups}"
+                    )
         if target.note:
-            target.compact = None
+            target.compact = ()
 
     def pattern(self, drop, rate, target):
         """The blob of a Dropout's pattern, new or shared."""
@@ -257,20 +262,23 @@ class _Converter:
             self.patterns.shared[key] = blob
         return blob
 
-    def make_compact(self, graph, writer, target, blob):
-        """Writer and reader of a compact blob; returns the note's words."""
-        if target.compact is None:
+    def make_compact(self, graph, writers, target, blob):
+        """Writers and readers of a compact blob; returns the note's words."""
+        if not target.compact:
             return f", not compact: {target.note}" if target.note else ""
-        writer.approx_dropout_param.compact_output = True
-        take_compact(graph.layers[target.compact], blob)
+        for writer in writers:
+            writer.approx_dropout_param.compact_output = True
+        for i in target.compact:
+            take_compact(graph.layers[i], blob)
         return ", compact"
 
     def fuse(self, graph, drop, target, blob):
-        """The base drops ROW and the Dropout goes."""
-        base = graph.layers[target.fuse.base]
-        note = f"{base_type(base)} '{base.name}' drops ROW"
-        note += self.make_compact(graph, base, target, blob)
-        set_pattern(base, "ROW", blob)
+        """The bases drop ROW and the Dropout goes."""
+        bases = [graph.layers[i] for i in target.fuse.bases]
+        note = f"{called(bases)} drops ROW"
+        note += self.make_compact(graph, bases, target, blob)
+        for base in bases:
+            set_pattern(base, "ROW", blob)
         return note + self.remove(graph, drop, target.fuse)
 
     def remove(self, graph, drop, chain):
@@ -296,28 +304,25 @@ class _Converter:
             old, new = new, old
             rename(behind, old, new)
         else:
-            for i in reversed((chain.base,) + chain.between):
-                layer = graph.layers[i]
-                layer.top[0] = new
-                if i == chain.base or layer.bottom[0] != old:
-                    break
-                layer.bottom[0] = new
+            chained = [graph.layers[i] for i in chain.bases + chain.between]
+            rename(chained, old, new)
         return (
             f"; blob '{old}' is now '{new}', which in TRAIN holds kept units "
             f"only"
         )
 
     def drop_tiles(self, graph, drop, target, blob):
-        """The product behind the Dropout drops tiles and reads its bottom."""
-        reader = graph.layers[target.tiles]
-        note = f"{base_type(reader)} '{reader.name}' behind it drops TILE"
-        set_pattern(reader, "TILE", blob)
-        param = reader.approx_dropout_param
-        tile_size = target.units // self.options.max_period
-        if tile_size < param.tile_size:
-            param.tile_size = tile_size
+        """The products behind the Dropout drop tiles and read its bottom."""
+        readers = [graph.layers[i] for i in target.tiles]
+        note = f"{called(readers)} behind it drops TILE"
         old, new = drop.bottom[0], drop.top[0]
-        reader.bottom[0] = old
+        tile_size = target.units // self.options.max_period
+        for reader in readers:
+            set_pattern(reader, "TILE", blob)
+            param = reader.approx_dropout_param
+            if tile_size < param.tile_size:
+                param.tile_size = tile_size
+            reader.bottom[0] = old
         self.layers.drop(drop)
         if old == new:
             return note
@@ -334,7 +339,7 @@ class _Converter:
         drop.type = "ApproxDropout"
         drop.ClearField("dropout_param")
         insert_bottom(drop, 1, blob)
-        return note + self.make_compact(graph, drop, target, blob)
+        return note + self.make_compact(graph, [drop], target, blob)
 
     def flatten(self, graph, drop):
         """A Flatten before the Dropout, whose top has a name of its own."""

@@ -142,19 +142,13 @@ class Graph:
             for s in self.present(layer)
         }
 
-    def only_reader(self, layer):
-        """Index of the one layer that reads top 0, in every state that has
-        either of the two, as its bottom 0; or None."""
+    def sole_readers(self, layer):
+        """Indices of the layers of which, in each state, one alone reads top 0,
+        as its bottom 0; or None."""
         readers = self.readers(layer)
-        if len(readers) != 1:
+        if any(len(found) != 1 or found[0][1] != 0 for found in readers):
             return None
-        (found,) = readers
-        if len(found) != 1 or found[0][1] != 0:
-            return None
-        reader = found[0][0]
-        if self.present(reader) != self.present(layer):
-            return None
-        return reader
+        return sorted({reads[0][0] for reads in readers})
 
     def shape(self, layer):
         """The shape of bottom 0, as far as all states agree on it; None."""

@@ -7,32 +7,33 @@ import typing
 from .chains import (
     Refused,
     can_fuse,
-    compact_reader,
+    compact_readers,
     find_chain,
     flattening_readers,
-    product_reader,
-    tile_reader,
+    product_readers,
+    tile_readers,
 )
 from .shapes import base_type
 
 
 @dataclasses.dataclass
 class Target:
-    """Indices into the layers of the graph that it was found in.
+    """Indices into the layers of the graph that it was found in; where there
+    are several, each is there in states of its own.
 
-    fuse: the Chain whose base drops ROW. tiles: the reader that drops TILE.
+    fuse: the Chain whose bases drop ROW. tiles: the readers that drop TILE.
     Neither: ApproxDropout, of the blob or, if flat, of the blob with all axes
     but the first made one. units: how many there are to drop. compact: the
-    reader that takes the blob compact; note: why there is none. weights: names
+    readers that take the blob compact; note: why there are none. weights: names
     of the parameters of the product nearest to the units. groups: patterns a
     pass.
     """
 
     units: int = 0
     fuse: object = None
-    tiles: typing.Optional[int] = None
+    tiles: typing.Sequence = ()
     flat: bool = False
-    compact: typing.Optional[int] = None
+    compact: typing.Sequence = ()
     note: str = ""
     weights: tuple = ()
     groups: int = 1
@@ -48,9 +49,9 @@ def find_target(graph, at, tiles):
         if not tiles and chain is not None and can_fuse(graph, chain):
             target.fuse = chain
             if any(graph.layers[i].type == "PReLU" for i in chain.between):
-                target.compact = None
-    nearest = [target.tiles, chain and chain.base, target.compact]
-    nearest = [i for i in nearest if i is not None]
+                target.compact = ()
+    bases = () if chain is None else chain.bases
+    nearest = [*target.tiles, *bases, *target.compact]
     if nearest:
         target.weights = tuple(p.name for p in graph.layers[nearest[0]].param)
     return target
@@ -67,12 +68,14 @@ def _features(layer, shape):
 
 
 def _tiles(graph, at):
-    """A Target whose reader drops tiles, or None."""
-    reader = tile_reader(graph, at)
-    if reader is None:
+    """A Target whose readers drop tiles, or None."""
+    readers = tile_readers(graph, at)
+    if readers is None:
         return None
-    units = _features(graph.layers[reader], graph.shape(at))
-    return None if units is None else Target(units, tiles=reader)
+    units = {_features(graph.layers[i], graph.shape(at)) for i in readers}
+    if len(units) > 1 or None in units:
+        return None
+    return Target(units.pop(), tiles=readers)
 
 
 def _units(graph, at, chain):
@@ -87,8 +90,13 @@ def _units(graph, at, chain):
         )
     dims = () if shape is None else shape[1:] if image else shape[-1:]
     if shape is None or None in dims:
-        raise Refused(f"the size of blob '{blob}' is not known here")
+        raise Refused(
+            f"the size of blob '{blob}' is not known here; --shape can tell "
+            f"that of the data"
+        )
     if len(shape) < 2:
         raise Refused(f"blob '{blob}' has no axis of units")
-    reader = product_reader if image else compact_reader
-    return Target(math.prod(dims), flat=image, compact=reader(graph, at))
+    readers = product_readers if image else compact_readers
+    return Target(
+        math.prod(dims), flat=image, compact=readers(graph, at) or ()
+    )
