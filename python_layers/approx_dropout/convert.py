@@ -70,6 +70,7 @@ class Options:
     only: tuple = ()
     skip: tuple = ()
     share: bool = False
+    shapes: dict = dataclasses.field(default_factory=dict)
 
     def check(self):
         """Raises ValueError for an illegal one."""
@@ -119,7 +120,7 @@ def called(layers):
 class _Converter:
     def __init__(self, net, options):
         self.options = options
-        self.layers = Layers(net)
+        self.layers = Layers(net, options.shapes)
         self.original = list(self.layers)
         self.patterns = PatternLayers(
             self.layers,
@@ -415,7 +416,7 @@ def convert(net, pattern="ROW", family="RESIDUE", max_period=16, **more):
     rate: the drop rate of all, instead of each Dropout's own. only, skip: names
     of the Dropouts to convert, or to leave. share: Dropouts around layers that
     share their weights by name share one pattern, as the towers of a siamese
-    net.
+    net. shapes: of blobs that data layers put out, where the net does not tell.
     notes: a line for each Dropout, what became of it or why it was left.
     Raises ValueError for illegal arguments.
     """

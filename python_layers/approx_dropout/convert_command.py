@@ -5,6 +5,7 @@ import sys
 from .convert import PATTERNS, Options, convert_net
 from .families import FAMILIES
 from .proto import net_bytes, parse_net, read_text, write_whole
+from .revert import revert_net
 from .upgrade import upgrade
 
 
@@ -79,6 +80,12 @@ def add_arguments(parser):
         "(as many as of the others)",
     )
     add(
+        "--revert",
+        action="store_true",
+        help="the other way: back to Caffe's layers and Dropout; of the other "
+        "options only --check, --shape and --output count",
+    )
+    add(
         "--check",
         action="store_true",
         help="build both nets and hold them against each other, with random "
@@ -88,13 +95,29 @@ def add_arguments(parser):
         "--shape",
         action="append",
         default=[],
-        metavar="BLOB:SIZES",
+        metavar="BLOB[@PHASE]:SIZES",
         type=_shape,
-        help="shape that --check takes for a data layer's top, as in "
-        "data:32,3,224,224",
+        help="shape of a data layer's top, where the prototxt does not tell, as "
+        "in data:32,3,224,224; @TRAIN or @TEST for one of two layers",
     )
     add(
         "-o", "--output", help="file to write instead of standard output"
+    )
+
+
+def _options(arguments):
+    return Options(
+        pattern=arguments.pattern,
+        family=arguments.family,
+        max_period=arguments.max_period,
+        inline_probability=arguments.inline_probability,
+        groups=arguments.groups,
+        last_groups=arguments.last_groups,
+        rate=arguments.rate,
+        only=tuple(arguments.only),
+        skip=tuple(arguments.skip),
+        share=arguments.share,
+        shapes=dict(arguments.shape),
     )
 
 
@@ -105,25 +128,16 @@ def run(arguments):
     """
     text, encoding = read_text(arguments.net)
     net = upgrade(parse_net(text, arguments.net))
-    result = convert_net(
-        net,
-        Options(
-            pattern=arguments.pattern,
-            family=arguments.family,
-            max_period=arguments.max_period,
-            inline_probability=arguments.inline_probability,
-            groups=arguments.groups,
-            last_groups=arguments.last_groups,
-            rate=arguments.rate,
-            only=tuple(arguments.only),
-            skip=tuple(arguments.skip),
-            share=arguments.share,
-        ),
-    )
-    for note in result.notes or ["the net has no Dropout"]:
+    if arguments.revert:
+        result = revert_net(net)
+    else:
+        result = convert_net(net, _options(arguments))
+    nothing = "ApproxDropout layer" if arguments.revert else "Dropout"
+    for note in result.notes or [f"the net has no {nothing}"]:
         print(note, file=sys.stderr)
+    nets = (net, result.net) if arguments.revert else (result.net, net)
     good = not arguments.check or _check(
-        result.net, net, result.dropped, dict(arguments.shape)
+        *nets, result.dropped, dict(arguments.shape)
     )
     data = net_bytes(result.net, encoding)
     if arguments.output is None:

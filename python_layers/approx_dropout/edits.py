@@ -1,6 +1,6 @@
 """Edits of a net's layers that the converter, there and back, is made of."""
 
-from .chains import data_bottoms, own_pattern
+from .chains import data_bottoms
 from .graph import Graph
 from .proto import load_caffe_pb2
 from .shapes import base_type
@@ -9,12 +9,14 @@ from .shapes import base_type
 class Layers(list):
     """The LayerParameters of a net, edited as a list; names are kept unique.
 
-    Layers are told apart by identity, since two may be equal.
+    Layers are told apart by identity, since two may be equal. shapes: of blobs
+    that data layers put out, where the net does not tell.
     """
 
-    def __init__(self, net):
+    def __init__(self, net, shapes=None):
         super().__init__()
         self.net = net
+        self.shapes = shapes or {}
         self.names = set(net.input)
         self.extra_inputs = set()  # blobs of layers that are placed later
         for layer in net.layer:
@@ -25,7 +27,7 @@ class Layers(list):
 
     def graph(self):
         """A Graph of the layers as they are now."""
-        return Graph(self, self.net, self.extra_inputs)
+        return Graph(self, self.net, self.extra_inputs, self.shapes)
 
     def place(self, layer):
         """The index of this very layer."""
@@ -94,15 +96,12 @@ def take_compact(layer, blob):
 
 
 def make_stock(layer):
-    """Makes one of our layers Caffe's again; returns (what it dropped itself,
-    its own pattern's blob or None)."""
-    pattern, at = own_pattern(layer), data_bottoms(layer)
-    blob = layer.bottom[at] if pattern != "NONE" else None
+    """Makes one of our layers Caffe's again."""
+    at = data_bottoms(layer)
     del layer.bottom[at:]
     del layer.propagate_down[at:]
     layer.type = base_type(layer)
     layer.ClearField("approx_dropout_param")
-    return pattern, blob
 
 
 def complement(layer, name, bottom, top):

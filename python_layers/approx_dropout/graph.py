@@ -98,13 +98,14 @@ def rules(layer):
 
 class Graph:
     """layers: LayerParameters in the net's order. net: its deprecated input
-    fields count. inputs: more blobs that no layer writes.
+    fields count. inputs: more blobs that no layer writes. shapes: of blobs that
+    data layers put out, where they do not tell.
 
     states: those in which Caffe can build the net, each once; all of them if
     it can in none, as for a part of a net, and then `whole` is False.
     """
 
-    def __init__(self, layers, net, inputs=()):
+    def __init__(self, layers, net, inputs=(), shapes=None):
         self.layers = layers = list(layers)
         names = set(net.input).union(inputs)
         found = {True: [], False: []}
@@ -118,7 +119,7 @@ class Graph:
         self.whole = bool(found[True])
         self.states = found[self.whole]
         for state in self.states:
-            state.shapes = infer_shapes(net, layers, state)
+            state.shapes = infer_shapes(net, layers, state, shapes or {})
 
     def present(self, layer, phase=None):
         """Indices of the states (of a phase) that have layer number `layer`."""

@@ -18,8 +18,18 @@ def base_type(layer):
     return layer.type.replace("ApproxDropout", "", 1) or "Dropout"
 
 
-def infer_shapes(net, layers, state):
-    """(layer, top) -> shape in one state; inputs of the net by their name."""
+def given_shape(given, blob, phase):
+    """The shape that people gave of a blob, "blob" or "blob@PHASE"; or None."""
+    name = ("TRAIN", "TEST")[phase]
+    shape = given.get(f"{blob}@{name}", given.get(blob))
+    return None if shape is None else tuple(shape)
+
+
+def infer_shapes(net, layers, state, given):
+    """(layer, top) -> shape in one state; inputs of the net by their name.
+
+    given: shapes of what layers without bottoms put out, which take precedence.
+    """
     shapes = dict(_net_inputs(net))
     for i in state.present:
         layer = layers[i]
@@ -28,8 +38,11 @@ def infer_shapes(net, layers, state):
             for b in range(len(layer.bottom))
         ]
         tops = _tops(layer, bottoms)
-        for t in range(len(layer.top)):
+        for t, blob in enumerate(layer.top):
             shapes[i, t] = tops[t] if t < len(tops) else None
+            if not layer.bottom:
+                shape = given_shape(given, blob, state.phase)
+                shapes[i, t] = shape or shapes[i, t]
     return shapes
 
 

@@ -6,7 +6,7 @@ import math
 import numpy as np
 
 from .edits import Layers
-from .shapes import infer_shapes
+from .shapes import given_shape
 
 _KEPT = ("DropoutPattern", "Parameter")  # no bottoms, but no data either
 # A blob of whole numbers is one behind these, too.
@@ -39,21 +39,25 @@ def is_data(layer):
 def with_inputs(net, shapes, samples):
     """The net with an Input layer in place of each layer that brings in data.
 
-    shapes: of some of their tops, by blob, for those that the prototxt does not
-    tell. samples: the batch of what reads images. Raises ValueError, naming the
-    blob whose shape is not known.
+    shapes: of some of their tops, by blob or blob@PHASE, for those that the
+    prototxt does not tell. samples: the batch of what reads images. Raises
+    ValueError, naming the blob whose shape is not known.
     """
     layers = Layers(net)
+    states = layers.graph().states
     for i, layer in enumerate(layers):
         if layer.pooling_param.pool == layer.pooling_param.STOCHASTIC:
             layer.pooling_param.pool = layer.pooling_param.AVE
-        if not is_data(layer):
+        state = next((s for s in states if i in s.present), None)
+        if not is_data(layer) or state is None:
             continue
         new = type(layer)(name=layer.name, type="Input", top=layer.top)
         new.include.extend(layer.include)
         new.exclude.extend(layer.exclude)
         for t, blob in enumerate(layer.top):
-            shape = shapes.get(blob) or _known(net, layer, t, samples)
+            shape = given_shape(shapes, blob, state.phase)
+            if shape is None:
+                shape = _told(layer, state.shapes[i, t], samples)
             if shape is None or None in shape:
                 raise ValueError(
                     f"the shape of blob '{blob}' of {layer.type} layer "
@@ -65,13 +69,8 @@ def with_inputs(net, shapes, samples):
     return layers.to_net()
 
 
-def _known(net, layer, top, samples):
-    """The shape of a top of a layer without bottoms, as far as it is known."""
-
-    class Alone:
-        present, sources = (0,), {}
-
-    shape = infer_shapes(net, [layer], Alone)[0, top]
+def _told(layer, shape, samples):
+    """The shape of a data layer's top, small, and with a guess at channels."""
     if shape is None or layer.type not in _BATCHED:
         return shape
     if len(shape) == 4 and shape[1] is None:
