@@ -186,12 +186,14 @@ class _Comparison:
         self.fill(mine, other)
         mine.forward()
         other.forward()
-        return self.compare_outputs(mine, other, {})
+        return self.compare_outputs(mine, other, {}, {})
 
-    def compare_outputs(self, mine, other, names):
-        """names: what blobs of stock are called in `other`, if otherwise."""
+    def compare_outputs(self, mine, other, my_names, names):
+        """my_names, names: what blobs of ours and of stock are called in `mine`
+        and `other`, if otherwise."""
         found = []
         for name, own in self.outputs().items():
+            own = my_names.get(own, own)
             if own not in mine.blobs:
                 raise ValueError(f"{self.where}: blob '{own}' is gone")
             found.append(
@@ -218,7 +220,7 @@ class _Comparison:
         from . import oracle
 
         oracle.given.clear()
-        mine, _ = _without_dropout(self.ours, {}, self.state)
+        mine, my_names = _without_dropout(self.ours, None, self.state)
         mine = self.load(mine)
         for number, drop in self.dropped.items():
             if drop.products and number in self.state.present:
@@ -235,7 +237,7 @@ class _Comparison:
             mine.forward()
             self.give_patterns(mine)
             other.forward()
-            compared = self.compare_outputs(mine, other, names)
+            compared = self.compare_outputs(mine, other, my_names, names)
             if gradients:
                 compared += self.gradients(mine, other)
             for x in compared:
@@ -307,11 +309,15 @@ def _without_dropout(net, dropped, state):
     """The net in one state, with oracle layers in place of its Dropouts, and
     what its blobs are called there.
 
-    None of them works in place, so that all gradients are right. In front of a
-    product that drops tiles goes a TileLayer with its weights.
+    dropped: by Dropout; None for the net with patterns, which loses the
+    Dropouts that it has left only. None of the new layers works in place, so
+    that all gradients are right. In front of a product that drops tiles goes a
+    TileLayer with its weights, and no layer shares any.
     """
     pb2 = load_caffe_pb2()
     layers = Layers(net)
+    dense = dropped is not None
+    dropped = dropped or {}
     tiled = {
         name: number
         for number, x in dropped.items()
@@ -323,9 +329,8 @@ def _without_dropout(net, dropped, state):
             continue
         layer.ClearField("include")
         layer.ClearField("exclude")
-        for spec in layer.param:
-            if dropped:
-                spec.ClearField("name")
+        for spec in layer.param if dense else ():
+            spec.ClearField("name")
         for b, blob in enumerate(layer.bottom):
             layer.bottom[b] = names.get(blob, blob)
         if layer.type == "Dropout":
@@ -348,7 +353,9 @@ def _without_dropout(net, dropped, state):
             layer.top[t] = names.get(blob, blob)
         result.append(layer)
     layers[:] = result
-    return layers.to_net(), names
+    net = layers.to_net()
+    net.force_backward |= dense  # a TileLayer has weights, which Caffe ignores
+    return net, names
 
 
 def _oracle(layer, kind, number, top):

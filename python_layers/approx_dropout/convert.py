@@ -211,6 +211,11 @@ class _Converter:
                 f"{self.options.max_period}"
             )
         target.groups = self.groups(graph.layers[at], target)
+        if target.samples is not None and target.samples % target.groups:
+            raise Refused(
+                f"groups is {target.groups}, must divide the {target.samples} "
+                f"samples"
+            )
         self.check_compact(graph, target)
         return target
 

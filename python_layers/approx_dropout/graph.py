@@ -151,14 +151,15 @@ class Graph:
             return None
         return sorted({reads[0][0] for reads in readers})
 
-    def shape(self, layer):
-        """The shape of bottom 0, as far as all states agree on it; None."""
+    def shape(self, layer, phase=None):
+        """The shape of bottom 0, as far as all states (of a phase) agree on it;
+        None if they do in nothing."""
         shapes = {
             self.states[s].shapes.get(
                 self.states[s].sources[layer, 0],
                 self.states[s].shapes.get(self.layers[layer].bottom[0]),
             )
-            for s in self.present(layer)
+            for s in self.present(layer, phase)
         }
         return _common(shapes)
 

@@ -13,6 +13,7 @@ from .chains import (
     product_readers,
     tile_readers,
 )
+from .graph import TRAIN
 from .shapes import base_type
 
 
@@ -25,11 +26,12 @@ class Target:
     Neither: ApproxDropout, of the blob or, if flat, of the blob with all axes
     but the first made one. units: how many there are to drop. compact: the
     readers that take the blob compact; note: why there are none. weights: names
-    of the parameters of the product nearest to the units. groups: patterns a
-    pass.
+    of the parameters of the product nearest to the units. samples: how many
+    there are in TRAIN, if that is known. groups: patterns a pass.
     """
 
     units: int = 0
+    samples: typing.Optional[int] = None
     fuse: object = None
     tiles: typing.Sequence = ()
     flat: bool = False
@@ -50,6 +52,7 @@ def find_target(graph, at, tiles):
             target.fuse = chain
             if any(graph.layers[i].type == "PReLU" for i in chain.between):
                 target.compact = ()
+    target.samples = _samples(graph, at, target)
     bases = () if chain is None else chain.bases
     nearest = [*target.tiles, *bases, *target.compact]
     if nearest:
@@ -57,10 +60,28 @@ def find_target(graph, at, tiles):
     return target
 
 
+def _first_feature(layer):
+    """The axis where a product's input features begin."""
+    if base_type(layer) == "LSTM":
+        return 2
+    return layer.inner_product_param.axis
+
+
+def _samples(graph, at, target):
+    """The size of the axis just before the units, in TRAIN; or None."""
+    shape = graph.shape(at, TRAIN)
+    if shape is None or ... in shape:
+        return None
+    axis = 1 if target.flat else -1
+    if target.tiles:
+        axis = _first_feature(graph.layers[target.tiles[0]])
+    axis %= len(shape)
+    return shape[axis - 1] if axis else None
+
+
 def _features(layer, shape):
     """Inputs a sample of a product whose x has `shape`; None if not known."""
-    axis = layer.inner_product_param.axis
-    axis = 2 if base_type(layer) == "LSTM" else axis
+    axis = _first_feature(layer)
     if shape is None or (... in shape and axis != -1):
         return None
     dims = shape[axis:]
