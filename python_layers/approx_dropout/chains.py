@@ -8,7 +8,7 @@ as what they were, so that one Dropout's conversion does not hide the next one's
 
 import dataclasses
 
-from .graph import TRAIN, rules
+from .graph import TRAIN
 from .shapes import base_type
 
 PRODUCTS = ("InnerProduct", "LSTM")
@@ -95,7 +95,7 @@ def share_rules(graph, drop):
         return False
     writer = sources.pop()[0]
     before = graph.layers[writer]
-    if rules(before) == rules(layer) or graph.present(
+    if not graph.present(drop) < graph.present(writer) or graph.present(
         writer, TRAIN
     ) != graph.present(drop, TRAIN):
         return False

@@ -205,13 +205,14 @@ class _Comparison:
             )
         return found
 
-    def difference(self, what, found, wanted):
+    def difference(self, what, found, wanted, least=0.0):
+        """least: what counts as the largest value at the least."""
         if found.shape != wanted.shape:
             raise ValueError(
                 f"{self.where}: {what} has shape {found.shape}, in the "
                 f"net with Dropouts {wanted.shape}"
             )
-        scale = float(np.abs(wanted).max(initial=0)) or 1.0
+        scale = max(float(np.abs(wanted).max(initial=0)), least) or 1.0
         error = float(np.abs(found - wanted).max(initial=0))
         return Compared(self.where, what, error / scale)
 
@@ -299,8 +300,13 @@ class _Comparison:
                     diff = tiled[layer.name]
                 wanted[key] = wanted.get(key, 0) + diff
                 found.setdefault(key, mine.params[layer.name][b].diff)
+        # Some are nothing but rounding: a bias's in front of a BatchNorm, say.
+        largest = [np.abs(x).max(initial=0) for x in wanted.values()]
+        least = 1e-2 * max(largest, default=0)
         return [
-            self.difference(f"gradient of {key}", found[key], wanted[key])
+            self.difference(
+                f"gradient of {key}", found[key], wanted[key], least
+            )
             for key in wanted
         ]
 

@@ -133,18 +133,23 @@ class _Converter:
 
     def run(self):
         """Converts; returns a Result."""
-        notes = []
+        notes = {}
         for i, drop in reversed(list(enumerate(self.original))):
             if drop.type != "Dropout":
                 continue
             name = drop.name
             try:
-                note = f"Dropout '{name}': {self.convert(i, drop)}"
+                notes[i] = f"Dropout '{name}': {self.convert(i, drop)}"
             except Refused as reason:
-                note = f"left Dropout '{name}': {reason}"
-            notes.insert(0, note)
+                notes[i] = f"left Dropout '{name}': {reason}"
         self.patterns.insert()
-        return Result(self.layers.to_net(), notes, self.dropped)
+        seen = set()
+        for number, pattern, *_ in reversed(self.dropped):
+            if pattern in seen:
+                notes[number] += f"; shares pattern '{pattern}'"
+            seen.add(pattern)
+        listed = [notes[i] for i in sorted(notes)]
+        return Result(self.layers.to_net(), listed, self.dropped)
 
     def check_names(self):
         names = [x.name for x in self.layers if x.type == "Dropout"]
@@ -257,13 +262,21 @@ class _Converter:
             target.compact = ()
 
     def pattern(self, drop, rate, target):
-        """The blob of a Dropout's pattern, new or shared."""
+        """The blob of a Dropout's pattern, new or shared.
+
+        A shared one is named after the first Dropout that has it.
+        """
         key = self.key(drop, target)
-        shared = self.patterns.shared.get(key)
-        if shared is not None:
-            return shared
         wanted = f"{drop.name or drop.top[0]}_pattern"
-        blob = self.patterns.add(wanted, rate, target.groups, drop)
+        shared = self.patterns.shared.get(key)
+        if shared is None:
+            blob = self.patterns.add(wanted, rate, target.groups, drop)
+        else:
+            blob = self.patterns.rename(shared, wanted)
+            self.dropped = [
+                x._replace(pattern=blob) if x.pattern == shared else x
+                for x in self.dropped
+            ]
         if key is not None:
             self.patterns.shared[key] = blob
         return blob

@@ -3,6 +3,7 @@
 import functools
 import json
 
+from .edits import rename
 from .graph import rules
 from .proto import load_caffe_pb2
 from .search import PERIOD_LAMBDA3, search
@@ -44,6 +45,16 @@ class PatternLayers:
             param.probability.extend(found.probability)
         self.made[name] = (layer, rate)
         self.net_layers.extra_inputs.add(name)
+        return name
+
+    def rename(self, blob, wanted):
+        """Gives a pattern made here another name; returns it."""
+        name = self.net_layers.unused(wanted)
+        layer, rate = self.made.pop(blob)
+        layer.name = layer.top[0] = name
+        self.made[name] = (layer, rate)
+        self.net_layers.extra_inputs.add(name)
+        rename(self.net_layers, blob, name)
         return name
 
     def groups(self, blob):

@@ -34,14 +34,14 @@ class RandomNet:
         self.weights = {}  # (inputs, outputs, bias) -> name of the parameters
         self.steps = [
             self.activation,
-            self.activation,
+            self.chain,
+            self.chain,
+            self.chain,
             self.concat,
-            self.dropout,
             self.dropout,
             self.dropout,
             self.eltwise,
             self.image,
-            self.inner_product,
             self.inner_product,
             self.inner_product,
             self.lstm,
@@ -61,7 +61,7 @@ class RandomNet:
             self.input("x", (STEPS, SAMPLES, draw.randint(4, 10)))
             self.input("cont", (STEPS, SAMPLES))
             self.blobs.pop()
-        while len(self.net.layer) < 7 or draw.random() < 0.85:
+        while len(self.net.layer) < 6 or draw.random() < 0.7:
             draw.choice(self.steps)()
         for blob in [b for b in self.blobs if not b.reads]:
             target = f"target_{blob.name}"
@@ -85,8 +85,8 @@ class RandomNet:
         found = [b for b in self.blobs if legal(b)]
         if not found:
             return None
-        late = found[-2:] if self.random.random() < 0.8 else found
-        return self.random.choice(late)
+        last = self.random.random() < 0.8
+        return found[-1] if last else self.random.choice(found)
 
     def unary(self, kind, blob, shape=None, in_place=False):
         """A layer that reads one blob and writes one, perhaps in place."""
@@ -165,6 +165,15 @@ class RandomNet:
             layer.inner_product_param.transpose = True
         if self.random.random() < 0.08:
             self.replace_in_stage(layer)
+
+    def chain(self):
+        """What nets are mostly made of: a product, perhaps an activation, a
+        Dropout, a product, and all the other steps' freedom."""
+        self.random.choice((self.inner_product, self.lstm, self.image))()
+        if self.random.random() < 0.7:
+            self.activation()
+        self.dropout()
+        self.random.choice((self.inner_product, self.inner_product, self.lstm))()
 
     def replace_in_stage(self, layer):
         """Another layer writes the same blob if the stage is on."""

@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-NETS = 240
+NETS = 280
 CHUNKS = 8
 TOLERANCE = 2e-3
 
@@ -46,7 +46,8 @@ def hold(seed, pattern):
     if seed % 4 == 0:
         back = revert_net(result.net)
         assert not any("Approx" in x.type for x in back.net.layer)
-        assert len(back.dropped) == len(result.dropped)
+        # One may come back as several, one for each state's product.
+        assert len(back.dropped) >= len(result.dropped)
         compared += compare(result.net, back.net, back.dropped)
     bad = [str(x) for x in compared if not x.difference <= TOLERANCE]
     assert not bad, (pattern, result.notes, bad)
