@@ -40,7 +40,6 @@ from .edits import (
     Layers,
     complement,
     insert_bottom,
-    needs_complement,
     rename,
     set_pattern,
     take_compact,
@@ -50,7 +49,7 @@ from .families import check_groups, check_max_period, check_rate
 from .graph import rules
 from .patterns import PatternLayers
 from .shapes import base_type
-from .targets import find_target
+from .targets import find_parting, find_target
 from .upgrade import upgrade
 
 PATTERNS = ("ROW", "TILE")
@@ -169,6 +168,8 @@ class _Converter:
             raise Refused("only others are to be converted")
         if drop.name in options.skip:
             raise Refused("it is to be skipped")
+        if len(drop.bottom) != 1 or len(drop.top) != 1:
+            raise Refused("it has not one bottom and one top")
         if drop.loss_weight or drop.propagate_down:
             raise Refused("it has loss_weight or propagate_down")
         rate = self.rate(drop)
@@ -222,6 +223,10 @@ class _Converter:
                 f"samples"
             )
         self.check_compact(graph, target)
+        drop = graph.layers[at]
+        stays = not target.tiles and target.fuse is None and not target.flat
+        if stays and drop.bottom[0] == drop.top[0]:
+            find_parting(graph, at)  # raises Refused
         return target
 
     def groups(self, drop, target):
@@ -354,19 +359,23 @@ class _Converter:
             self.flatten(graph, drop)
             note += " of the flattened blob"
         elif drop.bottom[0] == drop.top[0]:
-            self.part_in_place(graph, drop)
+            self.part(graph, drop)
         drop.type = "ApproxDropout"
         drop.ClearField("dropout_param")
         insert_bottom(drop, 1, blob)
         return note + self.make_compact(graph, [drop], target, blob)
 
     def flatten(self, graph, drop):
-        """A Flatten before the Dropout, whose top has a name of its own."""
+        """A Reshape before the Dropout, whose top has a name of its own.
+
+        Not a Flatten, which spoils the gradient of a Reshape before it.
+        """
         at = self.layers.place(drop)
         flat = self.layers.unused(f"{drop.name or drop.top[0]}_flat")
         layer = type(drop)(
-            name=flat, type="Flatten", bottom=[drop.bottom[0]], top=[flat]
+            name=flat, type="Reshape", bottom=[drop.bottom[0]], top=[flat]
         )
+        layer.reshape_param.shape.dim.extend((0, -1))
         layer.include.extend(drop.include)
         layer.exclude.extend(drop.exclude)
         if drop.bottom[0] == drop.top[0]:
@@ -377,42 +386,21 @@ class _Converter:
         drop.bottom[0] = flat
         self.layers.insert(at, layer)
 
-    def part_in_place(self, graph, drop):
-        """Two names for the blob of an in-place Dropout.
-
-        What comes before gets a new one; or what comes behind, if the blob is
-        the net's own input, which people fill by its name.
-        """
-        at = self.layers.place(drop)
+    def part(self, graph, drop):
+        """Two names for the blob of an in-place Dropout."""
+        parting = find_parting(graph, self.layers.place(drop))
         old = drop.bottom[0]
-        written = [s for s in graph.sources(at) if s is not None]
-        inputs = not written or any(
-            not graph.layers[i].bottom for i, _ in written
-        )
-        side = range(at + 1, len(self.layers)) if inputs else range(at)
-        needed = needs_complement(graph, at, side)
-        if needed is None:
-            raise Refused(
-                f"blob '{old}' is written by other layers in states that have "
-                f"it and in states that do not"
-            )
-        new = f"{old}_dropped" if inputs else f"{old}_undropped"
+        new = f"{old}_dropped" if parting.behind else f"{old}_undropped"
         new = self.layers.unused(new)
-        with_drop = graph.present(at)
-        rename(
-            [graph.layers[i] for i in side if graph.present(i) & with_drop],
-            old,
-            new,
-        )
-        if inputs:
+        rename([graph.layers[i] for i in parting.renamed], old, new)
+        if parting.behind:
             drop.top[0] = new
         else:
             drop.bottom[0] = new
-        if needed:
+        if parting.needs_complement:
             name = self.layers.unused(f"{drop.name or old}_passed")
-            self.layers.insert(
-                at + 1, complement(drop, name, drop.bottom[0], drop.top[0])
-            )
+            split = complement(drop, name, drop.bottom[0], drop.top[0])
+            self.layers.insert(self.layers.place(drop) + 1, split)
 
 
 def convert_net(net, options):

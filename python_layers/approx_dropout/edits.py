@@ -113,28 +113,3 @@ def complement(layer, name, bottom, top):
     split.exclude.extend(layer.include)
     split.include.extend(layer.exclude)
     return split
-
-
-def needs_complement(graph, drop, side):
-    """Whether the other states need a complement() of layer `drop`, if its
-    blob gets another name in the layers `side` (indices, all on one side of
-    it) of the states that have `drop`.
-
-    None if neither would be right in all of them.
-    """
-    layers, with_drop = graph.layers, graph.present(drop)
-    blob = layers[drop].bottom[0]
-    side = [i for i in side if touches(layers[i], blob)]
-    renamed = {i for i in side if graph.present(i) & with_drop}
-    needs = set()
-    for s, state in enumerate(graph.states):
-        if s in with_drop:
-            continue
-        there = {i for i in side if i in state.present}
-        alive = any(
-            blob in layers[i].top for i in state.present if i < drop
-        )
-        if there & renamed and (there - renamed or not alive):
-            return None
-        needs.add(bool(there & renamed))
-    return None if len(needs) > 1 else True in needs

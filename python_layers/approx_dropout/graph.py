@@ -132,7 +132,7 @@ class Graph:
     def sources(self, layer, phase=None):
         """What bottom 0 reads: a set of (layer, top) or None."""
         return {
-            self.states[s].sources[layer, 0]
+            self.states[s].sources.get((layer, 0))
             for s in self.present(layer, phase)
         }
 

@@ -196,15 +196,15 @@ class _Reverter:
             self.layers.drop(split)
 
     def unflatten(self, layer):
-        """Takes out the Flatten that the converter put in; whether there was
+        """Takes out the Reshape that the converter put in; whether there was
         one."""
         flat = layer.bottom[0]
-        maker = next((x for x in self.layers if flat in x.top), None)
         users = [x for x in self.layers if touches(x, flat)]
-        name = f"{layer.name}_flat"
-        if maker is None or maker.type != "Flatten" or len(users) != 2:
+        if len(users) != 2 or flat != f"{layer.name}_flat":
             return False
-        if maker.name != name or maker.HasField("flatten_param"):
+        maker = users[0]
+        dims = list(maker.reshape_param.shape.dim)
+        if maker.type != "Reshape" or dims != [0, -1]:
             return False
         layer.bottom[0] = maker.bottom[0]
         self.layers.drop(maker)

@@ -13,6 +13,7 @@ from .chains import (
     product_readers,
     tile_readers,
 )
+from .edits import touches
 from .graph import TRAIN
 from .shapes import base_type
 
@@ -121,3 +122,48 @@ def _units(graph, at, chain):
     return Target(
         math.prod(dims), flat=image, compact=readers(graph, at) or ()
     )
+
+
+@dataclasses.dataclass
+class Parting:
+    """How the blob of an in-place Dropout gets two names.
+
+    renamed: indices of the layers in which it gets a new one; those behind the
+    Dropout, or those before. needs_complement: in the states without the
+    Dropout, a complement() must hand the blob on.
+    """
+
+    renamed: list
+    behind: bool
+    needs_complement: bool
+
+
+def find_parting(graph, drop):
+    """The Parting of the in-place Dropout at index `drop`; raises Refused.
+
+    What comes before gets the new name; or what comes behind, if the blob is
+    the net's own input, which people fill by its name.
+    """
+    layers, with_drop = graph.layers, graph.present(drop)
+    blob = layers[drop].bottom[0]
+    sources = graph.sources(drop)
+    behind = None in sources or any(not layers[i].bottom for i, _ in sources)
+    side = range(drop + 1, len(layers)) if behind else range(drop)
+    side = [i for i in side if touches(layers[i], blob)]
+    renamed = [i for i in side if graph.present(i) & with_drop]
+    needs = set()
+    for s, state in enumerate(graph.states):
+        if s in with_drop:
+            continue
+        there = {i for i in side if i in state.present}
+        needed = bool(there.intersection(renamed))
+        alive = any(blob in layers[i].top for i in state.present if i < drop)
+        if needed and (there.difference(renamed) or not alive):
+            needs.update((True, False))
+        needs.add(needed)
+    if len(needs) > 1:
+        raise Refused(
+            f"its rules and those of the other layers of blob '{blob}' part "
+            f"the net's states otherwise"
+        )
+    return Parting(renamed, behind, True in needs)

@@ -2,10 +2,11 @@
 
 Any layers, one after another, each reading a blob that is there; with rules,
 in place or not, branching, with weights shared by name. What nobody reads at
-the end goes into a EuclideanLoss, so that there are gradients. Two things are
+the end goes into a EuclideanLoss, so that there are gradients. Three things are
 left out, since they are wrong in stock Caffe: a blob that others read is not
-written in place (Caffe refuses it), nor is one that its writer's gradient needs
-(Caffe computes a wrong one without a word).
+written in place (Caffe refuses it), nor is one that its writer's gradient needs,
+and there is no Flatten behind a Reshape (Caffe computes wrong gradients of both
+without a word).
 """
 
 import random
@@ -18,10 +19,14 @@ NEEDS_ITS_TOP = ("ELU", "LSTM", "Sigmoid", "Softmax", "TanH")
 
 
 class Blob:
-    """A write of a blob: name, shape, type of its writer, number of reads."""
+    """A write of a blob: name, shape, type of its writer, number of reads.
 
-    def __init__(self, name, shape, writer):
+    reshaped: a Reshape made it, and layers in place at most came after.
+    """
+
+    def __init__(self, name, shape, writer, reshaped=False):
         self.name, self.shape, self.writer = name, tuple(shape), writer
+        self.reshaped = reshaped
         self.reads = 0
 
 
@@ -98,7 +103,10 @@ class RandomNet:
         else:
             layer = self.layer(kind, [blob.name])
             blob.reads += 1
-        self.blobs.append(Blob(layer.top[0], shape or blob.shape, kind))
+        reshaped = kind == "Reshape" or (blob.reshaped and blob.reads == 0)
+        self.blobs.append(
+            Blob(layer.top[0], shape or blob.shape, kind, reshaped)
+        )
         return layer
 
     def rules(self, layer, *choices):
@@ -272,7 +280,8 @@ class RandomNet:
         for size in blob.shape[1:]:
             total *= size
         if len(blob.shape) == 4 or total % 2 or self.random.random() < 0.5:
-            self.unary("Flatten", blob, (blob.shape[0], total))
+            if not blob.reshaped:
+                self.unary("Flatten", blob, (blob.shape[0], total))
             return
         shape = self.random.choice(
             ((2, total // 2), (total // 2, 2, 1))

@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-NETS = 280
+NETS = 240
 CHUNKS = 8
 TOLERANCE = 2e-3
 
