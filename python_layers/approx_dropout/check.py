@@ -94,9 +94,17 @@ def compare(ours, stock, dropped, shapes=None, gradients=False, seed=1):
             comparison = _Comparison(ours, stock, dropped, state, folder, seed)
             if state.phase == TEST:
                 found += comparison.test()
-            else:
+            elif not drops_recurrent(ours):
                 found += comparison.train(gradients)
+    if not found:
+        raise ValueError("there is nothing to compare: the net puts out nothing")
     return found
+
+
+def drops_recurrent(net):
+    """Whether an LSTM drops its recurrent product, too, which no net of Caffe's
+    own layers does: TRAIN is not compared then."""
+    return any(x.approx_dropout_param.recurrent for x in net.layer)
 
 
 def _telling(states):

@@ -1,5 +1,6 @@
 """The command line of the converter: convert, see --help."""
 
+import argparse
 import sys
 
 from .convert import PATTERNS, Options, convert_net
@@ -12,7 +13,15 @@ from .upgrade import upgrade
 def _shape(text):
     """(blob, shape) of BLOB:SIZES."""
     blob, _, sizes = text.rpartition(":")
-    return blob, tuple(int(size) for size in sizes.split(","))
+    try:
+        shape = tuple(int(size) for size in sizes.split(","))
+    except ValueError:
+        shape = ()
+    if not blob or not shape or min(shape) < 1:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not BLOB:SIZES, as in data:32,3,224,224"
+        )
+    return blob, shape
 
 
 def add_arguments(parser):
@@ -150,8 +159,14 @@ def run(arguments):
 
 def _check(ours, stock, dropped, shapes):
     """Prints what --check compared; whether it was the same."""
-    from .check import TOLERANCE, check
+    from .check import TOLERANCE, check, drops_recurrent
 
+    if drops_recurrent(ours):
+        print(
+            "TRAIN is not compared: an LSTM drops its recurrent product, which "
+            "has no equal in Caffe",
+            file=sys.stderr,
+        )
     compared = check(ours, stock, dropped, shapes)
     for x in compared:
         print(x, file=sys.stderr)
