@@ -3,7 +3,7 @@
 A chain is an InnerProduct or LSTM, any number of elementwise layers, and a
 Dropout, each reading what the one before wrote. In other states of the net (see
 graph.py) other layers may take their places. Layers that are ours already count
-as what they were, so that one Dropout's conversion does not hide the next one's.
+as what they were: one Dropout's conversion does not hide the next one's.
 """
 
 import dataclasses

@@ -17,6 +17,7 @@ from .chains import own_pattern
 from .edits import Layers
 from .graph import TEST
 from .proto import load_caffe_pb2, net_bytes
+from .upgrade import upgrade
 
 TOLERANCE = 1e-3  # of the largest value compared
 PASSES = 3  # draws compared in TRAIN
@@ -83,8 +84,8 @@ def compare(ours, stock, dropped, shapes=None, gradients=False, seed=1):
 
     samples = samples_for(ours)
     shapes = shapes or {}
-    ours = with_inputs(ours, shapes, samples)
-    stock = with_inputs(stock, shapes, samples)
+    ours = with_inputs(upgrade(ours), shapes, samples)
+    stock = with_inputs(upgrade(stock), shapes, samples)
     graph = Layers(stock).graph()
     if not graph.whole:
         raise ValueError("the net is not whole: a blob is read and not written")
@@ -97,7 +98,9 @@ def compare(ours, stock, dropped, shapes=None, gradients=False, seed=1):
             elif not drops_recurrent(ours):
                 found += comparison.train(gradients)
     if not found:
-        raise ValueError("there is nothing to compare: the net puts out nothing")
+        raise ValueError(
+            "there is nothing to compare: the net puts out nothing"
+        )
     return found
 
 
@@ -237,7 +240,7 @@ class _Comparison:
         dense, names = _without_dropout(self.stock, self.dropped, self.state)
         other = self.load(dense)
         self.fill(mine, other)
-        for number, tiles in oracle.given.items():
+        for tiles in oracle.given.values():
             tiles["weights"] = mine.params[tiles["product"]][0].data.copy()
             weights = other.params[tiles["product"]][0].data
             weights[...] = np.eye(len(weights))
@@ -333,9 +336,7 @@ def _without_dropout(net, dropped, state):
     dense = dropped is not None
     dropped = dropped or {}
     tiled = {
-        name: number
-        for number, x in dropped.items()
-        for name in x.products
+        name: number for number, x in dropped.items() for name in x.products
     }
     result, names = [], {}
     for i, layer in enumerate(list(layers)):

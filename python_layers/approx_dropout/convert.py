@@ -4,8 +4,8 @@ For each Dropout, in the words of the layers' reference:
 
 ROW: the InnerProduct or LSTM before it drops ROW and the Dropout goes, if all
 between the two is ReLU or PReLU, since s keep f(y) = f(s keep y) only if f is
-positively homogeneous, and if nothing else reads what lies between. Else, behind
-any other layer whose blob's shape is known, the Dropout becomes ApproxDropout,
+positively homogeneous, and if nothing else reads what lies between. Else, and
+behind any other layer whose blob's shape is known, it becomes ApproxDropout,
 which drops units of the last axis. A blob of more than three axes has its units
 flattened first, and only for InnerProducts, which do so themselves. If the only
 reader of the dropped blob is an InnerProduct or LSTM, the blob is made compact
@@ -30,12 +30,10 @@ same. Dropouts are converted from the last to the first, each on the net that
 the ones behind it left, so that no decision rests on what is no longer there.
 """
 
-import dataclasses
-import typing
-
 import numpy as np
 
 from .chains import Refused, own_pattern, share_rules
+from .conversion import Dropped, Options, Result
 from .edits import (
     Layers,
     complement,
@@ -45,75 +43,17 @@ from .edits import (
     take_compact,
     touches,
 )
-from .families import check_groups, check_max_period, check_rate
+from .families import check_rate
 from .graph import rules
 from .patterns import PatternLayers
 from .shapes import base_type
 from .targets import find_parting, find_target
 from .upgrade import upgrade
 
-PATTERNS = ("ROW", "TILE")
-
-
-@dataclasses.dataclass(frozen=True)
-class Options:
-    """What convert() takes besides the net; its docstring says what it is."""
-
-    pattern: str = "ROW"
-    family: str = "RESIDUE"
-    max_period: int = 16
-    inline_probability: bool = False
-    groups: int = 1
-    last_groups: typing.Optional[int] = None
-    rate: typing.Optional[float] = None
-    only: tuple = ()
-    skip: tuple = ()
-    share: bool = False
-    shapes: dict = dataclasses.field(default_factory=dict)
-
-    def check(self):
-        """Raises ValueError for an illegal one."""
-        if self.pattern not in PATTERNS:
-            raise ValueError(
-                f"pattern is {self.pattern!r}, must be ROW or TILE"
-            )
-        check_max_period(self.max_period, self.family)
-        check_groups(self.groups, self.family)
-        if self.last_groups is not None:
-            check_groups(self.last_groups, self.family, "last_groups")
-        if self.rate is not None:
-            check_rate(self.rate, self.family, self.max_period)
-
-
-class Dropped(typing.NamedTuple):
-    """What took a Dropout's place, for check.py.
-
-    dropout: its index in the net with Dropouts. pattern: the blob of its
-    pattern in the other net. products: names of the layers that drop TILE, one
-    in each state; none if units are dropped, of the last axis or, if flat, of
-    all but the first.
-    """
-
-    dropout: int
-    pattern: str
-    products: tuple = ()
-    flat: bool = False
-
-
-class Result(typing.NamedTuple):
-    """net: the NetParameter. notes: a line for each Dropout. dropped: a Dropped
-    for each that was converted."""
-
-    net: object
-    notes: list
-    dropped: list
-
 
 def called(layers):
     """Layers of different states by type and name, for a note."""
-    return " or ".join(
-        sorted({f"{base_type(x)} '{x.name}'" for x in layers})
-    )
+    return " or ".join(sorted({f"{base_type(x)} '{x.name}'" for x in layers}))
 
 
 class _Converter:
@@ -426,6 +366,8 @@ def convert(net, pattern="ROW", family="RESIDUE", max_period=16, **more):
     notes: a line for each Dropout, what became of it or why it was left.
     Raises ValueError for illegal arguments.
     """
-    more = {k: tuple(v) if k in ("only", "skip") else v for k, v in more.items()}
+    more = {
+        k: tuple(v) if k in ("only", "skip") else v for k, v in more.items()
+    }
     result = convert_net(net, Options(pattern, family, max_period, **more))
     return result.net, result.notes

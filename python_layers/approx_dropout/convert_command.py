@@ -3,7 +3,8 @@
 import argparse
 import sys
 
-from .convert import PATTERNS, Options, convert_net
+from .conversion import PATTERNS, Options
+from .convert import convert_net
 from .families import FAMILIES
 from .proto import net_bytes, parse_net, read_text, write_whole
 from .revert import revert_net
@@ -106,12 +107,10 @@ def add_arguments(parser):
         default=[],
         metavar="BLOB[@PHASE]:SIZES",
         type=_shape,
-        help="shape of a data layer's top, where the prototxt does not tell, as "
-        "in data:32,3,224,224; @TRAIN or @TEST for one of two layers",
+        help="shape of a data layer's top, where the prototxt does not tell, "
+        "as in data:32,3,224,224; @TRAIN or @TEST for one of two layers",
     )
-    add(
-        "-o", "--output", help="file to write instead of standard output"
-    )
+    add("-o", "--output", help="file to write instead of standard output")
 
 
 def _options(arguments):

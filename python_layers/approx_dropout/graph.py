@@ -139,8 +139,7 @@ class Graph:
     def readers(self, layer):
         """Who reads top 0: a set, over states, of tuples of (layer, bottom)."""
         return {
-            tuple(self.states[s].readers[layer, 0])
-            for s in self.present(layer)
+            tuple(self.states[s].readers[layer, 0]) for s in self.present(layer)
         }
 
     def sole_readers(self, layer):

@@ -48,7 +48,9 @@ class MaskLayer(caffe.Layer):
         rows = (shape[0], int(np.prod(shape[1:]))) if flat else shape
         masks = np.zeros((len(pattern.residues), rows[-1]))
         for mask, residues in zip(masks, pattern.residues):
-            mask[kept_units(pattern.period, residues, len(mask))] = pattern.scale
+            mask[kept_units(pattern.period, residues, len(mask))] = (
+                pattern.scale
+            )
         return masks[_groups_of(rows, len(masks))].reshape(shape)
 
 

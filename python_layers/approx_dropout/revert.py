@@ -15,11 +15,10 @@ import json
 import numpy as np
 
 from .chains import HOMOGENEOUS, data_bottoms, own_pattern
-from .convert import Dropped, Result
+from .conversion import Dropped, Result
 from .edits import Layers, make_stock, rename, touches
 from .families import drop_rates
 from .proto import load_caffe_pb2
-from .shapes import base_type
 from .upgrade import upgrade
 
 # An in-place Dropout spoils no other layer's gradient behind these.
@@ -177,7 +176,8 @@ class _Reverter:
         passed = [
             x
             for x in self.layers[at + 1 : at + 2]
-            if x.type == "Split" and list(x.bottom) == [bottom]
+            if x.type == "Split"
+            and list(x.bottom) == [bottom]
             and list(x.top) == [top]
         ]
         before = self.layers[:at]

@@ -158,8 +158,7 @@ def _convolution(layer, bottoms):
     for axis in (0, 1):
         kernel, stride, pad = (
             _pair(param, name, default)[axis]
-            for name, default in
-            (("kernel_size", 1), ("stride", 1), ("pad", 0))
+            for name, default in (("kernel_size", 1), ("stride", 1), ("pad", 0))
         )
         size = bottoms[0][2 + axis]
         extent = dilation[axis] * (kernel - 1) + 1
@@ -182,8 +181,7 @@ def _pooling(layer, bottoms):
     for axis in (0, 1):
         kernel, stride, pad = (
             _pair(param, name, default)[axis]
-            for name, default in
-            (("kernel_size", 1), ("stride", 1), ("pad", 0))
+            for name, default in (("kernel_size", 1), ("stride", 1), ("pad", 0))
         )
         size = bottoms[0][2 + axis]
         if size is None:

@@ -119,9 +119,7 @@ def _units(graph, at, chain):
     if len(shape) < 2:
         raise Refused(f"blob '{blob}' has no axis of units")
     readers = product_readers if image else compact_readers
-    return Target(
-        math.prod(dims), flat=image, compact=readers(graph, at) or ()
-    )
+    return Target(math.prod(dims), flat=image, compact=readers(graph, at) or ())
 
 
 @dataclasses.dataclass

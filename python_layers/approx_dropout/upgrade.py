@@ -130,7 +130,8 @@ def _set_param(new, v0, name, value):
     param = getattr(new, _V0_PARAMS.get(v0.type, ""), None)
     if param is None or name not in param.DESCRIPTOR.fields_by_name:
         raise ValueError(
-            f"layer '{v0.name}' has {name}, which type '{v0.type}' does not take"
+            f"layer '{v0.name}' has {name}, which type '{v0.type}' does not "
+            f"take"
         )
     field = param.DESCRIPTOR.fields_by_name[name]
     if field.message_type is not None:

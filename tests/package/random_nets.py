@@ -2,11 +2,12 @@
 
 Any layers, one after another, each reading a blob that is there; with rules,
 in place or not, branching, with weights shared by name. What nobody reads at
-the end goes into a EuclideanLoss, so that there are gradients. Three things are
-left out, since they are wrong in stock Caffe: a blob that others read is not
-written in place (Caffe refuses it), nor is one that its writer's gradient needs,
-and there is no Flatten behind a Reshape (Caffe computes wrong gradients of both
-without a word).
+the end goes into a EuclideanLoss, so that there are gradients.
+
+Three things are left out, since they are wrong in stock Caffe: a blob that
+others read is not written in place (Caffe refuses it), nor is one that its
+writer's gradient needs, and there is no Flatten behind a Reshape (Caffe
+computes wrong gradients of both without a word).
 """
 
 import random
@@ -61,7 +62,9 @@ class RandomNet:
         if kind == "features":
             self.input("x", (SAMPLES, draw.randint(4, 12)))
         elif kind == "image":
-            self.input("x", (SAMPLES, draw.randint(1, 6), 5, draw.choice((4, 5))))
+            self.input(
+                "x", (SAMPLES, draw.randint(1, 6), 5, draw.choice((4, 5)))
+            )
         else:
             self.input("x", (STEPS, SAMPLES, draw.randint(4, 10)))
             self.input("cont", (STEPS, SAMPLES))
@@ -71,7 +74,9 @@ class RandomNet:
         for blob in [b for b in self.blobs if not b.reads]:
             target = f"target_{blob.name}"
             self.input(target, blob.shape)
-            self.layer("EuclideanLoss", [blob.name, target], f"loss_{blob.name}")
+            self.layer(
+                "EuclideanLoss", [blob.name, target], f"loss_{blob.name}"
+            )
         return self.net
 
     def layer(self, kind, bottoms, *tops, name=None):
@@ -181,7 +186,9 @@ class RandomNet:
         if self.random.random() < 0.7:
             self.activation()
         self.dropout()
-        self.random.choice((self.inner_product, self.inner_product, self.lstm))()
+        self.random.choice(
+            (self.inner_product, self.inner_product, self.lstm)
+        )()
 
     def replace_in_stage(self, layer):
         """Another layer writes the same blob if the stage is on."""
@@ -228,7 +235,10 @@ class RandomNet:
     def normalise(self):
         blob = self.pick(lambda b: len(b.shape) > 1)
         layer = self.unary(self.random.choice(("BatchNorm", "Scale")), blob)
+        # Of so few samples, some gradients would be nothing but rounding.
+        layer.batch_norm_param.eps = 0.1
         if layer.type == "Scale":
+            layer.ClearField("batch_norm_param")
             layer.scale_param.bias_term = self.random.random() < 0.5
 
     def two(self, alike):
@@ -245,8 +255,10 @@ class RandomNet:
 
     def concat(self):
         found = self.two(
-            lambda a, b: len(a.shape) == len(b.shape) > 1
-            and a.shape[:1] + a.shape[2:] == b.shape[:1] + b.shape[2:]
+            lambda a, b: (
+                len(a.shape) == len(b.shape) > 1
+                and a.shape[:1] + a.shape[2:] == b.shape[:1] + b.shape[2:]
+            )
         )
         if found is not None:
             shape = list(found[0].shape)
@@ -283,9 +295,7 @@ class RandomNet:
             if not blob.reshaped:
                 self.unary("Flatten", blob, (blob.shape[0], total))
             return
-        shape = self.random.choice(
-            ((2, total // 2), (total // 2, 2, 1))
-        )
+        shape = self.random.choice(((2, total // 2), (total // 2, 2, 1)))
         layer = self.unary("Reshape", blob, blob.shape[:1] + shape)
         layer.reshape_param.shape.dim.extend((0,) + shape[:-1] + (-1,))
 

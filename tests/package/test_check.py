@@ -6,7 +6,8 @@ import pytest
 
 from approx_dropout.__main__ import main
 from approx_dropout.check import TOLERANCE, check
-from approx_dropout.convert import Options, convert_net
+from approx_dropout.conversion import Options
+from approx_dropout.convert import convert_net
 from approx_dropout.proto import net_bytes, parse_net
 from convert_nets import drop, ip, layer, lstm
 from test_convert_cases import TWO, X, shaped
@@ -66,8 +67,11 @@ def test_a_wrong_net_is_seen(damage, pattern, in_test):
     damage(result.net, dropped)
     if damage is damage_scale:  # f2 has no tiles any more
         dropped = [x for x in dropped if "f2" not in x.products]
-        dropped += [x._replace(products=()) for x in result.dropped
-                    if "f2" in x.products]
+        dropped += [
+            x._replace(products=())
+            for x in result.dropped
+            if "f2" in x.products
+        ]
     compared = check(result.net, net, dropped)
     assert worst(compared, "TRAIN") > TOLERANCE
     assert (worst(compared, "TEST") > TOLERANCE) == in_test
@@ -132,12 +136,18 @@ def test_a_shape_that_is_not_known_is_asked_for(tmp_path, capfd):
     arguments = ["--check", "--shape", "data:4,20", "--shape", "label:4"]
     assert run(tmp_path, HDF5 + BODY, *arguments)[0] == 0
     phases = [
-        HDF5.replace("transform_param", f"include {{ phase: {p} }} transform_param")
+        HDF5.replace(
+            "transform_param", f"include {{ phase: {p} }} transform_param"
+        )
         for p in ("TRAIN", "TEST")
     ]
     arguments = ["--check"]
-    for shape in ("data@TRAIN:4,20", "data@TEST:2,20", "label@TRAIN:4",
-                  "label@TEST:2"):
+    for shape in (
+        "data@TRAIN:4,20",
+        "data@TEST:2,20",
+        "label@TRAIN:4",
+        "label@TEST:2",
+    ):
         arguments += ["--shape", shape]
     assert run(tmp_path, "".join(phases) + BODY, *arguments)[0] == 0
 
@@ -179,7 +189,9 @@ def test_all_options_and_back(tmp_path, capfd):
     printed = capfd.readouterr().err
     assert "left Dropout 'd1': it is to be skipped" in printed
     back = tmp_path / "back"
-    status = main(["convert", "--revert", "--check", str(output), "-o", str(back)])
+    status = main(
+        ["convert", "--revert", "--check", str(output), "-o", str(back)]
+    )
     assert status == 0
     rates = [
         x.dropout_param.dropout_ratio

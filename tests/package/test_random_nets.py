@@ -3,72 +3,13 @@ and in TRAIN the same as a dense net with the patterns drawn, gradients too."""
 
 import collections
 import multiprocessing
-import os
-import pathlib
-import random
-import sys
 
 import pytest
 
+from hold_random_nets import KINDS, work
+
 NETS = 240
 CHUNKS = 8
-TOLERANCE = 2e-3
-
-
-def options(seed):
-    """Random arguments of convert."""
-    draw = random.Random(-1 - seed)
-    family = draw.choice(("RESIDUE", "RESIDUE", "PERIOD"))
-    return dict(
-        family=family,
-        max_period=4,
-        groups=draw.choice((1, 2, 4)) if family == "RESIDUE" else 1,
-        inline_probability=draw.random() < 0.5,
-        share=draw.random() < 0.5,
-    )
-
-
-def hold(seed, pattern):
-    """Converts a net and holds it against the original; returns the notes."""
-    from approx_dropout.check import compare
-    from approx_dropout.convert import Options, convert_net
-    from approx_dropout.revert import revert_net
-    from random_nets import random_net
-
-    net = random_net(seed)
-    result = convert_net(net, Options(pattern=pattern, **options(seed)))
-    drops = [x.name for x in net.layer if x.type == "Dropout"]
-    assert len(result.notes) == len(drops)
-    assert len(result.dropped) == sum(
-        not note.startswith("left") for note in result.notes
-    )
-    compared = compare(result.net, net, result.dropped, gradients=True)
-    if seed % 4 == 0:
-        back = revert_net(result.net)
-        assert not any("Approx" in x.type for x in back.net.layer)
-        # One may come back as several, one for each state's product.
-        assert len(back.dropped) >= len(result.dropped)
-        compared += compare(result.net, back.net, back.dropped)
-    bad = [str(x) for x in compared if not x.difference <= TOLERANCE]
-    assert not bad, (pattern, result.notes, bad)
-    return result.notes
-
-
-def work(seeds, folder, pipe):
-    """Holds nets, in a process that Caffe may end; sends what became of the
-    Dropouts, by the words of their notes."""
-    os.environ["GLOG_minloglevel"] = "2"
-    found = collections.Counter()
-    for seed in seeds:
-        for pattern in ("ROW", "TILE"):
-            (folder / "seed").write_text(f"seed {seed}, {pattern}")
-            for note in hold(seed, pattern):
-                found.update(word for word in KINDS if word in note)
-    pipe.send(found)
-
-
-KINDS = ("drops ROW", "drops TILE", "ApproxDropout", "flattened", ", compact",
-         "left Dropout")
 
 
 @pytest.fixture(scope="module")
@@ -95,9 +36,3 @@ def test_random_nets(chunk, kinds, tmp_path):
 
 def test_every_kind_was_met(kinds):
     assert all(kinds[word] >= 20 for word in KINDS), kinds
-
-
-if __name__ == "__main__":  # one net, by its seed
-    sys.path.insert(0, str(pathlib.Path(__file__).parent))
-    for pattern in sys.argv[2:] or ("ROW", "TILE"):
-        print(*hold(int(sys.argv[1]), pattern), sep="\n")

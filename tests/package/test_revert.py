@@ -4,11 +4,13 @@ with our layers are equal to what they become, where that can be."""
 import pytest
 
 from approx_dropout.check import TOLERANCE, check
-from approx_dropout.convert import Options, convert_net
+from approx_dropout.conversion import Options
+from approx_dropout.convert import convert_net
 from approx_dropout.proto import parse_net
 from approx_dropout.revert import revert_net
 from convert_nets import NETS, drop, ip, layer, lstm
-from test_convert_cases import IMAGE, V0, X, shaped, tower
+from test_convert_cases import IMAGE, X, shaped, tower
+from test_convert_formats import V0
 
 
 def assert_held(ours, result):
@@ -65,11 +67,13 @@ def test_there_and_back(case, pattern, inline):
 def test_there_and_back_in_caffe(text, pattern):
     ours = convert_net(parse_net(text), Options(pattern=pattern)).net
     back = revert_net(ours)
-    assert not any("Approx" in x.type or "Pattern" in x.type for x in back.net.layer)
+    assert not any(
+        "Approx" in x.type or "Pattern" in x.type for x in back.net.layer
+    )
     assert_held(ours, back)
 
 
-K = 'dropout_pattern_param { family: %s probability: [%s] }'
+K = "dropout_pattern_param { family: %s probability: [%s] }"
 HALF = layer("DropoutPattern", "p", "", "p", K % ("RESIDUE", "0, 1, 0, 0"))
 
 
@@ -132,8 +136,8 @@ def test_what_has_no_equal_is_said():
         "true }",
     )
     assert revert_net(parse_net(recurrent)).notes == [
-        "ApproxDropoutLSTM 'a': becomes LSTM and Dropout 'p_drop'; its recurrent "
-        "product is not dropped any more"
+        "ApproxDropoutLSTM 'a': becomes LSTM and Dropout 'p_drop'; its "
+        "recurrent product is not dropped any more"
     ]
     tiles = revert_net(parse_net(HALF + X + ours("a", "x p", "pattern: TILE")))
     assert tiles.notes == [
