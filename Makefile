@@ -10,8 +10,6 @@ PTB_METHODS := conventional row tile
 IMAGE_ARGUMENTS := BASE_IMAGE RUNTIME_IMAGE CUDA_ARCH CAFFE_SRC
 PTB_DATA := $(PYTHON) scripts/prepare_ptb.py --output build/data
 
-export PYTHONPATH := $(CURDIR)/python_layers:$(CURDIR)/build/caffe/python
-
 .DEFAULT_GOAL := help
 .PHONY: help dependencies caffe cuda bundle docker test-docker data mnist \
   ptb-data ptb bench prototxt test check clean
@@ -21,23 +19,23 @@ help:  ## list the targets
 	  $(MAKEFILE_LIST)
 
 dependencies:  ## install the missing packages through apt (root or sudo)
-	@scripts/install_dependencies.sh
+	@scripts/setup/install_dependencies.sh
 
 caffe: dependencies  ## get, patch and build Caffe (CPU) into build/
-	@scripts/build_caffe.sh
+	@scripts/setup/build_caffe.sh
 
 cuda: dependencies  ## the same with CUDA, into build/caffe-cuda (needs nvcc)
-	@scripts/build_caffe.sh --cuda
+	@scripts/setup/build_caffe.sh --cuda
 
 bundle: data ptb-data  ## a folder and .tar.xz for GPU machines (needs nvcc)
-	@scripts/make_bundle.sh
+	@scripts/gpu/make_bundle.sh
 
 docker:  ## the image (BASE_IMAGE, RUNTIME_IMAGE, CUDA_ARCH, CAFFE_SRC)
 	docker build -t approx-dropout $(foreach name,$(IMAGE_ARGUMENTS),\
 	  $(if $($(name)),--build-arg "$(name)=$($(name))")) .
 
 test-docker:  ## build and run the image, on a CPU and without Docker's engine
-	@tests/docker_test.sh
+	@tests/setup/docker_test.sh
 
 data: caffe  ## prepare MNIST in build/data: DATA_DIR, download or embedded
 	@$(PYTHON) scripts/prepare_mnist.py
@@ -53,26 +51,25 @@ ptb-data: caffe  ## prepare Penn Treebank: DATA_DIR, download or embedded
 	@$(PTB_DATA)/ptb_length20 --sequence-length 20
 	@$(PTB_DATA)/ptb8800 --vocab-size 8800
 
-ptb: ptb-data  ## train the LSTM three ways, print a table (RATE, PTB_EPOCHS, FORCE)
+ptb: caffe  ## train the LSTM three ways, print a table (RATE, PTB_EPOCHS, FORCE)
+	@$(PTB_DATA)/ptb
 	@$(TRAIN) --epochs $(PTB_EPOCHS) \
 	  $(foreach method,$(PTB_METHODS),ptb/small_$(method)_$(RATE))
 	@$(PYTHON) scripts/report_ptb.py \
 	  $(foreach method,$(PTB_METHODS),ptb/small_$(method)_$(RATE))
 
 bench: data ptb-data  ## time training steps in turn with stock Caffe's (SWEEPS)
-	@scripts/build_caffe.sh --stock
-	@$(PYTHON) tests/bench/step_times.py $(SWEEPS)
+	@scripts/setup/build_caffe.sh --stock
+	@$(PYTHON) scripts/measure_steps.py $(SWEEPS)
 
-prototxt:  ## generate the nets and solvers from scripts/experiments.py
+prototxt:  ## generate prototxt/ from scripts/nets/registry.py
 	@$(PYTHON) scripts/make_prototxt.py
 
-check:  ## check the patch set and the generated prototxt files
-	@scripts/get_caffe.sh
-	@$(PYTHON) scripts/patch_caffe.py --check
-	@$(PYTHON) scripts/make_prototxt.py --check
+check:  ## lint, check the list of patches and prototxt/: seconds, no Caffe
+	@scripts/setup/check.sh
 
 test: dependencies  ## build, then run every test, Caffe's own included
-	@scripts/build_caffe.sh --tests
+	@scripts/setup/build_caffe.sh --tests
 	@$(MAKE) --no-print-directory check
 	@$(PYTHON) -m pytest --timeout 2400 tests
 

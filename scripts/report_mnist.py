@@ -9,7 +9,7 @@ import sys
 
 from matplotlib.ticker import LogLocator, NullFormatter
 
-import report as shared
+from reports import curves, table
 
 ACCURACY_BELOW = 2.5  # points shown below the worst final accuracy
 
@@ -20,8 +20,8 @@ def outcome(tests):
 
 def cells(numbers):
     """A row as text, {title of the column: cell}."""
-    accuracy = shared.percent(numbers["accuracy"])
-    return shared.cells(numbers, {"test accuracy, %": accuracy})
+    accuracy = table.percent(numbers["accuracy"])
+    return table.cells(numbers, {"test accuracy, %": accuracy})
 
 
 def in_percent(test):
@@ -34,28 +34,28 @@ def plot_rate(left, right, rate, runs):
     right.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     right.yaxis.set_major_formatter("{x:g}")
     right.yaxis.set_minor_formatter(NullFormatter())
-    accuracies = shared.curves_by_epoch(runs, in_percent, ".2f")
+    accuracies = curves.curves_by_epoch(runs, in_percent, ".2f")
     if accuracies:
         bottom = min(y[-1] for _, _, y, _ in accuracies) - ACCURACY_BELOW
         top = max(max(y) for _, _, y, _ in accuracies)
         left.set_ylim(bottom, top + (top - bottom) / 20)
-    shared.draw(left, accuracies)
-    shared.draw(right, shared.loss_curves(runs))
+    curves.draw(left, accuracies)
+    curves.draw(right, curves.loss_curves(runs))
     left.set_title(f"Test accuracy, %, {rate}", loc="left")
     right.set_title(f"Training loss, {rate}", loc="left")
 
 
 def report(folder, chosen):
     """Writes table.md, table.json and curves.png; returns the table."""
-    runs = shared.read_runs(folder, chosen)
-    rows = [shared.row(experiment, runs, outcome) for experiment in chosen]
-    text = shared.table(list(map(cells, rows)), shared.notes(rows, runs))
-    groups = shared.by_rate(chosen)
-    return shared.write(folder, rows, text, groups, runs, plot_rate)
+    runs = table.read_runs(folder, chosen)
+    rows = [table.row(experiment, runs, outcome) for experiment in chosen]
+    text = table.table(list(map(cells, rows)), table.notes(rows, runs))
+    groups = table.by_rate(chosen)
+    return table.write(folder, rows, text, groups, runs, plot_rate)
 
 
 def main(arguments=None):
-    return shared.main("mnist", report, __doc__, arguments)
+    return table.main("mnist", report, __doc__, arguments)
 
 
 if __name__ == "__main__":

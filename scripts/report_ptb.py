@@ -8,7 +8,7 @@ not been run is marked X.
 
 import sys
 
-import report as shared
+from reports import curves, table
 
 MEASURED = {  # in a row: the split and what was measured on it
     "valid_perplexity": ("valid", "perplexity"),
@@ -32,12 +32,12 @@ def outcome(tests):
 def cells(experiment, numbers):
     """A row as text, {title of the column: cell}."""
     measured = {
-        "valid perplexity": shared.cell(numbers["valid_perplexity"], ".2f"),
-        "test perplexity": shared.cell(numbers["test_perplexity"], ".2f"),
-        "valid accuracy, %": shared.percent(numbers["valid_accuracy"]),
-        "test accuracy, %": shared.percent(numbers["test_accuracy"]),
+        "valid perplexity": table.cell(numbers["valid_perplexity"], ".2f"),
+        "test perplexity": table.cell(numbers["test_perplexity"], ".2f"),
+        "valid accuracy, %": table.percent(numbers["valid_accuracy"]),
+        "test accuracy, %": table.percent(numbers["test_accuracy"]),
     }
-    return {"model": experiment.size, **shared.cells(numbers, measured)}
+    return {"model": experiment.size, **table.cells(numbers, measured)}
 
 
 def valid_perplexity(test):
@@ -46,28 +46,28 @@ def valid_perplexity(test):
 
 def plot_group(left, right, title, runs):
     """Perplexity and training loss of a group's runs, (method, metrics)."""
-    curves = shared.curves_by_epoch(runs, valid_perplexity, ".1f")
-    if curves:
-        values = [value for _, _, y, _ in curves for value in y]
+    lines = curves.curves_by_epoch(runs, valid_perplexity, ".1f")
+    if lines:
+        values = [value for _, _, y, _ in lines for value in y]
         left.set_ylim(MARGIN * min(values), max(values) / MARGIN)
-        left.set_xlim(0, max(max(x) for _, x, _, _ in curves) / MARGIN)
-    shared.draw(left, curves)
-    shared.draw(right, shared.loss_curves(runs))
+        left.set_xlim(0, max(max(x) for _, x, _, _ in lines) / MARGIN)
+    curves.draw(left, lines)
+    curves.draw(right, curves.loss_curves(runs))
     left.set_title(f"Validation perplexity, {title}", loc="left")
     right.set_title(f"Training loss, nats a word, {title}", loc="left")
 
 
 def report(folder, chosen):
     """Writes table.md, table.json and curves.png; returns the table."""
-    runs = shared.read_runs(folder, chosen)
-    rows = [shared.row(experiment, runs, outcome) for experiment in chosen]
-    text = shared.table(
-        list(map(cells, chosen, rows)), shared.notes(rows, runs)
+    runs = table.read_runs(folder, chosen)
+    rows = [table.row(experiment, runs, outcome) for experiment in chosen]
+    text = table.table(
+        list(map(cells, chosen, rows)), table.notes(rows, runs)
     )
     groups = {
         f"{size}, {rate}": group
         for size in dict.fromkeys(e.size for e in chosen)
-        for rate, group in shared.by_rate(
+        for rate, group in table.by_rate(
             [e for e in chosen if e.size == size]
         ).items()
     }
@@ -76,11 +76,11 @@ def report(folder, chosen):
         for title, group in groups.items()
         if any(e.key in runs for e in group)
     } or {"no run": []}
-    return shared.write(folder, rows, text, groups, runs, plot_group)
+    return table.write(folder, rows, text, groups, runs, plot_group)
 
 
 def main(arguments=None):
-    return shared.main("ptb", report, __doc__, arguments)
+    return table.main("ptb", report, __doc__, arguments)
 
 
 if __name__ == "__main__":

@@ -12,9 +12,9 @@
 #            paper: the paper's sizes, for larger machines
 #            quick: minutes; tiny nets that show that it works, no more
 #            a folder with Snakemake's config.yaml, besides: runs the jobs on a
-#            cluster; scripts/slurm is one for Slurm
+#            cluster; scripts/paper/slurm is one for Slurm
 # --gpu      0, say: that GPU trains (needs the CUDA toolkit). Steps are timed
-#            on the CPU all the same; scripts/gpu_check.py times them on a GPU
+#            on the CPU all the same; a bundle's gpu_check.sh times them on GPUs
 # Whatever else is given goes to Snakemake: -n lists what would be run, `table2`
 # runs that part only (table2, fig5, fig6a, fig6b, groups, medium), --cores 8
 # uses no more cores.
@@ -24,4 +24,4 @@
 # is in runs/PROFILE/ptb/NAME_seedN.txt, and scripts/report_paper.py --profile
 # PROFILE writes the report of what there is.
 set -euo pipefail
-exec "$(dirname "$0")/reproduce.sh" ptb "$@"
+exec "$(dirname "$0")/paper/reproduce.sh" ptb "$@"

@@ -1,18 +1,14 @@
-"""Paths: the package as it is in the repository, pycaffe as make built it."""
+"""What tests share; pyproject.toml has the paths."""
 
 import os
 import pathlib
 import shutil
 import subprocess
-import sys
 
 import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-
-sys.path.insert(0, str(ROOT / "build" / "caffe" / "python"))
-sys.path.insert(0, str(ROOT / "python_layers"))
-
+CAFFE_CPU_TESTS = 1058  # of Caffe's own
 NVCC = shutil.which("nvcc") or shutil.which(
     "nvcc", path=os.environ.get("CUDA_HOME", "/usr/local/cuda") + "/bin")
 
@@ -24,7 +20,7 @@ def bundle():
     if NVCC is None:
         pytest.skip("no nvcc on this machine")
     done = subprocess.run(
-        [ROOT / "scripts" / "make_bundle.sh", "--programs"], text=True,
+        [ROOT / "scripts/gpu/make_bundle.sh", "--programs"], text=True,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
         env={**os.environ, "CUDA_ARCH": "90"})
     assert done.returncode == 0, done.stdout[-8000:]

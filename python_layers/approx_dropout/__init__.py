@@ -1,9 +1,12 @@
 """Approximate random dropout: the Python side.
 
-families.py, search.py and draw.py need numpy only; state.py and convert.py
-need the patched Caffe's messages, layers.py needs pycaffe. Caffe finds
-PatternSearchLayer as module "approx_dropout", layer "PatternSearchLayer".
+families.py, search.py and draw.py need numpy only, caffe_log.py nothing;
+state.py, convert.py and what inspects nets need the patched Caffe's messages,
+layers.py needs pycaffe. Caffe finds PatternSearchLayer as module
+"approx_dropout", layer "PatternSearchLayer".
 """
+
+__version__ = "1.0.0"
 
 
 def __getattr__(name):

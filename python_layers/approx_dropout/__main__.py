@@ -1,106 +1,67 @@
-"""Command line: python3 -m approx_dropout search | convert, see --help."""
+"""Command line: approx-dropout or python3 -m approx_dropout, see --help."""
 
 import argparse
+import os
 import sys
 
-from . import convert_command
-from .families import FAMILIES
-from .search import LAMBDA1, LAMBDA2, search
+from . import (
+    __version__,
+    convert_command,
+    inspect_command,
+    log_command,
+    search_command,
+)
 
-
-def _print_search(arguments):
-    result = search(
-        arguments.rate,
-        arguments.family,
-        arguments.max_period,
-        arguments.lambda1,
-        arguments.lambda2,
-        arguments.lambda3,
-        arguments.seed,
-    )
-    lines = [
-        f"# dropout_ratio {arguments.rate}, family {arguments.family}, "
-        f"max_period {arguments.max_period}",
-        f"# achieved drop rate {result.rate:.6f}, entropy "
-        f"{result.entropy:.4f} nats, spread {result.spread:.6f}",
-        "dropout_pattern_param {",
-        f"  family: {arguments.family}",
-    ]
-    lines += [f"  probability: {float(k)!r}" for k in result.probability]
-    print("\n".join(lines + ["}"]))
+PROGRAM = "approx-dropout"
+COMMANDS = {
+    "search": (
+        search_command,
+        "search K for a drop rate, and print it for a prototxt",
+    ),
+    "convert": (convert_command, "rewrite the Dropout layers of a net"),
+    "inspect": (
+        inspect_command,
+        "show what a solver state, a net or a .caffemodel holds",
+    ),
+    "log": (
+        log_command,
+        "show loss, accuracy, learning rate and time left of Caffe's logs",
+    ),
+}
 
 
 def _parser():
     parser = argparse.ArgumentParser(
-        prog="approx_dropout", description="Approximate random dropout."
+        prog=PROGRAM, description="Approximate random dropout for Caffe."
+    )
+    parser.add_argument(
+        "--version", action="version", version=f"%(prog)s {__version__}"
     )
     commands = parser.add_subparsers(required=True, metavar="command")
-
-    command = commands.add_parser(
-        "search", help="search K for a drop rate, and print it for a prototxt"
-    )
-    command.add_argument(
-        "--rate",
-        type=float,
-        required=True,
-        help="the drop rate p, from 0 to (N - 1) / N",
-    )
-    command.add_argument(
-        "--lambda1",
-        type=float,
-        default=LAMBDA1,
-        help="weight of the rate (%(default)s)",
-    )
-    command.add_argument(
-        "--lambda2",
-        type=float,
-        default=LAMBDA2,
-        help="weight of the entropy (%(default)s)",
-    )
-    command.add_argument(
-        "--lambda3",
-        type=float,
-        help="weight of the variance of the dropped fraction "
-        "(PERIOD 0, RESIDUE 1e-4 N)",
-    )
-    command.add_argument(
-        "--seed", type=int, default=0, help="of the first value (%(default)s)"
-    )
-    command.add_argument(
-        "--family",
-        choices=FAMILIES,
-        default="RESIDUE",
-        help="(%(default)s)",
-    )
-    command.add_argument(
-        "--max-period",
-        type=int,
-        default=16,
-        metavar="N",
-        help="(%(default)s)",
-    )
-    command.set_defaults(run=_print_search)
-
-    command = commands.add_parser(
-        "convert",
-        help="rewrite the Dropout layers of a net",
-        description="Writes the net with InnerProduct or LSTM followed by "
-        "Dropout rewritten; what became of each Dropout goes to standard "
-        "error. Comments of the prototxt are lost.",
-    )
-    convert_command.add_arguments(command)
-    command.set_defaults(run=convert_command.run)
-
+    for name, (module, summary) in COMMANDS.items():
+        command = commands.add_parser(
+            name,
+            help=summary,
+            description=summary,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        module.add_arguments(command)
+        command.set_defaults(run=module.run)
     return parser
 
 
 def main(argv=None):
-    """Runs a command; 0, or 1 after an error message on standard error."""
+    """Runs a command; its exit status: 1 after an error message."""
     arguments = _parser().parse_args(argv)
     try:
-        return arguments.run(arguments) or 0
+        status = arguments.run(arguments) or 0
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:  # `| head` has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except (ValueError, OSError, ImportError) as error:
-        print(f"approx_dropout: {error}", file=sys.stderr)
+        print(f"{PROGRAM}: {error}", file=sys.stderr)
         return 1
 
 

@@ -43,7 +43,7 @@ from .edits import (
     take_compact,
     touches,
 )
-from .families import check_rate
+from .families import check_rate, tile_size_behind
 from .graph import rules
 from .patterns import PatternLayers
 from .shapes import base_type
@@ -280,10 +280,12 @@ class _Converter:
         readers = [graph.layers[i] for i in target.tiles]
         note = f"{called(readers)} behind it drops TILE"
         old, new = drop.bottom[0], drop.top[0]
-        tile_size = target.units // self.options.max_period
         for reader in readers:
             set_pattern(reader, "TILE", blob)
             param = reader.approx_dropout_param
+            tile_size = tile_size_behind(
+                target.units, param.tile_size, self.options.max_period
+            )
             if tile_size < param.tile_size:
                 param.tile_size = tile_size
             reader.bottom[0] = old

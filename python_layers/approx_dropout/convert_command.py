@@ -1,4 +1,4 @@
-"""The command line of the converter: convert, see --help."""
+"""The command line of the converter: approx-dropout convert, see --help."""
 
 import argparse
 import sys
@@ -27,6 +27,11 @@ def _shape(text):
 
 def add_arguments(parser):
     """Adds the arguments of convert to a parser."""
+    parser.description = (
+        "Writes the net with its Dropouts rewritten into approximate random "
+        "dropout, or back; what became of each goes to standard error. "
+        "Comments of the prototxt are lost."
+    )
     add = parser.add_argument
     add("net", help="a prototxt, in today's format or one of Caffe's older two")
     add(

@@ -105,3 +105,9 @@ def check_rate(dropout_ratio, family, max_period):
             f"dropout_ratio is {dropout_ratio!r}, but {family} with max_period "
             f"{max_period} drops {highest:.6g} at most; max_period {remedy}"
         )
+
+
+def tile_size_behind(units, tile_size, max_period):
+    """Of tiles behind so many units: smaller than tile_size where a row would
+    hold fewer than N of them."""
+    return max(1, min(tile_size, units // max_period))

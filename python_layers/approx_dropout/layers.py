@@ -11,47 +11,12 @@ layer {
 """
 
 import functools
-import json
 import sys
 
 import caffe
 
+from .param_str import search_for_layer
 from .search import search
-
-_KEYS = (
-    "dropout_ratio",
-    "family",
-    "max_period",
-    "lambda1",
-    "lambda2",
-    "lambda3",
-    "seed",
-)
-
-
-def _refuse(problem):
-    raise ValueError(
-        f"PatternSearchLayer: {problem}; param_str is a JSON object with "
-        f"dropout_ratio and, if wanted, {', '.join(_KEYS[1:])}"
-    )
-
-
-def parse_param_str(param_str):
-    """The search's arguments, from JSON. ValueError names what is wrong."""
-    try:
-        arguments = json.loads(param_str)
-    except json.JSONDecodeError as error:
-        _refuse(f"param_str {param_str!r} is not JSON ({error})")
-    if not isinstance(arguments, dict):
-        _refuse(f"param_str {param_str!r} is no JSON object")
-    for key, value in arguments.items():
-        if key not in _KEYS:
-            _refuse(f"key {key!r} in param_str is unknown")
-        if isinstance(value, (bool, list, dict)) or value is None:
-            _refuse(f"key {key!r} in param_str is {value!r}")
-    if "dropout_ratio" not in arguments:
-        _refuse("key 'dropout_ratio' is missing in param_str")
-    return arguments
 
 
 def _log(message):
@@ -67,7 +32,7 @@ def _search_once(**arguments):
         f"{result.rate:.6f}, entropy {result.entropy:.4f} nats, spread "
         f"{result.spread:.6f}"
     )
-    return result.probability
+    return result
 
 
 class PatternSearchLayer(caffe.Layer):
@@ -78,18 +43,18 @@ class PatternSearchLayer(caffe.Layer):
     as well as at set-up, where other layers read its size.
     """
 
+    layer_name = ""  # the patched Caffe sets it before setup
+
     def setup(self, bottom, top):
         """Searches; ValueError for bottoms, more tops, or a bad param_str."""
         if len(bottom) != 0 or len(top) != 1:
             raise ValueError(
-                f"PatternSearchLayer has {len(bottom)} bottoms and {len(top)} "
-                f"tops, must have no bottom and 1 top"
+                f"PatternSearchLayer '{self.layer_name}' has {len(bottom)} "
+                f"bottoms and {len(top)} tops, must have no bottom and 1 top"
             )
-        arguments = parse_param_str(self.param_str)
-        try:
-            self.probability = _search_once(**arguments)
-        except ValueError as error:
-            _refuse(str(error))
+        self.probability = search_for_layer(
+            self.layer_name, self.param_str, _search_once
+        ).probability
 
     def reshape(self, bottom, top):
         """Shapes the top (N) and writes K."""

@@ -3,6 +3,10 @@
 import codecs
 import os
 
+ADVICE = (
+    "run make, and put the patched Caffe's Python folder "
+    "(build/caffe/python) into PYTHONPATH"
+)
 _BYTE_ORDER_MARKS = {
     codecs.BOM_UTF8: "utf-8",
     codecs.BOM_UTF16_LE: "utf-16-le",
@@ -18,21 +22,17 @@ def load_caffe_pb2():
     Raises ImportError, saying what to do, if there is none or only stock
     Caffe's.
     """
-    advice = (
-        "run make, and put the patched Caffe's Python folder "
-        "(build/caffe/python) into PYTHONPATH"
-    )
     try:
         from caffe.proto import caffe_pb2
     except ImportError as error:
         raise ImportError(
-            f"caffe.proto.caffe_pb2 cannot be imported ({error}); {advice}"
+            f"caffe.proto.caffe_pb2 cannot be imported ({error}); {ADVICE}"
         ) from error
     if (
         "approx_dropout_param"
         not in caffe_pb2.LayerParameter.DESCRIPTOR.fields_by_name
     ):
-        raise ImportError(f"{caffe_pb2.__file__} is stock Caffe's; {advice}")
+        raise ImportError(f"{caffe_pb2.__file__} is stock Caffe's; {ADVICE}")
     return caffe_pb2
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from .families import FAMILIES
 from .proto import load_caffe_pb2
 
-_HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,6 +27,19 @@ class PatternState:
     probability: np.ndarray
     seed: int
     draws: int
+
+
+@dataclasses.dataclass(frozen=True)
+class SolverState:
+    """What a solver state says apart from the solver's history.
+
+    iteration: that it was written after. learned_net: the weights' file, ""
+    if there is none. patterns: PatternStates, none if stock Caffe wrote it.
+    """
+
+    iteration: int
+    learned_net: str
+    patterns: list
 
 
 def _pattern_state(layer, family, probability, seed, draws):
@@ -53,10 +66,13 @@ def _read_binary(path):
             state.ParseFromString(file.read())
         except DecodeError as error:
             raise ValueError(f"{path} is no solver state: {error}") from error
-    return [
+    if not state.HasField("iter"):
+        raise ValueError(f"{path} is no solver state: it has no 'iter'")
+    patterns = [
         _pattern_state(s.layer, s.family, s.probability, s.seed, s.draws)
         for s in state.dropout_pattern
     ]
+    return SolverState(state.iter, state.learned_net, patterns)
 
 
 def _read_hdf5(path):
@@ -86,17 +102,27 @@ def _read_hdf5(path):
                     field["draws"][0],
                 )
             )
-        return states
+        learned_net = file["learned_net"][()] if "learned_net" in file else b""
+        return SolverState(
+            int(np.ravel(file["iter"][()])[0]),
+            learned_net.decode("utf-8"),
+            states,
+        )
+
+
+def read_solver_state(path):
+    """The SolverState in a .solverstate or .solverstate.h5.
+
+    Raises ValueError if the file is no solver state, OSError if it cannot be
+    read.
+    """
+    with open(path, "rb") as file:
+        signature = file.read(len(HDF5_SIGNATURE))
+    if signature == HDF5_SIGNATURE:
+        return _read_hdf5(path)
+    return _read_binary(path)
 
 
 def read_state(path):
-    """The PatternStates in a .solverstate or .solverstate.h5, in its order.
-
-    Empty for a state of stock Caffe. Raises ValueError if the file is no
-    solver state, OSError if it cannot be read.
-    """
-    with open(path, "rb") as file:
-        signature = file.read(len(_HDF5_SIGNATURE))
-    if signature == _HDF5_SIGNATURE:
-        return _read_hdf5(path)
-    return _read_binary(path)
+    """The PatternStates in a solver state, in its order; see above."""
+    return read_solver_state(path).patterns

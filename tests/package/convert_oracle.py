@@ -6,13 +6,13 @@ import multiprocessing
 import caffe
 import numpy as np
 from caffe.proto import caffe_pb2
+from convert_nets import NETS
 from google.protobuf import text_format
+from numpy_net import NumpyNet, included
 
 from approx_dropout.convert import convert
 from approx_dropout.draw import Pattern, draw_pattern
 from approx_dropout.search import search
-from convert_nets import NETS
-from numpy_net import NumpyNet, included
 
 TRAIN, TEST = caffe_pb2.TRAIN, caffe_pb2.TEST
 N = 4

@@ -8,11 +8,12 @@ import os
 import random
 import sys
 
+from random_nets import random_net
+
 from approx_dropout.check import compare
 from approx_dropout.conversion import Options
 from approx_dropout.convert import convert_net
 from approx_dropout.revert import revert_net
-from random_nets import random_net
 
 TOLERANCE = 2e-3
 # Words of the notes on what can become of a Dropout.

@@ -3,14 +3,14 @@
 import re
 
 import pytest
+from convert_nets import drop, ip, layer, lstm
+from test_convert_cases import TWO, X, shaped
 
 from approx_dropout.__main__ import main
 from approx_dropout.check import TOLERANCE, check
 from approx_dropout.conversion import Options
 from approx_dropout.convert import convert_net
 from approx_dropout.proto import net_bytes, parse_net
-from convert_nets import drop, ip, layer, lstm
-from test_convert_cases import TWO, X, shaped
 
 
 def worst(compared, where):

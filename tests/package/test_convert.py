@@ -6,9 +6,6 @@ import json
 import numpy as np
 import pytest
 from caffe.proto import caffe_pb2
-
-from approx_dropout.convert import convert
-from approx_dropout.search import PERIOD_LAMBDA3, search
 from convert_nets import NETS, X, drop, ip, layer
 from convert_oracle import (
     TEST,
@@ -21,6 +18,9 @@ from convert_oracle import (
     parse,
 )
 from numpy_net import NumpyNet
+
+from approx_dropout.convert import convert
+from approx_dropout.search import PERIOD_LAMBDA3, search
 
 
 @pytest.mark.parametrize("family", ["PERIOD", "RESIDUE"])

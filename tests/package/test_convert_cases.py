@@ -2,13 +2,13 @@
 encoding, blobs looked at by name, other layers before the Dropout, towers."""
 
 import pytest
+from convert_nets import drop, ip, layer, lstm
+from convert_oracle import describe
 
 from approx_dropout.check import TOLERANCE, check
 from approx_dropout.conversion import Options
 from approx_dropout.convert import convert_net
 from approx_dropout.proto import net_bytes, parse_net
-from convert_nets import drop, ip, layer, lstm
-from convert_oracle import describe
 
 
 def shaped(name, *dims):

@@ -3,13 +3,13 @@
 import caffe
 import pytest
 from caffe.proto import caffe_pb2
+from convert_nets import drop, ip
+from test_convert_cases import by_name, convert, kinds
 
 from approx_dropout.__main__ import main
 from approx_dropout.conversion import Options
 from approx_dropout.convert import convert_net
 from approx_dropout.proto import parse_net, read_net
-from convert_nets import drop, ip
-from test_convert_cases import by_name, convert, kinds
 
 V1 = """
 input: "data" input_dim: 8 input_dim: 3 input_dim: 12 input_dim: 12

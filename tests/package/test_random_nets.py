@@ -5,7 +5,6 @@ import collections
 import multiprocessing
 
 import pytest
-
 from hold_random_nets import KINDS, work
 
 NETS = 240

@@ -2,15 +2,15 @@
 with our layers are equal to what they become, where that can be."""
 
 import pytest
+from convert_nets import NETS, drop, ip, layer, lstm
+from test_convert_cases import IMAGE, X, shaped, tower
+from test_convert_formats import V0
 
 from approx_dropout.check import TOLERANCE, check
 from approx_dropout.conversion import Options
 from approx_dropout.convert import convert_net
 from approx_dropout.proto import parse_net
 from approx_dropout.revert import revert_net
-from convert_nets import NETS, drop, ip, layer, lstm
-from test_convert_cases import IMAGE, X, shaped, tower
-from test_convert_formats import V0
 
 
 def assert_held(ours, result):

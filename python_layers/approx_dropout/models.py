@@ -1,0 +1,181 @@
+"""Caffe's files, told apart by what they hold, and those of weights read."""
+
+import dataclasses
+import math
+import os
+import warnings
+
+from .proto import load_caffe_pb2, read_net
+from .state import HDF5_SIGNATURE
+
+OUR_TYPES = (
+    "ApproxDropout",
+    "ApproxDropoutConvolution",
+    "ApproxDropoutInnerProduct",
+    "ApproxDropoutLSTM",
+    "DropoutPattern",
+)
+_TEXT_BYTES = {9, 10, 12, 13, 27, *range(32, 256)}
+_NONE_OF_THESE = (
+    "is neither a solver state, nor a prototxt of a net or solver, nor a "
+    ".caffemodel"
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelLayer:
+    """A layer in a file of weights: type "?" where that is not stored."""
+
+    name: str
+    type: str
+    shapes: list
+
+    @property
+    def count(self):
+        """Number of parameters."""
+        return sum(math.prod(shape) for shape in self.shapes)
+
+
+def kind(path):
+    """What a file holds: "solver state", "model" (weights) or "prototxt".
+
+    ValueError if it is none of these.
+    """
+    from google.protobuf.message import DecodeError
+
+    with open(path, "rb") as file:
+        data = file.read()
+    if data.startswith(HDF5_SIGNATURE):
+        return _hdf5_kind(path)
+    if data and _TEXT_BYTES.issuperset(data):
+        return "prototxt"
+    pb2 = load_caffe_pb2()
+    for name, message, fields in (
+        ("solver state", pb2.SolverState(), ["iter"]),
+        ("model", pb2.NetParameter(), ["layer", "layers"]),
+    ):
+        try:
+            with warnings.catch_warnings():  # of data it could not read
+                warnings.simplefilter("ignore")
+                message.ParseFromString(data)
+        except DecodeError:
+            continue
+        present = {field.name for field, _ in message.ListFields()}
+        if present.intersection(fields):
+            return name
+    raise ValueError(f"{path} {_NONE_OF_THESE}, or is damaged")
+
+
+def _hdf5():
+    try:
+        import h5py
+    except ImportError as error:
+        raise ImportError(f"an HDF5 file needs h5py ({error})") from error
+    return h5py
+
+
+def _hdf5_kind(path):
+    with _hdf5().File(path, "r") as file:
+        if "iter" in file:
+            return "solver state"
+        if "data" in file and hasattr(file["data"], "keys"):
+            return "model"
+    raise ValueError(f"{path} {_NONE_OF_THESE}, but other HDF5")
+
+
+def _line(error):
+    """How far protobuf's parser came."""
+    return getattr(error, "GetLine", int)() or 0
+
+
+def _read_solver(path):
+    """The SolverParameter in a prototxt, or the ParseError."""
+    from google.protobuf import text_format
+
+    with open(path, encoding="utf-8", errors="replace") as file:
+        text = file.read()
+    return text_format.Parse(text, load_caffe_pb2().SolverParameter())
+
+
+def _net_of_solver(path, solver):
+    for field in ("net_param", "train_net_param"):
+        if solver.HasField(field):
+            return getattr(solver, field)
+    named = solver.train_net or solver.net
+    beside = os.path.join(os.path.dirname(path), named)
+    for candidate in (named, beside):
+        if os.path.exists(candidate):
+            return read_net(candidate)
+    raise ValueError(
+        f"{path}: its net {named!r} is not there, neither from this folder "
+        f"nor from the solver's"
+    )
+
+
+def read_net_or_solver(path):
+    """The NetParameter of a net's prototxt, or of the net that a solver's
+    trains, with its train_state. ValueError says what is wrong."""
+    from google.protobuf.text_format import ParseError
+
+    error = None
+    try:
+        net = read_net(path)
+        if net.layer or net.layers:
+            return net
+    except ValueError as not_net:
+        error = not_net
+    try:
+        solver = _read_solver(path)
+    except ParseError as not_solver:
+        if error is None or _line(not_solver) > _line(error.__cause__):
+            error = ValueError(f"{path}: {not_solver}")
+        raise ValueError(
+            f"{error}; nor is it a solver state or a .caffemodel"
+        ) from None
+    fields = ("net", "train_net", "net_param", "train_net_param")
+    if not any(solver.HasField(field) for field in fields):
+        raise ValueError(f"{path} {_NONE_OF_THESE}: it names no net")
+    net = _net_of_solver(path, solver)
+    net.state.MergeFrom(solver.train_state)
+    return net
+
+
+def _blob_shape(blob):
+    if blob.HasField("shape"):
+        return list(blob.shape.dim)
+    return [blob.num, blob.channels, blob.height, blob.width]
+
+
+def read_model(path):
+    """The ModelLayers that have weights, in a .caffemodel's order."""
+    with open(path, "rb") as file:
+        data = file.read()
+    if data.startswith(HDF5_SIGNATURE):
+        return _read_hdf5_model(path)
+    net = load_caffe_pb2().NetParameter()
+    net.ParseFromString(data)
+    if net.layer:
+        return [
+            ModelLayer(x.name, x.type, [_blob_shape(b) for b in x.blobs])
+            for x in net.layer
+        ]
+    found = []
+    for x in net.layers:  # Caffe's old formats: V1, and V0 within it
+        kind = x.LayerType.Name(x.type)
+        x, kind = (x.layer, x.layer.type) if x.HasField("layer") else (x, kind)
+        found.append(
+            ModelLayer(x.name, kind, [_blob_shape(b) for b in x.blobs])
+        )
+    return found
+
+
+def _read_hdf5_model(path):
+    with _hdf5().File(path, "r") as file:
+        return [
+            ModelLayer(
+                name,
+                "?",
+                [list(layer[i].shape) for i in sorted(layer, key=int)],
+            )
+            for name, layer in file["data"].items()
+        ]

@@ -1,0 +1,1 @@
+"""MNIST and Penn Treebank: got, checked and written as Caffe reads them."""

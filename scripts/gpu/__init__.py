@@ -1,0 +1,1 @@
+"""What makes the bundle for GPU machines, and what travels in it."""

@@ -1,0 +1,1 @@
+"""Training steps timed and checked against a dense oracle, gradients' noise."""

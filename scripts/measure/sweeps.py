@@ -1,0 +1,130 @@
+"""What is timed: cases, held against stock Caffe, in sweeps.
+
+A sweep is a list of groups. A group's first case is its baseline, Caffe
+without our changes (scripts/setup/build_caffe.sh --stock) with its own layers
+and conventional dropout, or none at rate 0; the others are the patched build's
+nets of the same size at the same rate.
+"""
+
+import dataclasses
+
+from nets import registry
+from nets.experiment import Experiment
+
+OURS, STOCK = "caffe", "caffe-stock"  # folders in build/
+METHODS = ("row", "tile", "row_period", "tile_period")
+# "tile_before" is "tile" with Perceptron.tiles "before".
+MLP_METHODS = (*METHODS, "tile_before")
+RATES = (0, 0.3, 0.5, 0.7)
+ALL_RATES = tuple(i / 10 for i in range(10))
+SIZES = ((1024, 64), (1024, 1024), (2048, 2048), (4096, 4096))
+BATCHES = (32, 64, 128, 256, 512)
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """One net in one build."""
+
+    build: str
+    experiment: Experiment
+
+    @property
+    def rate(self):
+        return max(self.experiment.rates, default=0)
+
+    @property
+    def net(self):
+        """The net's size, without its method."""
+        hidden = self.experiment.hidden
+        if self.experiment.workload == "mnist":
+            return "-".join(map(str, (784, *hidden, 10)))
+        vocabulary = self.experiment.vocabulary
+        return f"LSTM {len(hidden)}x{hidden[0]}, V={vocabulary}"
+
+    @property
+    def method(self):
+        return "_".join(
+            filter(None, (self.experiment.method, self.experiment.variant))
+        )
+
+    @property
+    def name(self):
+        return (
+            f"{self.build} {self.net}: {self.method} "
+            f"{self.rate:g}, batch {self.experiment.batch_size}, "
+            f"groups {self.experiment.groups}"
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Sweep:
+    """varied: the field of the results that the pictures are drawn over."""
+
+    name: str
+    varied: str
+    groups: tuple
+
+
+def mlp(method, rate, **changes):
+    """Fig. 4's and Table I's MLP, dropped at one rate."""
+    rates = () if method == "none" else (rate, rate)
+    if method == "tile_before":
+        method = "tile"
+        changes = {**changes, "tiles": "before", "variant": "before"}
+    return dataclasses.replace(registry.mnist(method, rates), **changes)
+
+
+def lstm(method, rate, **changes):
+    """The medium language model with one pattern for all samples."""
+    experiment = registry.ptb("medium", method, rate)
+    return dataclasses.replace(experiment, **{"groups": 1, **changes})
+
+
+def held(net, rate, methods=METHODS, groups=(1,), **changes):
+    """A group: the baseline and each method with each number of patterns."""
+    stock = "conventional" if rate else "none"
+    return (
+        Case(STOCK, net(stock, rate, **changes)),
+        *(
+            Case(OURS, net(method, rate, groups=number, **changes))
+            for method in methods
+            for number in groups
+        ),
+    )
+
+
+def sweeps(quick=False):
+    """{name: Sweep}; quick: tiny nets and few rates, to try the program."""
+    rates, all_rates, sizes, batches = RATES, ALL_RATES, SIZES, BATCHES
+    mlp_groups, lstm_groups = (1, 2, 4), (1, 2, 4, 5)
+    small, small_lstm = {}, {}
+    if quick:
+        rates = all_rates = (0, 0.5)
+        mlp_groups, lstm_groups = (1, 2), (1, 5)
+        sizes, batches = ((64, 64), (128, 64)), (32, 64)
+        small = {"hidden": (64, 64), "tile_size": 4}
+        small_lstm = {"hidden": (40, 40), "max_period": 8, "tile_size": 5}
+    ours = ("row", "tile")  # PERIOD has one pattern
+    groups = {
+        ("rates", "rate"): [
+            held(mlp, rate, MLP_METHODS, **small) for rate in all_rates
+        ],
+        ("sizes", "rate"): [
+            held(mlp, rate, MLP_METHODS, **{**small, "hidden": hidden})
+            for hidden in sizes
+            for rate in rates
+        ],
+        ("batches", "batch"): [
+            held(mlp, 0.5, MLP_METHODS, batch_size=batch, **small)
+            for batch in batches
+        ],
+        ("lstm", "rate"): [held(lstm, rate, **small_lstm) for rate in rates],
+        ("groups", "groups"): [
+            held(mlp, 0.5, ours, mlp_groups, **small),
+            held(lstm, 0.5, ours, lstm_groups, **small_lstm),
+        ],
+    }
+    return {
+        name: Sweep(name, varied, tuple(some))
+        for (name, varied), some in groups.items()
+    }

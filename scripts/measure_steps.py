@@ -1,0 +1,116 @@
+#!/usr/bin/env python3
+"""Times whole training steps of our nets beside stock Caffe's.
+
+A sweep is a list of groups of nets, see measure/sweeps.py. Each net of a group
+trains in a process of its own; they take turns, some steps at a time, so that a
+machine that slows down slows all of them. Before anything is timed, the first
+steps of each of our nets are held against a dense oracle, see
+measure/oracle.py; the program ends if they differ. After it, each net's layers
+are timed one by one.
+
+A finished sweep is written as JSON, {"command", "machine", "commit", "date",
+"sweep", "rows": [...]}, and with all others there as a table and a picture.
+It is skipped when it is asked for again with the same commit (a clean one),
+machine and settings.
+"""
+
+import argparse
+import datetime
+import json
+import os
+import shlex
+import sys
+from pathlib import Path
+
+from measure import sweeps, turns
+from project import ROOT, commit, machine, write_whole
+from training.run import TrainingError
+
+STEPS = {"mnist": 50, "ptb": 20}  # in one call of Solver::Step
+QUICK_STEPS, QUICK_ROUNDS = {"mnist": 3, "ptb": 3}, 2
+
+
+def settings(options):
+    """What a sweep's results depend on, beside the sweep."""
+    return {
+        "machine": machine(),
+        "commit": commit(),
+        "rounds": QUICK_ROUNDS if options.quick else options.rounds,
+        "steps": QUICK_STEPS if options.quick else STEPS,
+        "quick": options.quick,
+    }
+
+
+def is_done(path, current):
+    """Whether the file holds a sweep with the same settings."""
+    if current["commit"].endswith("-dirty") or not path.exists():
+        return False
+    earlier = json.loads(path.read_text())
+    return all(earlier.get(name) == value for name, value in current.items())
+
+
+def write(sweep, options):
+    """Measures a sweep and writes its JSON, unless it is there."""
+    path = options.output / f"{sweep.name}.json"
+    current = settings(options)
+    if is_done(path, current):
+        print(f"{sweep.name}: measured before, nothing to do")
+        return
+    now = datetime.datetime.now(datetime.timezone.utc)
+    results = {
+        "command": shlex.join(sys.argv),
+        **current,
+        "date": now.isoformat(timespec="seconds"),
+        "sweep": sweep.name,
+        "varied": sweep.varied,
+        "data": turns.data_used(sweep),
+        **turns.run(sweep, current["rounds"], current["steps"]),
+    }
+    write_whole(path, json.dumps(results, indent=1) + "\n")
+
+
+def main(arguments=None):
+    """Runs the command line."""
+    # Caffe's wrappers set it too: threads that wait for the next product must
+    # not take the cores of the process whose turn it is.
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ["OMP_WAIT_POLICY"] = "passive"
+        os.environ.setdefault("GOMP_SPINCOUNT", "2000")
+    os.environ["GLOG_minloglevel"] = "2"
+    from measure import report  # each net's process imports this file
+
+    known = list(sweeps.sweeps())
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "names", nargs="*", metavar="SWEEP", help=f"of {', '.join(known)}; all"
+    )
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument(
+        "--quick", action="store_true", help="tiny nets, to try the program"
+    )
+    parser.add_argument(
+        "-o", "--output", type=Path, default=ROOT / "runs/bench", help="folder"
+    )
+    options = parser.parse_args(arguments)
+    names = options.names or known
+    if unknown := set(names) - set(known):
+        parser.error(f"no sweep {' '.join(unknown)}; there are: {known}")
+    if options.rounds < 1:
+        parser.error(f"--rounds is {options.rounds}, must be at least 1")
+    options.output.mkdir(parents=True, exist_ok=True)
+    try:
+        for name in names:
+            write(sweeps.sweeps(options.quick)[name], options)
+            report.write(options.output, known)
+    except (turns.BenchError, TrainingError) as error:
+        print(f"measure_steps.py: {error}", file=sys.stderr)
+        return 1
+    print((options.output / "table.md").read_text())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Experiments, their registry, and the nets and solvers made from them."""

@@ -1,0 +1,85 @@
+"""Times training steps for the paper's tables: one race of a profile.
+
+All nets that are held against one conventional net take steps in turn, each
+in a process of its own (measure/turns.py). Writes the race's JSON
+file: each net's milliseconds a step and its speed-up over the conventional
+net, as the median of the rounds, with the rounds' lowest and highest. Warns if
+something else keeps the machine busy, and writes down how much.
+"""
+
+import argparse
+import dataclasses
+import datetime
+import json
+import sys
+
+from tqdm import tqdm
+
+from measure import sweeps, turns
+from paper import studies
+from paper.profiles import PROFILES
+from project import commit, machine, write_whole
+
+
+def race(profile, key):
+    """Runs the race; ValueError if the profile has none of that key."""
+    races = studies.races(studies.studies(profile))
+    if key not in races:
+        raise ValueError(
+            f"profile {profile.name} has no race against {key!r}; there are "
+            f"races against: {' '.join(sorted(races))}"
+        )
+    nets = races[key]
+    baseline_build = "caffe-stock" if profile.stock else "caffe"
+    cases = [
+        sweeps.Case(baseline_build if name == key else "caffe", experiment)
+        for name, experiment in nets.items()
+    ]
+    (workload,) = {experiment.workload for experiment in nets.values()}
+    rounds, steps = profile.timing[workload]
+    with tqdm(desc=key, total=len(cases) * (rounds + 2)) as bar:
+        workers, others = turns.measure(cases, rounds, steps, bar)
+    turns.warn_of_others(key, others)
+    rows = [
+        {**turns.row(worker, workers[0]), "case": name}
+        for name, worker in zip(nets, workers)
+    ]
+    return {
+        "baseline": key,
+        "baseline_build": baseline_build,
+        "command": " ".join(sys.argv),
+        "machine": machine(),
+        "commit": commit(),
+        "date": datetime.datetime.now(datetime.timezone.utc).isoformat(
+            timespec="seconds"
+        ),
+        "others_busy_cores": others,
+        "rounds": rounds,
+        "steps": steps,
+        "experiments": {
+            name: dataclasses.asdict(experiment)
+            for name, experiment in nets.items()
+        },
+        "rows": rows,
+    }
+
+
+def main(arguments=None):
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("key", help="mnist/conventional_0.5, say")
+    parser.add_argument("--profile", choices=PROFILES, required=True)
+    options = parser.parse_args(arguments)
+    profile = PROFILES[options.profile]
+    try:
+        result = race(profile, options.key)
+    except (turns.BenchError, ValueError) as error:
+        print(f"race.py: {error}", file=sys.stderr)
+        return 1
+    path = studies.race_file(profile, options.key)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(path, json.dumps(result, indent=1) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,91 @@
+"""What all programs share: the folder, whole files, Caffe's Python package,
+and where numbers come from, that is the machine and the commit."""
+
+import contextlib
+import importlib
+import importlib.util
+import os
+import platform
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+BUILDS = ("caffe", "caffe-cuda")  # folders in build/ that may hold pycaffe
+
+
+def shown(path):
+    """The path as commands run in the repository root take it."""
+    return str(path.relative_to(ROOT) if path.is_relative_to(ROOT) else path)
+
+
+def write_whole(path, text):
+    """Writes a file that is never seen half-written."""
+    part = path.with_name(path.name + ".part")
+    part.write_text(text)
+    part.replace(path)
+
+
+def import_caffe(build=None):
+    """pycaffe of build/BUILD; without a build that of PYTHONPATH, or else the
+    first of BUILDS. `import caffe` gives the same from then on.
+
+    ImportError if there is none.
+    """
+    if build is None:
+        with contextlib.suppress(ModuleNotFoundError):
+            return importlib.import_module("caffe")
+    for name in [build] if build else BUILDS:
+        folder = ROOT / "build" / name / "python/caffe"
+        if (folder / "_caffe.so").exists():
+            package = sys.modules.get("caffe")
+            package = package or _import_package("caffe", folder)
+            if not Path(package.__file__).parent.samefile(folder):
+                raise ImportError(f"{package.__file__} is loaded, not {folder}")
+            return package
+    raise ImportError(f"pycaffe is not built in build/{build or BUILDS[0]}")
+
+
+def _import_package(name, folder):
+    spec = importlib.util.spec_from_file_location(
+        name, folder / "__init__.py", submodule_search_locations=[str(folder)]
+    )
+    package = importlib.util.module_from_spec(spec)
+    sys.modules[name] = package
+    try:
+        spec.loader.exec_module(package)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return package
+
+
+def machine():
+    """Processor, cores and thread settings, as far as they set the speed."""
+    model = platform.processor()
+    with contextlib.suppress(OSError), open("/proc/cpuinfo") as lines:
+        names = [line for line in lines if line.startswith("model name")]
+        model = names[0].split(":", 1)[1].strip() if names else model
+    threads = {
+        name: os.environ[name]
+        for name in (
+            "OPENBLAS_NUM_THREADS",
+            "OMP_NUM_THREADS",
+            "OMP_WAIT_POLICY",
+            "GOMP_SPINCOUNT",
+        )
+        if name in os.environ
+    }
+    return {"cpu": model, "cores": os.cpu_count(), **threads}
+
+
+def commit():
+    """The working tree's commit, with -dirty if files differ from it."""
+    command = "git describe --always --dirty --abbrev=12 --exclude *"
+    try:
+        result = subprocess.run(
+            command.split(), cwd=ROOT, capture_output=True, text=True
+        )
+    except FileNotFoundError:  # no git, in an image
+        return "unknown"
+    return result.stdout.strip() or "unknown"

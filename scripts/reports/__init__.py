@@ -1,0 +1,1 @@
+"""Tables and curves of runs, and the picture of the method."""

@@ -1,0 +1,1 @@
+"""Packages, Caffe's sources, the patches, the build and the image."""

@@ -1,0 +1,141 @@
+#!/usr/bin/env bash
+# Builds the patched Caffe of build/caffe: the library, the tool `caffe`,
+# pycaffe and, with --tests, the test program. With --cuda, into
+# build/caffe-cuda, with cuBLAS and cuRAND (needs nvcc). CUDA_ARCH lists the
+# GPU architectures, "80 90" say; PTX of the last one is added. CUDAHOSTCXX
+# names nvcc's host compiler, where its own choice does not do. With --bundle,
+# into build/caffe-bundle, the same without Python and able to move elsewhere
+# (scripts/gpu/make_bundle.sh). With --stock, Caffe without our changes into
+# build/caffe-stock or build/caffe-stock-bundle, to compare with.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+root=$PWD
+targets=(caffe.bin step_times)
+variant=""
+flavour=""
+patch_options=()
+python=ON
+toolkit_build=""
+options=(-DCPU_ONLY=ON)
+
+use_cuda() {
+  local nvcc known arch toolkit
+  nvcc=$(command -v nvcc || echo "${CUDA_HOME:-/usr/local/cuda}/bin/nvcc")
+  if [ ! -x "$nvcc" ]; then
+    echo "build_caffe: a CUDA build needs the CUDA toolkit; no nvcc on PATH" \
+      "nor in ${CUDA_HOME:-/usr/local/cuda}/bin" >&2
+    exit 1
+  fi
+  # FindCUDA would give nvcc the compiler of everything else, which may be too
+  # new for it; nvcc itself, or its distribution, may know one that is not.
+  if ! "$nvcc" ${CUDAHOSTCXX:+-ccbin "$CUDAHOSTCXX"} -x cu -E /dev/null \
+      >/dev/null; then
+    echo "build_caffe: $nvcc refuses its host compiler. Set CUDAHOSTCXX to" \
+      "one that it takes: g++-11 for CUDA 11.8, say" >&2
+    exit 1
+  fi
+  known=$("$nvcc" --list-gpu-arch | tr -dc '0-9\n' | sort -n)
+  arch=${CUDA_ARCH:-$(for a in 80 86 89 90 100; do
+    echo "$known" | grep -x $a || :; done | xargs)}
+  toolkit=$(dirname "$(dirname "$nvcc")")
+  toolkit_build="$toolkit $("$nvcc" --version | tail -n 1)"
+  # FindCUDA knows no compiler launcher. It would look for nvcc itself where
+  # the toolkit's folder is not the one that it saw last.
+  mkdir -p build/bin
+  printf '#!/bin/sh\nexec ccache %s "$@"\n' "$nvcc" >build/bin/nvcc
+  chmod +x build/bin/nvcc
+  options=(-DCPU_ONLY=OFF -DUSE_CUDNN=OFF -DCUDA_ARCH_NAME=Manual
+    "-DCUDA_ARCH_BIN=$arch" "-DCUDA_ARCH_PTX=${arch##* }"
+    "-DCUDA_TOOLKIT_ROOT_DIR=$toolkit"
+    "-DCUDA_TOOLKIT_ROOT_DIR_INTERNAL=$toolkit"
+    "-DCUDA_NVCC_EXECUTABLE=$root/build/bin/nvcc"
+    "-DCUDA_HOST_COMPILER:STRING=${CUDAHOSTCXX:-}")
+}
+
+for argument in "$@"; do
+  case $argument in
+    --stock)
+      variant=-stock
+      patch_options=(--stock) ;;
+    --tests) targets+=(test.testbin) ;;
+    --cuda)
+      flavour=-cuda
+      use_cuda ;;
+    --bundle)
+      flavour=-bundle
+      python=OFF
+      use_cuda
+      # An executable's libraries lie beside it, and theirs too.
+      # shellcheck disable=SC2016
+      rpath='$ORIGIN/../lib:$ORIGIN/../../lib'
+      options+=(-DCMAKE_SKIP_RPATH=ON
+        "-DCMAKE_EXE_LINKER_FLAGS=-Wl,--disable-new-dtags,-rpath,$rpath") ;;
+    *)
+      echo "build_caffe: unknown argument $argument; legal: --tests" \
+        "--cuda --bundle --stock" >&2
+      exit 1 ;;
+  esac
+done
+tree=build/caffe$variant$flavour
+wrapper=build/bin/caffe$variant$flavour
+[ $python = OFF ] || targets+=(pycaffe)
+
+scripts/setup/get_caffe.sh
+/usr/bin/python3 scripts/setup/patch_caffe.py "${patch_options[@]}" \
+  --target "$tree"
+
+# What FindCUDA found and nvcc compiled is of one toolkit.
+if [ -n "$toolkit_build" ] &&
+   ! grep -qsxF "$toolkit_build" "$tree/build/toolkit"; then
+  rm -rf "$tree/build"
+  mkdir "$tree/build"
+  echo "$toolkit_build" >"$tree/build/toolkit"
+fi
+
+export CCACHE_BASEDIR=$root CCACHE_NOHASHDIR=1
+options+=(-DCMAKE_BUILD_TYPE=Release -DBLAS=Open -DUSE_OPENMP=ON
+  -DUSE_OPENCV=OFF -DUSE_LEVELDB=OFF -DUSE_LMDB=ON -DUSE_HDF5=ON
+  "-DBUILD_python=$python" "-DBUILD_python_layer=$python" -DBUILD_docs=OFF
+  -Dpython_version=3 -DPYTHON_EXECUTABLE=/usr/bin/python3
+  -DCMAKE_C_COMPILER_LAUNCHER=ccache -DCMAKE_CXX_COMPILER_LAUNCHER=ccache)
+# CMake looks for new files only when it is run, so it always is (a second).
+if ! cmake -S "$tree" -B "$tree/build" "${options[@]}" \
+    >"$tree/cmake.log" 2>&1; then
+  cat "$tree/cmake.log" >&2
+  exit 1
+fi
+make -C "$tree/build" -j "$(nproc)" --no-print-directory "${targets[@]}"
+
+[ $python = ON ] || exit 0
+# Caffe wants the folders that the solvers' snapshots go to.
+mkdir -p build/bin runs/mnist runs/ptb
+cat >"$wrapper.part" <<EOF
+#!/bin/sh
+# Runs the patched Caffe with its Python layers, from any folder.
+root=$(printf %q "$root")
+# The interpreter inside Caffe finds its library by way of PATH.
+PATH=/usr/bin:\$PATH
+PYTHONPATH=\$root/python_layers:\$root/$tree/python\${PYTHONPATH:+:\$PYTHONPATH}
+# Threads that wait spin about as long as waking them takes. Longer, they would
+# take the cores of those that work: where other programs run too, a step is
+# then several times slower.
+if [ -z "\$OMP_WAIT_POLICY" ]; then
+  OMP_WAIT_POLICY=passive
+  GOMP_SPINCOUNT=\${GOMP_SPINCOUNT:-2000}
+  export OMP_WAIT_POLICY GOMP_SPINCOUNT
+fi
+export PATH PYTHONPATH
+exec "\$root/$tree/build/tools/caffe" "\$@"
+EOF
+chmod +x "$wrapper.part"
+mv "$wrapper.part" "$wrapper"
+
+[ "$tree" = build/caffe ] || exit 0
+cat >build/bin/approx-dropout.part <<EOF
+#!/bin/sh
+root=$(printf %q "$root")
+PYTHONPATH=\$root/python_layers:\$root/$tree/python\${PYTHONPATH:+:\$PYTHONPATH} \\
+  exec /usr/bin/python3 -m approx_dropout "\$@"
+EOF
+chmod +x build/bin/approx-dropout.part
+mv build/bin/approx-dropout.part build/bin/approx-dropout

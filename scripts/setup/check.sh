@@ -1,0 +1,22 @@
+#!/usr/bin/env bash
+# Checks that take seconds and need no Caffe: ruff and shellcheck, where they
+# are installed, the list of patches, and prototxt/. All are made; the exit
+# status is 1 if one fails.
+set -uo pipefail
+cd "$(dirname "$0")/../.." || exit
+status=0
+
+if command -v ruff >/dev/null; then
+  ruff check --quiet scripts python_layers tests || status=1
+else
+  echo "check: no ruff on PATH; Python is not linted" >&2
+fi
+if command -v shellcheck >/dev/null; then
+  find .ci scripts tests -name '*.sh' -print0 | sort -z |
+    xargs -0 shellcheck .ci/run scripts/setup/pre-commit || status=1
+else
+  echo "check: no shellcheck on PATH; shell scripts are not linted" >&2
+fi
+/usr/bin/python3 scripts/setup/patch_caffe.py --check-series || status=1
+/usr/bin/python3 scripts/make_prototxt.py --check || status=1
+exit $status

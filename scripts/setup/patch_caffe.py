@@ -1,0 +1,156 @@
+#!/usr/bin/env python3
+"""Apply the patch series and the overlay to Caffe's sources.
+
+The patched tree is made from scratch in a folder beside the target, and only
+files whose content differs are then replaced, so that a rebuild compiles what
+changed. `--check` only checks the patch set, `--check-series` only the first
+two points, which need no Caffe:
+
+- every line of `series` names a patch that is there, once;
+- every patch is listed, and has a header with `Why:` and `Test:`;
+- every patch applies, in order, with zero fuzz and zero offset;
+- no overlay file replaces one of Caffe's.
+"""
+import argparse
+import filecmp
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class PatchError(Exception):
+    """The patch set is not as it should be; the message says what to mend."""
+
+
+def read_series(patches):
+    """Names of the patches in order; raises PatchError for a bad series."""
+    lines = (patches / "series").read_text().split("\n")
+    names = [x.strip() for x in lines if x.strip() and not x.startswith("#")]
+    for name in names:
+        if names.count(name) > 1:
+            raise PatchError(f"series lists {name} {names.count(name)} times")
+        if not (patches / name).is_file():
+            raise PatchError(f"series lists {name}, which is missing")
+    present = {p.name for p in patches.glob("*.patch")}
+    unlisted = sorted(present - set(names))
+    if unlisted:
+        raise PatchError("not listed in series: " + ", ".join(unlisted))
+    for name in names:
+        header = (patches / name).read_text().split("\n--- ", 1)[0]
+        for word in ("Why:", "Test:"):
+            if not re.search(f"^{word}", header, re.M):
+                raise PatchError(f"{name}: the header has no '{word}' line")
+    return names
+
+
+def apply_patch(path, tree):
+    """Applies one patch in place; raises PatchError unless it fits exactly."""
+    done = subprocess.run(
+        ["patch", "-p1", "--fuzz=0", "--forward", "--batch",
+         "--no-backup-if-mismatch", "-i", str(path)],
+        cwd=tree, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise PatchError(f"{path.name} does not apply:\n{done.stdout}")
+    if re.search(r"\b(fuzz|offset)\b", done.stdout):
+        raise PatchError(f"{path.name} applies only with an offset; refresh "
+                         f"it:\n{done.stdout}")
+
+
+def overlay_files(patches):
+    """Paths of the overlay's files, relative to the tree."""
+    overlay = patches / "overlay"
+    return sorted(p.relative_to(overlay) for p in overlay.rglob("*")
+                  if p.is_file())
+
+
+def make_tree(patches, source, tree, stock=False):
+    """Writes the patched tree into the new folder `tree`.
+
+    stock: with the patches only that let Caffe itself build, build-*.patch,
+    and the overlay's tools, which use nothing of ours.
+    """
+    names = read_series(patches)
+    overlay = overlay_files(patches)
+    if stock:
+        names = [name for name in names if name.startswith("build-")]
+        overlay = [path for path in overlay if path.parts[0] == "tools"]
+    shutil.copytree(source, tree, symlinks=True)
+    for path in overlay:
+        if (tree / path).exists():
+            raise PatchError(f"overlay/{path} replaces a file of Caffe's; "
+                             "change it by a patch")
+    for name in names:
+        apply_patch(patches / name, tree)
+    for path in overlay:
+        (tree / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(patches / "overlay" / path, tree / path)
+
+
+def sync_tree(new, target):
+    """Makes `target` hold the files of `new`; returns how many changed.
+
+    Files that an earlier sync put there and that are gone from `new` are
+    removed; other files (build outputs) stay.
+    """
+    manifest = target / ".patched_files"
+    files = sorted(str(p.relative_to(new)) for p in new.rglob("*")
+                   if p.is_file())
+    before = manifest.read_text().split("\n") if manifest.exists() else []
+    stale = [target / x for x in set(before) - set(files) if x]
+    for path in stale:
+        path.unlink(missing_ok=True)
+    changed = len(stale)
+    for path in files:
+        if not ((target / path).is_file() and
+                filecmp.cmp(new / path, target / path, shallow=False)):
+            (target / path).parent.mkdir(parents=True, exist_ok=True)
+            # The new file's time is now, so that make sees it.
+            shutil.copyfile(new / path, target / path)
+            changed += 1
+    manifest.write_text("\n".join(files) + "\n")
+    return changed
+
+
+def parse_args():
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        description="Patch Caffe's sources, or check the patch set.")
+    parser.add_argument("--patches", type=Path, default=ROOT / "caffe_patches")
+    parser.add_argument("--source", type=Path,
+                        default=ROOT / "build" / "caffe.orig",
+                        help="unchanged tree (scripts/setup/get_caffe.sh)")
+    parser.add_argument("--target", type=Path, default=ROOT / "build" / "caffe")
+    parser.add_argument("--stock", action="store_true",
+                        help="only what lets Caffe itself build")
+    parser.add_argument("--check", action="store_true",
+                        help="check only, write nothing")
+    parser.add_argument("--check-series", action="store_true",
+                        help="check the list of patches and their headers only")
+    return parser.parse_args()
+
+
+def main():
+    """Runs the command line; the exit status is 1 for a bad patch set."""
+    args = parse_args()
+    try:
+        if args.check_series:
+            read_series(args.patches)
+            return
+        with tempfile.TemporaryDirectory() as folder:
+            tree = Path(folder) / "tree"
+            make_tree(args.patches, args.source, tree, args.stock)
+            if not args.check:
+                args.target.mkdir(parents=True, exist_ok=True)
+                changed = sync_tree(tree, args.target)
+                print(f"patch_caffe: {changed} files changed in {args.target}")
+    except PatchError as error:
+        sys.exit(f"patch_caffe: {error}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Trainings with the tool `caffe`: the run, its log and what it dropped."""

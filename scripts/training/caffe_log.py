@@ -1,0 +1,39 @@
+"""What a training's log says of an experiment."""
+
+from approx_dropout.caffe_log import CaffeLog
+
+__all__ = ["NOT_LOGGED", "CaffeLog", "progress", "tested"]
+
+NOT_LOGGED = "Gradient clipping: scaling down gradients"  # every iteration
+
+
+def tested(experiment, log):
+    """{(iteration, number of the test net): values} of all tests, values
+    with the split's name if there are several; a test that Caffe is still
+    printing is left out."""
+    values = {}
+    for (iteration, net), outputs in sorted(log.tests.items()):
+        split = experiment.splits[net]
+        if experiment.outputs <= outputs.keys():
+            several = {"split": split} if len(experiment.splits) > 1 else {}
+            scores = experiment.scores(split, outputs)
+            values[iteration, net] = {**several, **scores}
+    return values
+
+
+def progress(experiment, log):
+    """The last loss and the first test net's last accuracy or perplexity,
+    for the progress bar."""
+    values = {}
+    if log.losses:
+        loss = log.losses[max(log.losses)] / experiment.loss_weight
+        values["loss"] = f"{loss:.3f}"
+    tests = [
+        outputs
+        for (_, net), outputs in tested(experiment, log).items()
+        if net == 0
+    ]
+    for name in ("accuracy", "perplexity"):
+        if tests and name in tests[-1]:
+            values[name] = f"{tests[-1][name]:.5g}"
+    return values

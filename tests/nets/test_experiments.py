@@ -1,0 +1,215 @@
+"""The registry and what is made from it: nets and solvers."""
+
+import dataclasses
+
+import pytest
+
+import make_prototxt
+import nets.solver
+from nets import registry
+from nets.parts import Enum
+from nets.text import to_text
+
+# Names and paths
+
+
+def test_keys_are_unique_and_found():
+    keys = [experiment.key for experiment in registry.EXPERIMENTS]
+    assert len(set(keys)) == len(keys) == 16 + 5 * 16
+    assert {registry.find(key).key for key in keys} == set(keys)
+    with pytest.raises(ValueError, match="'mnist/row_0.4'.*mnist/row_0.5"):
+        registry.find("mnist/row_0.4")
+
+
+def test_files_are_those_that_users_type():
+    experiment = registry.find("mnist/row_0.7")
+    net, solver = experiment.net_file("a"), experiment.solver_file("a")
+    assert net == "a/mnist/row_0.7.prototxt"
+    assert solver == "a/mnist/solver_row_0.7.prototxt"
+    assert experiment.run_folder == "runs/mnist/row_0.7"
+    assert registry.find("mnist/none").rates == ()
+    other = dataclasses.replace(experiment, seed=7)
+    assert other.run_folder == "runs/mnist/row_0.7_seed7"
+
+
+def test_rates_of_two_layers_name_the_experiment():
+    experiment = registry.mnist("row", (0.3, 0.7))
+    assert experiment.name == "row_0.3_0.7"
+    assert registry.baseline(experiment) == "mnist/conventional_0.3_0.7"
+    searches = [
+        layer["top"]
+        for layer in nets.solver.net(experiment)["layer"]
+        if layer["type"] == "Python"
+    ]
+    assert searches == [["k1"], ["k2"]]
+
+
+def test_an_epoch_is_the_whole_training_set():
+    experiment = registry.find("mnist/row_0.5")
+    assert experiment.epoch_iterations == 469  # 468.75
+    assert experiment.max_iter == 469 * experiment.epochs
+
+
+def test_limited_run_ends_with_its_only_test():
+    experiment = registry.find("mnist/row_0.5")
+    for limit, test_interval in (100, 100), (938, 469), (1000, 1000):
+        short = dataclasses.replace(experiment, iteration_limit=limit)
+        assert short.max_iter == limit
+        assert short.test_interval == test_interval
+    longer = dataclasses.replace(experiment, iteration_limit=10**6)
+    assert longer.max_iter == experiment.max_iter
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"method": "rows"}, "'rows'"),
+        ({"rates": (0.5,)}, "2 rates"),
+        ({"test_samples": 250}, "250.*100"),
+        ({"epochs": 0}, "epochs is 0"),
+        ({"iteration_limit": -1}, "iteration_limit is -1"),
+    ],
+)
+def test_impossible_experiments_are_refused(changes, message):
+    with pytest.raises(ValueError, match=message):
+        dataclasses.replace(registry.find("mnist/row_0.5"), **changes)
+
+
+# Nets and solvers
+
+
+def test_every_mlp_has_the_same_learnable_layers():
+    shapes = set()
+    for experiment in registry.EXPERIMENTS:
+        if experiment.workload != "mnist":
+            continue
+        layers = nets.solver.net(experiment)["layer"]
+        shapes.add(
+            tuple(
+                (layer["name"], layer["inner_product_param"]["num_output"])
+                for layer in layers
+                if "inner_product_param" in layer
+            )
+        )
+    assert shapes == {(("fc1", 2048), ("fc2", 2048), ("fc3", 10))}
+
+
+def test_every_bottom_is_an_earlier_top():
+    for experiment in registry.EXPERIMENTS:
+        tops = set()
+        for layer in nets.solver.net(experiment)["layer"]:
+            assert set(layer["bottom"]) <= tops, (experiment.key, layer)
+            tops |= set(layer["top"])
+
+
+def test_row_and_tile_bottoms():
+    bottoms = {
+        method: [
+            layer["bottom"]
+            for layer in nets.solver.net(registry.find(method))["layer"]
+            if layer["name"] in ("fc1", "fc2", "fc3")
+        ]
+        for method in ("mnist/row_0.5", "mnist/tile_0.5")
+    }
+    assert bottoms == {
+        "mnist/row_0.5": [
+            ["data", "pattern1"],
+            ["fc1", "pattern2", "pattern1"],
+            ["fc2", "pattern2"],
+        ],
+        "mnist/tile_0.5": [
+            ["data"],
+            ["fc1", "pattern1"],
+            ["fc2", "pattern2"],
+        ],
+    }
+
+
+def test_tiles_before_the_hidden_layers():
+    experiment = dataclasses.replace(
+        registry.find("mnist/tile_0.5"), tiles="before"
+    )
+    assert [
+        layer["bottom"]
+        for layer in nets.solver.net(experiment)["layer"]
+        if layer["name"] in ("fc1", "fc2", "fc3")
+    ] == [["data", "pattern1"], ["fc1", "pattern2"], ["fc2"]]
+    with pytest.raises(ValueError, match="tiles is 'after', must be 'behind'"):
+        dataclasses.replace(experiment, tiles="after")
+
+
+def test_a_row_of_tiles_holds_a_whole_period():
+    layers = nets.solver.net(registry.find("mnist/1024x64_tile_0.7"))["layer"]
+    sizes = {
+        layer["name"]: layer["approx_dropout_param"]["tile_size"]
+        for layer in layers
+        if "approx_dropout_param" in layer
+    }
+    assert sizes == {"fc2": 32, "fc3": 4}
+
+
+def test_text_format():
+    message = {
+        "name": 'a "b"',
+        "path": "c'd\\",
+        "phase": Enum("TRAIN"),
+        "rate": 0.5,
+        "on": True,
+        "none": [],
+        "layer": [{"n": 1}, {"inner": {"s": "x"}}],
+    }
+    assert to_text(message) == (
+        "name: 'a \"b\"'\n"
+        'path: "c\'d\\\\"\n'
+        "phase: TRAIN\n"
+        "rate: 0.5\n"
+        "on: true\n"
+        "layer {\n  n: 1\n}\n"
+        'layer {\n  inner {\n    s: "x"\n  }\n}\n'
+    )
+
+
+def test_committed_prototxt_is_what_the_registry_gives():
+    assert make_prototxt.main(["--check"]) == 0
+
+
+def test_committed_are_one_of_each_kind():
+    keys = {experiment.key for experiment in registry.COMMITTED}
+    assert len(keys) == 34
+    assert {"mnist/none", "mnist/row_0.7", "ptb/large_tile_period_0.5"} < keys
+    assert not {"ptb/medium_row_0.7", "ptb/large3_row_0.5"} & keys
+
+
+def test_all_files_name_each_other(tmp_path):
+    """A file of the run before is gone, prototxt/ is left alone."""
+    folder = tmp_path / "build/prototxt"
+    folder.mkdir(parents=True)
+    (folder / "old.prototxt").touch()
+    assert make_prototxt.main(["--all", "--root", str(tmp_path)]) == 0
+    every = registry.EXPERIMENTS + registry.MORE
+    files = {path.relative_to(tmp_path) for path in folder.rglob("*.prototxt")}
+    assert len(files) == 2 * len(every) == 282
+    for experiment in every:
+        net = experiment.net_file("build/prototxt")
+        solver = tmp_path / experiment.solver_file("build/prototxt")
+        assert f'net: "{net}"\n' in solver.read_text()
+        assert f'name: "{experiment.key}"\n' in (tmp_path / net).read_text()
+    assert not (tmp_path / "prototxt").exists()
+
+
+def test_check_names_changed_missing_and_stale_files(tmp_path, capsys):
+    root = ["--root", str(tmp_path)]
+    assert make_prototxt.main(root) == 0
+    folder = tmp_path / "prototxt/mnist"
+    changed = folder / "row_0.3.prototxt"
+    changed.write_text(changed.read_text().replace("2048", "2047"))
+    (folder / "none.prototxt").unlink()
+    (folder / "row_0.4.prototxt").write_text("")
+    assert make_prototxt.main([*root, "--check"]) == 1
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[:3] == [
+        "prototxt/mnist/none.prototxt: missing",
+        "prototxt/mnist/row_0.3.prototxt: differs",
+        "prototxt/mnist/row_0.4.prototxt: stale, of no committed experiment",
+    ]
+    assert not (folder / "none.prototxt").exists()

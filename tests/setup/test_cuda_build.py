@@ -1,0 +1,92 @@
+"""The CUDA build compiles and links, where the toolkit is installed.
+
+It runs nothing on a GPU.
+"""
+
+import os
+import shutil
+import subprocess
+
+from project import ROOT
+
+LIBRARY = ROOT / "build" / "caffe-bundle" / "build" / "lib" / "libcaffe.so"
+KERNELS = ("ListUnitsKernel", "GatherKernel", "ScatterKernel",
+           "AddColumnSumsKernel", "KeepKernel", "KeepGradientKernel",
+           "CatchUpKernel", "AddGradientKernel", "UpdateKernel",
+           "AppendStepKernel", "RectifyKernel")
+
+
+def test_cuda_build_compiles_and_links(bundle):
+    symbols = subprocess.run(["nm", "-C", LIBRARY], check=True, text=True,
+                             capture_output=True).stdout
+    for kernel in KERNELS:
+        assert kernel in symbols, f"{kernel} is not in {LIBRARY}"
+    version = subprocess.run([bundle / "bin" / "caffe", "--version"],
+                             check=True, text=True, capture_output=True).stdout
+    assert "caffe version" in version
+
+
+def test_gpu_tests_compile_and_link(bundle):
+    subprocess.run(
+        [ROOT / "scripts/setup/build_caffe.sh", "--bundle", "--tests"],
+        check=True, stdout=subprocess.DEVNULL,
+        env={**os.environ, "CUDA_ARCH": "90"})
+    program = ROOT / "build" / "caffe-bundle" / "build/test/test.testbin"
+    symbols = subprocess.run(["nm", "-C", program], check=True, text=True,
+                             capture_output=True).stdout
+    for test in ("SGDUpdaterTest_TestRectified_Test<caffe::GPUDevice<double> >",
+                 "DeviceUpdateGPUTest_", "Im2colKernelTest_"):
+        assert test in symbols
+
+
+def write_program(path, text=""):
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)
+
+
+def test_another_toolkit_builds_anew(tmp_path):
+    """With stand-ins for all that build_caffe.sh calls and builds."""
+    root, programs = tmp_path / "some where", tmp_path / "programs"
+    scripts, tree = root / "scripts/setup", root / "build" / "caffe-cuda"
+    for folder in scripts, programs, tree / "build":
+        folder.mkdir(parents=True)
+    shutil.copy(ROOT / "scripts/setup/build_caffe.sh", scripts)
+    write_program(scripts / "get_caffe.sh")
+    (scripts / "patch_caffe.py").write_text("")
+    write_program(programs / "cmake")
+    write_program(programs / "make")
+    write_program(programs / "nvcc", 'echo "compute_90 of $TOOLKIT"')
+
+    def build(toolkit):
+        subprocess.run(
+            [scripts / "build_caffe.sh", "--cuda"], check=True,
+            capture_output=True,
+            env=dict(os.environ, TOOLKIT=toolkit,
+                     PATH=f"{programs}:{os.environ['PATH']}"))
+
+    build("12.4")
+    compiled = tree / "build" / "kernel.o"
+    compiled.touch()
+    build("12.4")
+    assert compiled.exists()
+    build("13.0")
+    assert not compiled.exists()
+    (tree / "build" / "tools").mkdir()
+    write_program(tree / "build" / "tools" / "caffe", 'echo "caffe $*"')
+    wrapper = root / "build" / "bin" / "caffe-cuda"
+    said = subprocess.run([wrapper, "train"], check=True, text=True,
+                          capture_output=True).stdout
+    assert said == "caffe train\n"
+
+
+def test_refused_host_compiler(tmp_path):
+    write_program(tmp_path / "nvcc",
+                  'echo "nvcc was given: $*" >&2\nexit 1')
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    build = subprocess.run(
+        [ROOT / "scripts/setup/build_caffe.sh", "--cuda"], text=True,
+        capture_output=True,
+        env=dict(os.environ, PATH=path, CUDAHOSTCXX="g++-7"))
+    assert build.returncode == 1
+    assert "nvcc was given: -ccbin g++-7 " in build.stderr
+    assert "Set CUDAHOSTCXX" in build.stderr

@@ -1,0 +1,307 @@
+"""train.py: Caffe's logs, and runs with a program in Caffe's place."""
+
+import dataclasses
+import json
+import math
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+
+import nets.solver
+import train
+import training.run
+from nets import registry
+from training.caffe_log import CaffeLog
+
+LINE = "I20261122 19:00:00.123456 12345 {}\n"
+LOG = "".join(
+    LINE.format(message)
+    for message in (
+        "caffe.cpp:239] Starting Optimization",
+        "solver.cpp:289] Solving mnist/row_0.5",
+        "solver.cpp:239] Iteration 0 (-nan iter/s, 0.25s/50 iters), loss = 2.5",
+        "solver.cpp:258]     Train net output #0: loss = 2.5 (* 1 = 2.5 loss)",
+        "solver.cpp:239] Iteration 50 (25 iter/s, 2s/50 iters), loss = 1.25",
+        "solver.cpp:239] Iteration 100 (20 iter/s, 2.5s/50 iters), loss = 1",
+        "solver.cpp:347] Iteration 120, Testing net (#0)",
+        "data_layer.cpp:73] Restarting data prefetching from start.",
+        "solver.cpp:414]     Test net output #0: accuracy = 0.75",
+        "solver.cpp:414]     Test net output #1: loss = 0.5 (* 1 = 0.5 loss)",
+        "solver.cpp:239] Iteration 150 (8.3 iter/s, 6s/50 iters), loss = 0.5",
+        "solver.cpp:239] Iteration 200 (25 iter/s, 2.25s/50 iters), loss = 0.4",
+        "solver.cpp:464] Snapshotting to binary proto file x_iter_240",
+        "solver.cpp:327] Iteration 240, loss = 0.375",
+        "solver.cpp:347] Iteration 240, Testing net (#0)",
+        "solver.cpp:414]     Test net output #0: accuracy = 0.875",
+        "solver.cpp:414]     Test net output #1: loss = 1e-05",
+        "caffe.cpp:250] Optimization Done.",
+    )
+)
+
+
+# Logs
+
+
+def test_log_is_read():
+    log = CaffeLog(LOG)
+    assert log.losses == {
+        0: 2.5, 50: 1.25, 100: 1, 150: 0.5, 200: 0.4, 240: 0.375,
+    }  # fmt: skip
+    assert log.tests == {
+        (120, 0): {"accuracy": 0.75, "loss": 0.5},
+        (240, 0): {"accuracy": 0.875, "loss": 1e-5},
+    }
+    assert log.iteration == 240
+    assert not log.diverged
+
+
+def test_stretches_with_a_test_are_not_timed():
+    timing = CaffeLog(LOG).timing()
+    assert timing["intervals_ms"] == pytest.approx([40, 50, 45])
+    assert timing["median_ms"] == pytest.approx(45)
+    assert timing["quartiles_ms"] == pytest.approx([42.5, 47.5])
+    assert CaffeLog("").timing() == {
+        "median_ms": None,
+        "quartiles_ms": None,
+        "intervals_ms": [],
+    }
+
+
+def test_interrupted_log_ends_before_the_cut_off_line():
+    cut = LOG[: LOG.index("0.5\n", LOG.index("Iteration 150"))] + "0"
+    log = CaffeLog(cut)
+    assert max(log.losses) == 100
+    assert log.tests[120, 0]["loss"] == 0.5
+
+
+def test_resumed_session_replaces_later_iterations():
+    session = "".join(
+        LINE.format("solver.cpp:239] " + message)
+        for message in (
+            "Starting Optimization",
+            "Iteration 150 (-3.1 iter/s, 9s/50 iters), loss = 0.75",
+            "Iteration 200 (25 iter/s, 1s/50 iters), loss = 0.7",
+        )
+    )
+    log = CaffeLog(LOG + session)
+    assert log.losses[150] == 0.75
+    assert log.timing()["intervals_ms"] == pytest.approx([40, 50, 45, 20])
+
+
+@pytest.mark.parametrize("value", ["nan", "-nan", "inf"])
+def test_loss_that_is_not_finite_is_divergence(value):
+    log = CaffeLog(LOG.replace("loss = 0.4", f"loss = {value}"))
+    assert log.diverged
+    assert not math.isfinite(log.losses[200])
+
+
+# Runs, with a program in Caffe's place
+
+FAKE_CAFFE = f"""\
+#!{sys.executable}
+import os, pathlib, re, signal, sys, time
+assert os.getpgrp() == os.getpid()  # out of reach of Ctrl-C in a terminal
+flags = dict(flag.lstrip("-").split("=") for flag in sys.argv[2:])
+solver = pathlib.Path(flags["solver"]).read_text()
+value = lambda field: re.search(field + r': "?([^"\\n]+)', solver)[1]
+last = int(value("max_iter"))
+def log(message):
+    line = "I1122 19:00:00.123456 1 solver.cpp:1] " + message
+    print(line, file=sys.stderr, flush=True)
+def write(iteration, end, content=b"\x08\x32"):  # a state's iter
+    path = value("snapshot_prefix") + f"_iter_{{iteration}}.{{end}}"
+    pathlib.Path(path).write_bytes(content)
+def stop(*_):  # within an epoch
+    write(500, "solverstate")
+    sys.exit(0)
+signal.signal(signal.SIGINT, stop)
+log("Starting Optimization")
+log("Iteration 50 (9 iter/s, 5s/50 iters), loss = LOSS")
+if "MODE" == "fail":
+    log("Check failed: no good")
+    sys.exit(3)
+for i in range(int(value("snapshot")), last + 1, int(value("snapshot"))):
+    write(i, "caffemodel")
+    write(i, "solverstate")
+    log(f"Iteration {{i}}, Testing net (#0)")
+    log("    Test net output #0: accuracy = 0.9")
+    if "MODE" == "hang" and "snapshot" not in flags:
+        time.sleep(60)
+    if "MODE" in ("die", "cut", "empty") and "snapshot" not in flags:
+        write(2 * i, "caffemodel")
+        if "MODE" != "die":
+            cut = b"" if "MODE" == "empty" else b"\x1a\x7f"
+            write(2 * i, "solverstate", cut)
+        os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.fixture
+def fake(tmp_path, monkeypatch):
+    """Trains with a program in Caffe's place: fake(mode, loss, **options)
+    trains the conventional net in tmp_path/run and returns its metrics."""
+    data = tmp_path / "data"
+    data.mkdir()
+    source = {"used": "made up", "counts": {"train": 10, "test": 300}}
+    (data / "source.json").write_text(json.dumps(source))
+    monkeypatch.setattr(training.run, "CAFFE", tmp_path / "caffe")
+    monkeypatch.setattr(training.run, "CUDA_CAFFE", tmp_path / "caffe-cuda")
+
+    def run(mode="", loss="0.5", epochs=1, **options):
+        text = FAKE_CAFFE.replace("MODE", mode).replace("LOSS", loss)
+        training.run.CAFFE.write_text(text)
+        training.run.CAFFE.chmod(0o755)
+        experiment = dataclasses.replace(
+            registry.find("mnist/conventional_0.5"),
+            data=str(data),
+            epochs=epochs,
+        )
+        return training.run.train(experiment, tmp_path / "run", **options)
+
+    return run
+
+
+def test_run_leaves_what_was_used_and_measured(fake, tmp_path):
+    metrics = fake()
+    run = tmp_path / "run"
+    assert metrics["status"] == "finished"
+    assert metrics["tests"] == [
+        {"iteration": 469, "epoch": 1, "net": 0, "accuracy": 0.9}
+    ]
+    assert metrics["train"] == [{"iteration": 50, "loss": 0.5}]
+    assert metrics["drop_rate"]["realised"] == 0.5
+    assert metrics["machine"]["cores"] == os.cpu_count()
+    assert metrics["data"]["used"] == "made up"
+    assert f"--solver={run}/solver.prototxt" in metrics["command"]
+    solver = (run / "solver.prototxt").read_text()
+    assert re.search(r"^test_iter: 3$", solver, re.M)  # 300 test samples
+    assert "Starting Optimization" in (run / "log.txt").read_text()
+    assert (run / "done").exists() and (run / "net.prototxt").exists()
+
+
+def test_only_the_last_snapshot_is_kept(fake, tmp_path):
+    fake(epochs=3)
+    assert {path.name for path in (tmp_path / "run").glob("snapshot_*")} == {
+        "snapshot_iter_1407.solverstate",
+        "snapshot_iter_1407.caffemodel",
+    }
+
+
+@pytest.mark.parametrize("state", ["die", "cut", "empty"])
+def test_killed_run_goes_on_from_the_last_epoch(fake, tmp_path, state):
+    """Killed while it wrote the next snapshot, whose state is missing, cut off
+    or empty."""
+    with pytest.raises(training.run.TrainingError, match="status -9"):
+        fake(state, epochs=2)
+    metrics = fake(state, epochs=2)
+    assert metrics["status"] == "finished"
+    assert "snapshot_iter_469.solverstate" in metrics["command"]
+    assert [test["epoch"] for test in metrics["tests"]] == [1, 2]
+
+
+@pytest.mark.parametrize("limit", [0, 300, 1000])
+@pytest.mark.parametrize("key", ["mnist/row_0.5", "ptb/small_row_0.5"])
+def test_snapshots_are_an_epoch_apart(key, limit):
+    experiment = dataclasses.replace(
+        registry.find(key), iteration_limit=limit
+    )
+    epoch = experiment.epoch_iterations
+    expected = min(epoch, limit) if limit else epoch
+    assert nets.solver.solver(experiment, "", "")["snapshot"] == expected
+
+
+def test_gpu_is_handed_to_the_cuda_build(fake, tmp_path):
+    with pytest.raises(
+        training.run.TrainingError,
+        match="caffe-cuda is missing.*"
+        "--gpu 1 needs CUDA: `make cuda` builds it",
+    ):
+        fake(gpu=1)
+    assert not (tmp_path / "run").exists()
+    fake()
+    (tmp_path / "caffe").rename(training.run.CUDA_CAFFE)
+    metrics = fake(gpu=1, force=True)
+    assert f"{training.run.CUDA_CAFFE} train --gpu=1 " in metrics["command"]
+
+
+@pytest.mark.parametrize("number", ["-1", "0,1", "all", ""])
+def test_what_is_no_gpu_is_refused(number, capsys):
+    with pytest.raises(SystemExit):
+        train.main(["mnist/row_0.5", f"--gpu={number}"])
+    assert "is no number of one GPU" in capsys.readouterr().err
+
+
+def test_finished_run_is_skipped_unless_forced(fake, tmp_path):
+    first = fake()
+    assert fake("fail") == first
+    with pytest.raises(training.run.TrainingError, match="--force"):
+        fake(epochs=2)
+    assert fake(epochs=2, force=True)["tests"][-1]["iteration"] == 938
+
+
+def test_unfinished_run_of_other_settings_is_kept(fake, tmp_path):
+    with pytest.raises(training.run.TrainingError, match="status -9"):
+        fake("die", epochs=2)
+    with pytest.raises(training.run.TrainingError, match="unfinished.*--force"):
+        fake(epochs=3)
+    assert fake("die", epochs=2)["status"] == "finished"
+
+
+def test_failure_shows_the_last_lines_and_the_status(fake, tmp_path):
+    with pytest.raises(training.run.TrainingError, match="no good\n.*status 3"):
+        fake("fail")
+    metrics = json.loads((tmp_path / "run/metrics.json").read_text())
+    assert metrics["status"] == "failed"
+    assert metrics["train"] == [{"iteration": 50, "loss": 0.5}]
+    assert not (tmp_path / "run/done").exists()
+    assert fake()["status"] == "finished"
+
+
+def test_divergence_is_reported(fake):
+    metrics = fake(loss="nan")
+    assert metrics["diverged"]
+    assert metrics["train"] == [{"iteration": 50, "loss": None}]
+
+
+def test_missing_data_is_named(fake, tmp_path):
+    (tmp_path / "data/source.json").unlink()
+    with pytest.raises(training.run.TrainingError, match="prepare_mnist.py"):
+        fake()
+
+
+def test_interrupted_run_goes_on_from_its_snapshot(fake, tmp_path):
+    """From an epoch's end, where the data begin again. The signal goes to
+    train.py alone; Caffe must get it all the same."""
+    metrics = tmp_path / "run/metrics.json"
+    watcher = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            "import os, signal, sys, time, json, pathlib\n"
+            "metrics = pathlib.Path(sys.argv[1])\n"
+            "while not metrics.exists() or not json.loads("
+            "metrics.read_text())['tests']:\n"
+            "    time.sleep(0.05)\n"
+            "os.kill(int(sys.argv[2]), signal.SIGTERM)\n",
+            str(metrics),
+            str(os.getpid()),
+        ]
+    )
+    with pytest.raises(training.run.TrainingError, match="goes on from .*_469"):
+        fake("hang", epochs=2)
+    watcher.wait(10)
+    before = json.loads(metrics.read_text())
+    assert before["status"] == "interrupted"
+    after = fake("hang", epochs=2)
+    assert after["status"] == "finished"
+    assert "_iter_469.solverstate" in after["command"]
+    (earlier,) = after["earlier"]
+    fields = training.run.SESSION_FIELDS
+    assert earlier == {field: before[field] for field in fields}
+    assert "--snapshot" not in earlier["command"]
+    assert after["wall_s"] > before["wall_s"]
+    log = (tmp_path / "run/log.txt").read_text()
+    assert log.count("Starting Optimization") == 2
