@@ -21,6 +21,8 @@ from .upgrade import upgrade
 
 TOLERANCE = 1e-3  # of the largest value compared
 PASSES = 3  # draws compared in TRAIN
+# All else being about 1, values as small as this may be nothing but rounding.
+_ROUNDING = 1e-4
 
 
 class Compared(typing.NamedTuple):
@@ -78,10 +80,14 @@ def compare(ours, stock, dropped, shapes=None, gradients=False, seed=1):
     ours: the net with patterns. stock: the one with Dropouts. dropped: a
     Dropped for each Dropout of stock that is a pattern in ours. shapes: of
     blobs that data layers put out, where the prototxt does not tell.
-    gradients: those of the weights are compared, too; stock needs a loss.
+    gradients: those of the weights are compared, too; stock needs a loss. seed:
+    of inputs, weights and draws.
     """
+    import caffe
+
     from .stand_in import samples_for, with_inputs
 
+    caffe.set_random_seed(seed)
     samples = samples_for(ours)
     shapes = shapes or {}
     ours = with_inputs(upgrade(ours), shapes, samples)
@@ -216,14 +222,14 @@ class _Comparison:
             )
         return found
 
-    def difference(self, what, found, wanted, least=0.0):
+    def difference(self, what, found, wanted, least=_ROUNDING):
         """least: what counts as the largest value at the least."""
         if found.shape != wanted.shape:
             raise ValueError(
                 f"{self.where}: {what} has shape {found.shape}, in the "
                 f"net with Dropouts {wanted.shape}"
             )
-        scale = max(float(np.abs(wanted).max(initial=0)), least) or 1.0
+        scale = max(float(np.abs(wanted).max(initial=0)), least)
         error = float(np.abs(found - wanted).max(initial=0))
         return Compared(self.where, what, error / scale)
 
@@ -313,7 +319,7 @@ class _Comparison:
                 found.setdefault(key, mine.params[layer.name][b].diff)
         # Some are nothing but rounding: a bias's in front of a BatchNorm, say.
         largest = [np.abs(x).max(initial=0) for x in wanted.values()]
-        least = 1e-2 * max(largest, default=0)
+        least = max(1e-2 * max(largest, default=0), _ROUNDING)
         return [
             self.difference(
                 f"gradient of {key}", found[key], wanted[key], least

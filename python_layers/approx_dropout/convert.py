@@ -296,16 +296,19 @@ class _Converter:
 
     def replace(self, graph, drop, target, blob):
         """ApproxDropout in place of the Dropout, never working in place."""
-        note = "becomes ApproxDropout"
+        note, old = "becomes ApproxDropout", drop.top[0]
         if target.flat:
             self.flatten(graph, drop)
             note += " of the flattened blob"
         elif drop.bottom[0] == drop.top[0]:
             self.part(graph, drop)
+        renamed = ""
+        if drop.top[0] != old:
+            renamed = f"; blob '{old}' stays whole, '{drop.top[0]}' is dropped"
         drop.type = "ApproxDropout"
         drop.ClearField("dropout_param")
         insert_bottom(drop, 1, blob)
-        return note + self.make_compact(graph, [drop], target, blob)
+        return note + self.make_compact(graph, [drop], target, blob) + renamed
 
     def flatten(self, graph, drop):
         """A Reshape before the Dropout, whose top has a name of its own.

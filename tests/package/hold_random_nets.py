@@ -49,7 +49,9 @@ def hold(seed, pattern):
     assert len(result.dropped) == sum(
         not note.startswith("left") for note in result.notes
     )
-    compared = compare(result.net, net, result.dropped, gradients=True)
+    compared = compare(
+        result.net, net, result.dropped, gradients=True, seed=seed
+    )
     if seed % 4 == 0:
         back = revert_net(result.net)
         assert not any("Approx" in x.type for x in back.net.layer)

@@ -216,6 +216,7 @@ def test_a_dropped_input_keeps_its_name():
     result = convert(X + drop("d", "x", "x") + ip("f", "x", "f", 5))
     assert list(by_name(result)["d"].bottom) == ["x", "d_pattern"]
     assert list(by_name(result)["f"].bottom) == ["x_dropped", "d_pattern"]
+    assert result.notes[0].endswith("'x' stays whole, 'x_dropped' is dropped")
 
 
 @pytest.mark.parametrize("family", ["PERIOD", "RESIDUE"])
@@ -288,8 +289,11 @@ def test_behind_other_layers(before, blob, wanted, in_place):
     top = blob if in_place else "d"
     net = before + drop("d", blob, top) + ip("out", top, "out", 5)
     result = convert(net)
+    stays = ""
+    if in_place and wanted:
+        stays = f"; blob '{blob}' stays whole, '{blob}_dropped' is dropped"
     assert result.notes == [
-        f"Dropout 'd': becomes ApproxDropout{wanted}, compact"
+        f"Dropout 'd': becomes ApproxDropout{wanted}, compact{stays}"
     ]
     assert kinds(result, "d", "out") == ["o", "ni"]
     assert kinds(convert(net, pattern="TILE", max_period=4), "out") == ["t"]
