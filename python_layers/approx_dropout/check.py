@@ -174,28 +174,27 @@ class _Comparison:
             for t, blob in enumerate(layer.top):
                 if not self.state.readers[i, t]:
                     last[blob] = blob
-            if self.is_last(i):
-                last[layer.bottom[0]] = self.bottom_in_ours(layer)
+            if layer.type.endswith(("Accuracy", "Loss")):
+                last.update(self.computed(i, layer))
         return last
 
-    def is_last(self, i):
-        """Whether a layer is a loss or the like, which may hide a difference,
-        and its bottom 0 is not written again."""
-        layer = self.stock.layer[i]
-        kinds = ("Accuracy", "Loss")
-        source = self.state.sources.get((i, 0))
-        if source is None or not layer.type.endswith(kinds):
-            return False
-        blob = layer.bottom[0]
-        return not any(
-            blob in self.stock.layer[j].top
-            for j in self.state.present
-            if j > source[0]
+    def computed(self, i, layer):
+        """What a loss, which may hide a difference, reads, if other layers have
+        computed it and it is not written again; and its name in ours."""
+        mine = next(
+            x
+            for x in self.ours.layer
+            if x.name == layer.name and self.state.includes(x)
         )
-
-    def bottom_in_ours(self, layer):
-        mine = [x for x in self.ours.layer if x.name == layer.name]
-        return next(x.bottom[0] for x in mine if self.state.includes(x))
+        for b, blob in enumerate(layer.bottom):
+            source = self.state.sources[i, b]
+            writers = [
+                j for j in self.state.present if blob in self.stock.layer[j].top
+            ]
+            if source is None or writers[-1] != source[0]:
+                continue
+            if self.stock.layer[source[0]].bottom:
+                yield blob, mine.bottom[b]
 
     def test(self):
         """Compares what the nets put out in the TEST phase."""

@@ -11,7 +11,7 @@ import itertools
 from .shapes import infer_shapes
 
 TRAIN, TEST = 0, 1  # caffe.Phase
-_MANY_STAGES = 6  # beyond so many, not every combination is looked at
+_MANY_STAGES = 8  # beyond so many, not every combination is looked at
 
 
 class State:

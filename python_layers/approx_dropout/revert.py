@@ -142,19 +142,16 @@ class _Reverter:
         self.dropped.append((drop, blob, (reader.name,)))
 
     def insert(self, graph, writer, drop, at):
-        """Puts a Dropout behind layer number `writer`: in place, or with a top
-        of its own if the writer needs what it wrote for its gradient."""
+        """Puts a Dropout behind layer number `writer`: in place, or, if the
+        writer needs what it wrote for its gradient, behind a new blob."""
         before = graph.layers[writer]
         blob = before.top[0]
-        drop.bottom.append(blob)
+        if before.type not in _SAFE:
+            before.top[0] = self.layers.unused(f"{blob}_undropped")
+        drop.bottom.append(before.top[0])
+        drop.top.append(blob)
         drop.include.extend(before.include)
         drop.exclude.extend(before.exclude)
-        top = blob
-        others = graph.present(writer) != set(range(len(graph.states)))
-        if before.type not in _SAFE and not others:
-            top = self.layers.unused(drop.name)
-            rename(self.layers[at:], blob, top)
-        drop.top.append(top)
         self.layers.insert(at, drop)
 
     def revert_units(self, layer):

@@ -6,6 +6,7 @@ from convert_nets import NETS, drop, ip, layer, lstm
 from test_convert_cases import IMAGE, X, shaped, tower
 from test_convert_formats import V0
 
+from approx_dropout.__main__ import main
 from approx_dropout.check import TOLERANCE, check
 from approx_dropout.conversion import Options
 from approx_dropout.convert import convert_net
@@ -125,7 +126,7 @@ def test_rates_are_those_of_k():
         assert dropout.dropout_param.dropout_ratio == rate
 
 
-def test_what_has_no_equal_is_said():
+def test_what_has_no_equal_is_said(capfd, tmp_path):
     recurrent = shaped("x", 3, 4, 20) + shaped("cont", 3, 4) + HALF
     recurrent += layer(
         "ApproxDropoutLSTM",
@@ -139,6 +140,10 @@ def test_what_has_no_equal_is_said():
         "ApproxDropoutLSTM 'a': becomes LSTM and Dropout 'p_drop'; its "
         "recurrent product is not dropped any more"
     ]
+    path = tmp_path / "net"
+    path.write_text(recurrent)
+    assert main(["convert", "--revert", "--check", str(path)]) == 0
+    assert "TRAIN is not compared: an LSTM drops" in capfd.readouterr().err
     tiles = revert_net(parse_net(HALF + X + ours("a", "x p", "pattern: TILE")))
     assert tiles.notes == [
         "ApproxDropoutInnerProduct 'a': becomes InnerProduct and Dropout "
