@@ -127,6 +127,7 @@ class _Reverter:
             ((writer, top),) = sources
             alone = (
                 top == 0
+                and bool(graph.layers[writer].bottom)  # no data in place
                 and graph.sole_readers(writer) == [at]
                 and graph.present(writer) == graph.present(at)
             )
