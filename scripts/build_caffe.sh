@@ -100,12 +100,12 @@ show_progress() {
 }
 
 compile() {
-  local status=0
+  local status=0 errors
   make -C "$tree/build" -j "$(nproc)" --no-print-directory "${targets[@]}" \
     2>&1 | tee "$tree/build.log" | show_progress || status=$?
   [ $status -ne 0 ] || return 0
-  grep -E 'error:|undefined reference|cannot find -l|Error [0-9]+$' \
-    "$tree/build.log" | head -n 40 >&2 || :
+  errors='error:|undefined reference|cannot find -l|No space left'
+  grep -E "$errors|Error [0-9]+\$" "$tree/build.log" | head -n 40 >&2 || :
   echo "build_caffe: the build failed; all that it said is in" \
     "$tree/build.log" >&2
   exit $status

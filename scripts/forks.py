@@ -42,19 +42,21 @@ class Tree:
             newline = "\r\n" if path in self.crlf else "\n"
             contents[path] = newline.join(self.files[path]).encode(
                 errors="surrogateescape")
-        parts = {self.root / f"{path}.part": self.root / path
-                 for path in contents}
+        parts = {}  # the file's name for now: its name
         try:
-            for (part, path), content in zip(parts.items(),
-                                             contents.values()):
+            for path, content in contents.items():
+                path = self.root / path
                 path.parent.mkdir(parents=True, exist_ok=True)
+                part = path.with_name(path.name + ".part")
+                parts[part] = path
                 part.write_bytes(content)
                 if path.exists():
                     part.chmod(path.stat().st_mode)
-        except OSError:
+        except OSError as error:
             for part in parts:
                 part.unlink(missing_ok=True)
-            raise
+            raise PatchError(f"{self.root} is left as it was: {error}"
+                             ) from error
         for part, path in parts.items():
             os.replace(part, path)
 
@@ -105,9 +107,9 @@ def patch_tree(root, patches, names, overlay):
         if (tree.root / path).exists():
             if (tree.root / path).read_bytes() != source.read_bytes():
                 problems.append(
-                    f"{path} exists with other content. If an earlier version "
-                    "of this patch set wrote it, remove it; if it is the "
-                    "fork's own, it needs another name")
+                    f"{path} exists with other content. If another version of "
+                    "this patch set wrote it, begin with the fork's own files "
+                    "again; if it is the fork's own, it needs another name")
             del new[path]
     for name in names:
         done, places, failed = _apply(tree, patches / name)

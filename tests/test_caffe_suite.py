@@ -10,7 +10,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "scripts"))
 from gpu_tests import OURS  # noqa: E402
 
 CAFFE = Path(__file__).resolve().parent.parent / "build" / "caffe"
-CAFFE_CPU_TESTS = 1058
+CAFFE_CPU_TESTS = 1162
 
 
 def run_tests(gtest_filter):

@@ -44,6 +44,7 @@ def test_gpu_tests_compile_and_link(bundle):
 @pytest.mark.parametrize("header, switch, source", [
     ("cudnn.h", "USE_CUDNN", "layers/cudnn_conv_layer.cpp"),
     ("cudnn.h", "USE_CUDNN", "layers/cudnn_deconv_layer.cpp"),
+    ("cudnn.h", "USE_CUDNN", "layers/cudnn_softmax_layer.cpp"),
     ("cudnn.h", "USE_CUDNN", "layer_factory.cpp"),
     ("nccl.h", "USE_NCCL", "parallel.cpp"),
 ])

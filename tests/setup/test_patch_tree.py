@@ -214,6 +214,12 @@ def test_file_in_the_place_of_ours(tree):
             "content") in refused(tree)
 
 
+def test_folder_that_cannot_be_written(tree):
+    """A file where a folder is to be: nothing else is written either."""
+    (tree / "src/caffe/approx_dropout").write_text("")
+    assert "is left as it was" in refused(tree)
+
+
 def test_refuses_what_is_not_caffe(tmp_path):
     (tmp_path / "main.cpp").write_text("int main() {}\n")
     said = refused(tmp_path)

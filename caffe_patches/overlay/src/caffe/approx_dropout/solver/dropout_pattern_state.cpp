@@ -7,6 +7,7 @@
 #endif
 
 #include "caffe/approx_dropout/solver/dropout_pattern_state.hpp"
+#include "caffe/approx_dropout/solver/older_caffe.hpp"
 #include "caffe/layers/dropout_pattern_layer.hpp"
 #include "caffe/util/hdf5.hpp"
 #include "caffe/util/math_functions.hpp"
@@ -39,8 +40,8 @@ void SeedDropoutPatterns(const Net<Dtype>& net, SolverParameter* param) {
   const vector<DropoutPatternLayer<Dtype>*> layers = PatternLayers(net);
   if (layers.empty()) { return; }
   if (param->random_seed() < 0) {
-    CHECK(!Caffe::multiprocess()) << "Replicas in processes of their own must "
-        << "draw the same dropout patterns: set random_seed in the solver";
+    CHECK(!IsMultiprocess<Caffe>(0)) << "Replicas in processes of their own "
+        << "must draw the same dropout patterns: set random_seed in the solver";
     param->set_random_seed(caffe_rng_rand());
     LOG_IF(INFO, Caffe::root_solver()) << "Dropout patterns are drawn with "
         << "random_seed: " << param->random_seed();

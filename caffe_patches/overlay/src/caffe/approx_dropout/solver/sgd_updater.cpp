@@ -2,6 +2,7 @@
 #include <string>
 #include <vector>
 
+#include "caffe/approx_dropout/solver/older_caffe.hpp"
 #include "caffe/approx_dropout/solver/sgd_updater.hpp"
 #include "caffe/util/math_functions.hpp"
 #ifndef CPU_ONLY
@@ -15,8 +16,7 @@ template <typename Dtype>
 bool SGDUpdater<Dtype>::CanUpdate(const string& type,
     const SolverParameter& param, const Net<Dtype>& net) {
   return type == "SGD" && !param.debug_info() && !param.snapshot_diff()
-      && net.before_forward().empty() && net.after_forward().empty()
-      && net.before_backward().empty() && net.after_backward().empty();
+      && !IsWatched(net, 0);
 }
 
 template <typename Dtype>
