@@ -377,4 +377,4 @@ def test_net_in_an_old_format(tmp_path, capsys):
 input: "x" input_dim: 4 input_dim: 3 input_dim: 1 input_dim: 1
 layers { name: "f" type: INNER_PRODUCT bottom: "x" top: "f"
   inner_product_param { num_output: 5 } }""")
-    assert ["f", "InnerProduct", "15", "4"] == inspect(capsys, path)[3][:4]
+    assert ["f", "InnerProduct", "15", "4"] == inspect(capsys, path)[4][:4]
