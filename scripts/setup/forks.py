@@ -1,6 +1,9 @@
 """Patches a Caffe of the user's own: BVLC's at another commit, or a fork.
 
 All is worked out in memory; files are written only where everything fits.
+A patch that does not fit is left out, with a note, if it is of the build, or if
+its header lists the overlay's files that go with it as `Overlay:`. So are those
+that name it as `Needs:`.
 """
 import os
 from pathlib import Path
@@ -70,15 +73,16 @@ def _apply(tree, patch):
         lines = tree.lines(hunk.path)
         if lines is not None and hunks.is_in(hunk, lines):
             continue
-        placed = lines is not None and hunks.place(hunk, lines)
-        if not placed:
+        found = hunks.place(hunk, lines) if lines is not None else []
+        if not found:
             failed.append(hunk)
             continue
-        tree.files[hunk.path] = (lines[:placed.start] + placed.lines +
-                                 lines[placed.end:])
+        for placed in found:
+            lines = lines[:placed.start] + placed.lines + lines[placed.end:]
+            if not placed.as_in_caffe:
+                places.append(f"{hunk.path}:{placed.start + 1}")
+        tree.files[hunk.path] = lines
         changed.add(hunk.path)
-        if not placed.whole:
-            places.append(f"{hunk.path}:{placed.start + 1}")
     if failed:
         tree.files = before
         return set(), [], failed
@@ -93,6 +97,36 @@ def _by_hand(tree, patch, hunk):
             f"other lines there. Change it by hand:\n{hunk.text}")
 
 
+def _why_left_out(patch, failed, left_out):
+    """What is told of a patch that is left out; None if it may not be."""
+    text = patch.read_text()
+    lacking = left_out & set(hunks.header_words(text, "Needs"))
+    if lacking:
+        reason = f"it needs {min(lacking)}"
+    elif failed and (patch.name.startswith("build-") or
+                     hunks.header_words(text, "Overlay")):
+        reason = f"{failed[0].path} is another here"
+    else:
+        return None
+    title = text.split("\n", 1)[0]
+    return f"left out {patch.name} ({title}), since {reason}"
+
+
+def _add_overlay(tree, new):
+    """Takes what is there already from the overlay's files (path: its source);
+    returns what cannot be added."""
+    problems = []
+    for path, source in list(new.items()):
+        if (tree.root / path).exists():
+            if (tree.root / path).read_bytes() != source.read_bytes():
+                problems.append(
+                    f"{path} exists with other content. If another version of "
+                    "this patch set wrote it, begin with the fork's own files "
+                    "again; if it is the fork's own, it needs another name")
+            del new[path]
+    return problems
+
+
 def patch_tree(root, patches, names, overlay):
     """Applies the patches `names` and the overlay's files to the Caffe in
     root. Returns what to tell the user; raises PatchError, and writes nothing,
@@ -103,27 +137,25 @@ def patch_tree(root, patches, names, overlay):
         raise PatchError(f"{root} is not Caffe's source tree: no "
                          + ", ".join(missing))
     new = {str(path): patches / "overlay" / path for path in overlay}
-    for path, source in list(new.items()):
-        if (tree.root / path).exists():
-            if (tree.root / path).read_bytes() != source.read_bytes():
-                problems.append(
-                    f"{path} exists with other content. If another version of "
-                    "this patch set wrote it, begin with the fork's own files "
-                    "again; if it is the fork's own, it needs another name")
-            del new[path]
+    left_out = set()
     for name in names:
-        done, places, failed = _apply(tree, patches / name)
+        patch = patches / name
+        before = dict(tree.files)
+        done, places, failed = _apply(tree, patch)
+        why = _why_left_out(patch, failed, left_out)
+        if why:
+            tree.files = before
+            notes.append(why)
+            left_out.add(name)
+            for path in hunks.header_words(patch.read_text(), "Overlay"):
+                del new[path]
+            continue
         changed |= done
         if places:
             notes.append(f"{name} stands beside other lines than in Caffe at "
                          + ", ".join(places))
-        if failed and name.startswith("build-"):
-            title = (patches / name).read_text().split("\n", 1)[0]
-            notes.append(f"left out {name} ({title}), since "
-                         f"{failed[0].path} is another here")
-        else:
-            problems += [_by_hand(tree, patches / name, hunk)
-                         for hunk in failed]
+        problems += [_by_hand(tree, patch, hunk) for hunk in failed]
+    problems += _add_overlay(tree, new)
     problems += collisions("\n".join(tree.files[PROTO]))
     if problems:
         raise PatchError(

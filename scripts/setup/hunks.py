@@ -3,6 +3,7 @@
 A hunk of Caffe's pinned sources fits at its line, with every line of its
 context. In a fork the neighbours may be others: there it fits where the lines
 that it takes out, and as much of its context as is there, stand exactly once.
+A fork may also have copied the place: with its whole context it fits each copy.
 """
 import re
 from dataclasses import dataclass
@@ -53,7 +54,7 @@ class Placed:
     start: int
     end: int
     lines: list
-    whole: bool  # with all of its context
+    as_in_caffe: bool  # with all of its context, in no other place
 
 
 def parse(text):
@@ -76,6 +77,13 @@ def parse(text):
                 new -= body[-1][0] != "-"
             hunks.append(_hunk(path, start - 1, body, line))
     return hunks
+
+
+def header_words(text, word):
+    """The words of a patch's header on lines that begin with `word` and a
+    colon."""
+    header = text.split("\n--- ", 1)[0]
+    return " ".join(re.findall(rf"^{word}:(.*)", header, re.M)).split()
 
 
 def _hunk(path, line, body, header):
@@ -121,6 +129,11 @@ def apply_exactly(text, tree):
 
 def is_in(hunk, lines):
     """Whether the lines hold already what the hunk makes of them."""
+    added = hunk.after[hunk.lead:len(hunk.after) - hunk.trail]
+    if (len(hunk.after) == len(hunk.before) + len(added) and
+            all(line.startswith("#include ") for line in added)):
+        # Others may have come between these and their neighbours.
+        return set(added) <= set(lines)
     for lead, trail in hunk.contexts():
         before, after = hunk.cut(lead, trail)
         whole = (lead, trail) == (hunk.lead, hunk.trail)
@@ -134,12 +147,15 @@ def is_in(hunk, lines):
 
 
 def place(hunk, lines):
-    """Where the hunk fits, with as much of its context as there is; None where
-    no place, or more than one, would do."""
+    """Where the hunk fits, with as much of its context as there is, last place
+    first; none where several would do, unless they are whole copies."""
     for lead, trail in hunk.contexts():
         before, after = hunk.cut(lead, trail)
         found = matches(lines, before)
-        if len(found) == 1 and says_something(before):
-            return Placed(found[0], found[0] + len(before), after,
-                          (lead, trail) == (hunk.lead, hunk.trail))
-    return None
+        whole = (lead, trail) == (hunk.lead, hunk.trail)
+        copied = whole and len(hunk.before) > lead + trail
+        if says_something(before) and found and (len(found) == 1 or copied):
+            return [Placed(at, at + len(before), after,
+                           whole and len(found) == 1)
+                    for at in reversed(found)]
+    return []

@@ -14,7 +14,6 @@ which need no Caffe:
 """
 import argparse
 import filecmp
-import re
 import shutil
 import sys
 import tempfile
@@ -43,11 +42,24 @@ def read_series(patches):
     if unlisted:
         raise PatchError("not listed in series: " + ", ".join(unlisted))
     for name in names:
-        header = (patches / name).read_text().split("\n--- ", 1)[0]
-        for word in ("Why:", "Test:"):
-            if not re.search(f"^{word}", header, re.M):
-                raise PatchError(f"{name}: the header has no '{word}' line")
+        _check_header(patches, name, names[:names.index(name)])
     return names
+
+
+def _check_header(patches, name, before):
+    """Raises PatchError unless the header says what it must, and names what is
+    there; `before` are the patches before this one."""
+    text = (patches / name).read_text()
+    for word in ("Why", "Test"):
+        if not hunks.header_words(text, word):
+            raise PatchError(f"{name}: the header has no '{word}:' line")
+    for other in hunks.header_words(text, "Needs"):
+        if other not in before:
+            raise PatchError(f"{name} needs {other}, which series does not "
+                             "list before it")
+    for path in hunks.header_words(text, "Overlay"):
+        if not (patches / "overlay" / path).is_file():
+            raise PatchError(f"{name}: overlay/{path} is missing")
 
 
 def overlay_files(patches):

@@ -16,6 +16,7 @@ PINNED = ROOT / "build" / "caffe.orig"
 PROTO = "src/caffe/proto/caffe.proto"
 SOLVER = "src/caffe/solver.cpp"
 SGD_SOLVER = "src/caffe/solvers/sgd_solver.cpp"
+LAYERS = "src/caffe/layers"
 
 
 def contents(tree):
@@ -122,6 +123,77 @@ def test_tag_1_0_counts_iterations_elsewhere(tree):
     text = (tree / SGD_SOLVER).read_text()
     assert "updater_->ApplyUpdate(rate);" in text
     assert "++this->iter_" not in text
+
+
+def test_tag_1_0_always_has_hdf5(tree):
+    """There no code of HDF5 stands in #ifdef USE_HDF5 ... #else ... #endif."""
+    path = tree / SGD_SOLVER
+    guarded = re.compile(r"#ifdef USE_HDF5\n(.*?)(?://[^\n]*\n)?#else\n.*?"
+                         r"#endif[^\n]*\n", re.S)
+    text, guards = guarded.subn(r"\1", path.read_text())
+    assert guards == 2
+    path.write_text(text)
+    assert patch(tree)[0] == 0
+    text = path.read_text()
+    save, restore = text.index("::SnapshotSolverStateToHDF5("), text.index(
+        "::RestoreSolverStateFromHDF5(const")
+    for call, after in (("  SaveRunStateToHDF5(", save),
+                        ("  PublishSnapshot(CloseHDF5InMemory(", save),
+                        ("  this->RestoreRun(LoadRunStateFromHDF5(", restore)):
+        assert text.count(call) == 1 and text.index(call) > after
+    assert save < text.index("CloseHDF5InMemory(") < restore
+
+
+def test_include_that_is_there(tree):
+    """A header that the fork includes in another place is not added."""
+    path = tree / LAYERS / "hdf5_data_layer.cpp"
+    include = '#include "caffe/util/rng.hpp"\n'
+    edit(path, '#include "hdf5.h"\n', include + '#include "hdf5.h"\n')
+    assert patch(tree)[0] == 0
+    assert path.read_text().count(include) == 1
+
+
+def test_copied_place(tree):
+    """SSD's fork tests in two functions; a snapshot fails in neither."""
+    path = tree / SOLVER
+    text = path.read_text()
+    start = text.index("template <typename Dtype>\n"
+                       "void Solver<Dtype>::Test(const int")
+    end = text.index("template <typename Dtype>\n"
+                     "void Solver<Dtype>::Snapshot()")
+    function = text[start:end]
+    path.write_text(text[:end] + function.replace("::Test(", "::TestBoxes(")
+                    + text[end:])
+    edit(tree / "include/caffe/solver.hpp",
+         "  void Test(const int test_net_id = 0);\n",
+         "  void TestNames(const int test_net_id = 0);\n"
+         "  void TestBoxes(const int test_net_id = 0);\n")
+    status, said = patch(tree)
+    assert status == 0 and len(re.findall(rf"{SOLVER}:\d+", said)) >= 2
+    text = path.read_text()
+    assert not re.search(r"^ *Snapshot\(\);", text, re.M)
+    assert text.count("          TrySnapshot();") == 2
+
+
+def test_other_data_layers(tree):
+    """Where they read in another way, what resumes them is left out, with what
+    rests on it; the rest, HDF5Data too, is there."""
+    edit(tree / LAYERS / "base_data_layer.cpp",
+         'prefetch_current_ = prefetch_full_.pop("Waiting for data");',
+         'Batch<Dtype>* batch = prefetch_full_.pop("Queue is empty");')
+    header = tree / "include/caffe/layers/image_data_layer.hpp"
+    before = header.read_text()
+    status, said = patch(tree)
+    assert status == 0
+    assert re.search(r"left out resume-prefetching-layers.patch \(.*\), since "
+                     rf"{LAYERS}/base_data_layer.cpp is another here", said)
+    for name in ("image", "window"):
+        assert re.search(rf"left out resume-{name}-data.patch \(.*\), since "
+                         "it needs resume-prefetching-layers.patch", said)
+    assert header.read_text() == before
+    added = {path.name for path in (tree / LAYERS).glob("*_layer_state.cpp")}
+    assert added == {"hdf5_data_layer_state.cpp", "recurrent_layer_state.cpp"}
+    assert patch(tree) == (0, f"patch_caffe: {tree} is patched already\n")
 
 
 def test_windows_line_ends_stay(tree):

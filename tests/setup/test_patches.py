@@ -75,6 +75,18 @@ def test_finds_a_patch_without_header(patches, word):
     assert status == 1 and f"the header has no '{word}' line" in message
 
 
+def test_finds_a_header_that_names_what_is_not_there(patches):
+    path = first_patch(patches)
+    text = path.read_text()
+    for line, error in (
+            ("Needs: other.patch", f"{path.name} needs other.patch"),
+            (f"Needs: {path.name}", "series does not list before it"),
+            ("Overlay: src/x.cpp", "overlay/src/x.cpp is missing")):
+        path.write_text(text.replace("\nTest:", f"\n{line}\nTest:", 1))
+        status, message = run(patches, "--check")
+        assert status == 1 and error in message
+
+
 def changed_context(text):
     """The patch with one context line changed, which only fuzz would take."""
     lines = text.split("\n")

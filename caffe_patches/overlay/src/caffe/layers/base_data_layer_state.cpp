@@ -20,6 +20,13 @@ void BasePrefetchingDataLayer<Dtype>::RestoreState(const LayerState& state) {
 }
 
 template <typename Dtype>
+Batch<Dtype>* BasePrefetchingDataLayer<Dtype>::TakeBatch() {
+  Batch<Dtype>* batch = prefetch_full_.pop("Waiting for data");
+  next_.Swap(&batch->next_);
+  return batch;
+}
+
+template <typename Dtype>
 void BasePrefetchingDataLayer<Dtype>::SaveCursor(LayerState* state) const {
   Caffe::RNG* generator = this->data_transformer_->rng();
   if (generator) { state->set_transform_generator(SaveGenerator(generator)); }
@@ -36,6 +43,7 @@ void BasePrefetchingDataLayer<Dtype>::RestoreCursor(const LayerState& state) {
 }
 
 #define INSTANTIATE_STATE(Dtype) \
+  template Batch<Dtype>* BasePrefetchingDataLayer<Dtype>::TakeBatch(); \
   template void BasePrefetchingDataLayer<Dtype>::SaveState( \
       LayerState*) const; \
   template void BasePrefetchingDataLayer<Dtype>::RestoreState( \

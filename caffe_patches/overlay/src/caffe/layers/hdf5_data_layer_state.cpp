@@ -1,3 +1,5 @@
+#include "caffe/util/use_hdf5.hpp"
+
 #ifdef USE_HDF5
 #include <string>
 #include <vector>

@@ -1,11 +1,8 @@
 #include <cmath>
 #include <string>
 
-#ifdef USE_HDF5
-#include "hdf5.h"
-#endif
-
 #include "caffe/test/test_dropout_pattern_state_util.hpp"
+#include "caffe/util/use_hdf5.hpp"
 
 namespace caffe {
 

@@ -1,12 +1,9 @@
 #ifndef CAFFE_APPROX_DROPOUT_SOLVER_DROPOUT_PATTERN_STATE_HPP_
 #define CAFFE_APPROX_DROPOUT_SOLVER_DROPOUT_PATTERN_STATE_HPP_
 
-#ifdef USE_HDF5
-#include "hdf5.h"
-#endif
-
 #include "caffe/net.hpp"
 #include "caffe/proto/caffe.pb.h"
+#include "caffe/util/use_hdf5.hpp"
 
 namespace caffe {
 

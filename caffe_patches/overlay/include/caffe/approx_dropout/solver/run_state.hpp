@@ -3,12 +3,9 @@
 
 #include <vector>
 
-#ifdef USE_HDF5
-#include "hdf5.h"
-#endif
-
 #include "caffe/net.hpp"
 #include "caffe/proto/caffe.pb.h"
+#include "caffe/util/use_hdf5.hpp"
 
 namespace caffe {
 

@@ -5,13 +5,10 @@
 
 #include <string>
 
-#ifdef USE_HDF5
-#include "hdf5.h"
-#endif
-
 #include "google/protobuf/message.h"
 
 #include "caffe/common.hpp"
+#include "caffe/util/use_hdf5.hpp"
 
 namespace caffe {
 

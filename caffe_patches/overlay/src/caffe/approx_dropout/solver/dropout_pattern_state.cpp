@@ -3,10 +3,6 @@
 #include <string>
 #include <vector>
 
-#ifdef USE_HDF5
-#include "hdf5_hl.h"
-#endif
-
 #include "caffe/approx_dropout/solver/dropout_pattern_state.hpp"
 #include "caffe/approx_dropout/solver/older_caffe.hpp"
 #include "caffe/layers/dropout_pattern_layer.hpp"

@@ -2,10 +2,6 @@
 #include <string>
 #include <vector>
 
-#ifdef USE_HDF5
-#include "hdf5_hl.h"
-#endif
-
 #include "caffe/approx_dropout/solver/run_state.hpp"
 #include "caffe/approx_dropout/solver/snapshot_files.hpp"
 #include "caffe/layers/resumable_layer.hpp"
@@ -104,7 +100,7 @@ void RestoreRunState(const Net<Dtype>& net,
   }
   // Last, since layers that start anew draw. Solvers of other ranks must not
   // draw what rank 0 draws.
-  if (Caffe::solver_rank() == 0) {
+  if (Caffe::root_solver()) {
     RestoreGenerator(run.generator(), &Caffe::rng_stream());
   }
 }
@@ -125,6 +121,13 @@ RunState Solver<Dtype>::SnapshotRun(const string& model_filename) {
 }
 
 template <typename Dtype>
+void Solver<Dtype>::TestAll() {
+  before_test_.reset(new RunState(CurrentRun()));
+  TestNets();
+  if (!requested_early_exit_) { before_test_.reset(); }
+}
+
+template <typename Dtype>
 void Solver<Dtype>::RestoreRun(const RunState& run) {
   before_test_.reset();
   RestoreRunState(*net_, test_nets_, run);
@@ -137,6 +140,7 @@ void Solver<Dtype>::RestoreRun(const RunState& run) {
       const vector<shared_ptr<Net<Dtype> > >&, const RunState&); \
   template RunState Solver<Dtype>::CurrentRun(); \
   template RunState Solver<Dtype>::SnapshotRun(const string&); \
+  template void Solver<Dtype>::TestAll(); \
   template void Solver<Dtype>::RestoreRun(const RunState&)
 
 INSTANTIATE_RUN_STATE(float);

@@ -8,11 +8,6 @@
 #include <string>
 #include <vector>
 
-#ifdef USE_HDF5
-#include "hdf5.h"
-#include "hdf5_hl.h"
-#endif
-
 #include "caffe/approx_dropout/solver/run_state.hpp"
 #include "caffe/approx_dropout/solver/snapshot_files.hpp"
 #include "caffe/approx_dropout/solver/snapshot_pair.hpp"
