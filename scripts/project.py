@@ -19,11 +19,37 @@ def shown(path):
     return str(path.relative_to(ROOT) if path.is_relative_to(ROOT) else path)
 
 
-def write_whole(path, text):
-    """Writes a file that is never seen half-written."""
+class StorageError(OSError):
+    """A file that cannot be written: its path and why."""
+
+
+@contextlib.contextmanager
+def writing(path):
+    """Names the path in what the system says when a write fails."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise StorageError(error.errno, reason, str(path)) from None
+
+
+def write_whole(path, content):
+    """Writes a text or bytes as a file that is never seen half-written, not
+    even after a power failure. StorageError leaves an earlier file as it was.
+    """
+    data = content.encode() if isinstance(content, str) else content
     part = path.with_name(path.name + ".part")
-    part.write_text(text)
-    part.replace(path)
+    with writing(path):
+        try:
+            with open(part, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            part.replace(path)
+        except OSError:
+            with contextlib.suppress(OSError):
+                part.unlink()
+            raise
 
 
 def import_caffe(build=None):

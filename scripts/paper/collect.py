@@ -14,7 +14,10 @@ from training.run import TrainingError, data_source
 
 CONFIDENCE = 0.95
 SEARCH_FIELDS = ("family", "max_period", "lambda3")
-DATA_FIELDS = {"vocabulary", "tokens", "test_samples"}  # as the data has them
+DATA_FIELDS = {  # as the data has them
+    "vocabulary", "tokens", "train_samples", "test_samples", "test_batch_size",
+    "display",
+}  # fmt: skip
 
 
 def same_net(record, experiment):
