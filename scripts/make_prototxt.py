@@ -13,7 +13,7 @@ from pathlib import Path
 
 from nets.registry import COMMITTED, EXPERIMENTS, MORE
 from nets.text import net_text, solver_text
-from project import ROOT
+from project import ROOT, write_whole
 
 FOLDER, ALL_FOLDER = "prototxt", "build/prototxt"
 
@@ -33,7 +33,7 @@ def generated(chosen, folder):
 def write(root, files):
     for path, text in files.items():
         (root / path).parent.mkdir(parents=True, exist_ok=True)
-        (root / path).write_text(text)
+        write_whole(root / path, text)
 
 
 def differences(root):

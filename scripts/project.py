@@ -4,6 +4,7 @@ and where numbers come from, that is the machine and the commit."""
 import contextlib
 import importlib
 import importlib.util
+import json
 import os
 import platform
 import subprocess
@@ -19,8 +20,19 @@ def shown(path):
     return str(path.relative_to(ROOT) if path.is_relative_to(ROOT) else path)
 
 
+def read_json(path):
+    """What a JSON file holds; ValueError names it if it is damaged."""
+    try:
+        return json.loads(path.read_text())
+    except ValueError as error:
+        raise ValueError(f"{shown(path)} is damaged: {error}") from None
+
+
 class StorageError(OSError):
     """A file that cannot be written: its path and why."""
+
+    def __str__(self):
+        return f"{self.filename}: {self.strerror}"
 
 
 @contextlib.contextmanager

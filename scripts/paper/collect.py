@@ -10,6 +10,7 @@ import numpy as np
 from scipy import stats
 
 from paper import studies
+from project import read_json
 from training.run import TrainingError, data_source
 
 CONFIDENCE = 0.95
@@ -51,8 +52,7 @@ class Results:
 
     def _json(self, path):
         if path not in self._read:
-            text = path.read_text() if path.exists() else "null"
-            self._read[path] = json.loads(text)
+            self._read[path] = read_json(path) if path.exists() else None
         return self._read[path]
 
     def metrics(self, experiment, seed):
