@@ -322,7 +322,7 @@ class Run:
         whether it changed a loss or a test's value."""
         shown_every_s = 0.2 if sys.stderr.isatty() else 30
         with (
-            open(self.log_file, "a", buffering=1) as file,
+            open(self.log_file, "ab", buffering=0) as file,
             tqdm(
                 desc=self.experiment.key,
                 total=self.experiment.max_iter,
@@ -333,14 +333,18 @@ class Run:
         ):
             for line in lines:
                 if NOT_LOGGED not in line:
-                    with writing(self.log_file):
-                        file.write(line)
+                    self.write_line(file, line.encode())
                 changed = log.feed(line)
                 if changed:
                     values = progress(self.experiment, log)
                     bar.set_postfix(values, refresh=False)
                     bar.update(log.iteration - bar.n)
                 yield changed
+
+    def write_line(self, file, rest):
+        with writing(self.log_file):
+            while rest:
+                rest = rest[file.write(rest) :]
 
     def interruption(self, what, log):
         states = [path.name for path in self.snapshots(log).values()]
