@@ -119,7 +119,10 @@ def machine():
 
 def commit():
     """The working tree's commit, with -dirty if files differ from it."""
-    command = "git describe --always --dirty --abbrev=12 --exclude *"
+    command = (
+        "git --no-optional-locks describe --always --dirty --abbrev=12 "
+        "--exclude *"
+    )
     try:
         result = subprocess.run(
             command.split(), cwd=ROOT, capture_output=True, text=True

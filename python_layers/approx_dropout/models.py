@@ -6,7 +6,7 @@ import os
 import warnings
 
 from .proto import load_caffe_pb2, read_net
-from .state import HDF5_SIGNATURE
+from .state import HDF5_SIGNATURE, reading, text_of
 
 OUR_TYPES = (
     "ApproxDropout",
@@ -75,7 +75,8 @@ def _hdf5():
 
 
 def _hdf5_kind(path):
-    with _hdf5().File(path, "r") as file:
+    h5py = _hdf5()
+    with reading(path, "HDF5 file"), h5py.File(path, "r") as file:
         if "iter" in file:
             return "solver state"
         if "data" in file and hasattr(file["data"], "keys"):
@@ -153,10 +154,13 @@ def read_model(path):
     if data.startswith(HDF5_SIGNATURE):
         return _read_hdf5_model(path)
     net = load_caffe_pb2().NetParameter()
-    net.ParseFromString(data)
+    with reading(path, ".caffemodel"):
+        net.ParseFromString(data)
     if net.layer:
         return [
-            ModelLayer(x.name, x.type, [_blob_shape(b) for b in x.blobs])
+            ModelLayer(
+                text_of(x.name), text_of(x.type), [*map(_blob_shape, x.blobs)]
+            )
             for x in net.layer
         ]
     found = []
@@ -164,13 +168,16 @@ def read_model(path):
         kind = x.LayerType.Name(x.type)
         x, kind = (x.layer, x.layer.type) if x.HasField("layer") else (x, kind)
         found.append(
-            ModelLayer(x.name, kind, [_blob_shape(b) for b in x.blobs])
+            ModelLayer(
+                text_of(x.name), text_of(kind), [*map(_blob_shape, x.blobs)]
+            )
         )
     return found
 
 
 def _read_hdf5_model(path):
-    with _hdf5().File(path, "r") as file:
+    h5py = _hdf5()
+    with reading(path, ".caffemodel"), h5py.File(path, "r") as file:
         return [
             ModelLayer(
                 name,

@@ -5,13 +5,19 @@ Needs build/bin/caffe and the digits that come with scikit-learn.
 """
 
 import dataclasses
+import fcntl
+import json
+import os
 import re
 import subprocess
+import sys
+import time
 from statistics import mean
 
 import pytest
 
 import training.run
+from approx_dropout.state import read_solver_state
 from nets import registry
 from project import ROOT
 
@@ -44,7 +50,6 @@ def trained(digits, tmp_path_factory):
                 data=str(digits),
                 hidden=(256, 256),
                 tile_size=8,
-                train_samples=1497,
                 batch_size=32,
                 epochs=EPOCHS,
                 display=5,
@@ -107,6 +112,50 @@ def test_every_epoch_had_its_snapshot_and_the_last_is_left(trained):
         f"snapshot_iter_{47 * EPOCHS}.{end}"
         for end in ("caffemodel", "solverstate")
     }
+
+
+KILLED = """
+import dataclasses, pathlib, sys
+import training.run
+from approx_dropout.state import read_solver_state
+from nets import registry
+experiment = dataclasses.replace(
+    registry.find("mnist/row_0.5"), data=sys.argv[1], hidden=(64, 64),
+    epochs=100000)
+training.run.train(experiment, pathlib.Path(sys.argv[2]))
+"""
+
+
+def test_killed_training_ends_caffe_with_a_whole_snapshot(digits, tmp_path):
+    process = subprocess.Popen(
+        [sys.executable, "-c", KILLED, digits, tmp_path / "run"],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(
+            str(ROOT / folder) for folder in ("scripts", "python_layers"))},
+        stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    metrics = tmp_path / "run/metrics.json"
+    deadline = time.monotonic() + 120
+    while not metrics.exists() or not json.loads(metrics.read_text())["tests"]:
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.1)
+    process.kill()
+    process.wait()
+    descriptor = os.open(tmp_path / "run/.lock", os.O_RDWR)
+    while True:  # until caffe has ended, too
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            break
+        except BlockingIOError:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+    os.close(descriptor)
+    files = list((tmp_path / "run").glob("snapshot_iter_*.solverstate"))
+    states = {read_solver_state(path).iteration: path for path in files}
+    logged = json.loads(metrics.read_text())["train"][-1]["iteration"]
+    assert max(states) >= logged
+    for iteration, path in states.items():
+        assert path.name == f"snapshot_iter_{iteration}.solverstate"
+        assert path.with_suffix(".caffemodel").exists()
 
 
 @pytest.mark.parametrize("method", METHODS[1:])
