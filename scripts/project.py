@@ -119,13 +119,16 @@ def machine():
 
 def commit():
     """The working tree's commit, with -dirty if files differ from it."""
-    command = (
-        "git --no-optional-locks describe --always --dirty --abbrev=12 "
-        "--exclude *"
-    )
+    command = "git describe --always --dirty --abbrev=12 --exclude *"
     try:
         result = subprocess.run(
-            command.split(), cwd=ROOT, capture_output=True, text=True
+            command.split(),
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            # A limit of files' sizes must not kill git, which would leave
+            # the lock of its index behind.
+            restore_signals=False,
         )
     except FileNotFoundError:  # no git, in an image
         return "unknown"
