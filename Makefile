@@ -24,7 +24,7 @@ dependencies:  ## install the missing packages through apt (root or sudo)
 caffe: dependencies  ## get, patch and build Caffe (CPU) into build/
 	@scripts/setup/build_caffe.sh
 
-cuda: dependencies  ## the same with CUDA, into build/caffe-cuda (needs nvcc)
+cuda: dependencies  ## the same with CUDA, in build/caffe-cuda (nvcc; CUDNN=1)
 	@scripts/setup/build_caffe.sh --cuda
 
 bundle: data ptb-data  ## a folder and .tar.xz for GPU machines (needs nvcc)

@@ -16,7 +16,7 @@ import numbers
 import numpy as np
 
 FAMILIES = ("PERIOD", "RESIDUE")
-MAX_PERIOD_LIMITS = {"PERIOD": 65535, "RESIDUE": 256}  # as in the C++ layers
+MAX_PERIOD_LIMITS = {"PERIOD": 65535, "RESIDUE": 256}  # kept_cells.hpp
 
 
 def check_family(family):

@@ -40,7 +40,9 @@ class PatternSearchLayer(caffe.Layer):
 
     The search runs once a process for the same arguments: train and test nets
     share it. K is written in reshape, which Caffe calls before each forward
-    as well as at set-up, where other layers read its size.
+    as well as at set-up, where other layers read its size. A DropoutPattern
+    that K goes to is of the search's family; Caffe's Net reads it in
+    param_str.
     """
 
     layer_name = ""  # the patched Caffe sets it before setup

@@ -16,7 +16,7 @@ LONG_TESTS = (
 )
 # Together they run every kernel that has shared memory.
 SHARED_MEMORY = re.compile(
-    r"DeviceUpdateGPUTest/0\."
+    r"DeviceParameterGPUTest/0\."
     r"|ApproxDropout\w+Test/2\.Test(AgainstMasked|KeepsAndScales)"
 )
 

@@ -1,16 +1,22 @@
 #!/usr/bin/env bash
-# Builds the patched Caffe of build/caffe: the library, the tool `caffe`,
-# pycaffe and, with --tests, the test program. With --cuda, into
-# build/caffe-cuda, with cuBLAS and cuRAND (needs nvcc). CUDA_ARCH lists the
-# GPU architectures, "80 90" say; PTX of the last one is added. CUDAHOSTCXX
+# Builds the patched Caffe of build/caffe: the library, Caffe's tools, pycaffe
+# and, with --tests, the test program. What the system lacks of OpenCV, LevelDB
+# and NCCL is left out and said. With --cuda, into build/caffe-cuda, with cuBLAS
+# and cuRAND (needs nvcc), and with cuDNN 8 or 9 too if CUDNN=1. CUDA_ARCH lists
+# the GPU architectures, "80 90" say; PTX of the last one is added. CUDAHOSTCXX
 # names nvcc's host compiler, where its own choice does not do. With --bundle,
-# into build/caffe-bundle, the same without Python and able to move elsewhere
-# (scripts/gpu/make_bundle.sh). With --stock, Caffe without our changes into
-# build/caffe-stock or build/caffe-stock-bundle, to compare with.
+# into build/caffe-bundle, the same able to move elsewhere, without Python,
+# OpenCV, LevelDB and NCCL (scripts/gpu/make_bundle.sh). With --stock, Caffe without
+# our changes into build/caffe-stock or build/caffe-stock-bundle, to compare
+# with.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 root=$PWD
+tools=(caffe)
 targets=(caffe.bin step_times)
+tests=()
+libraries=ON  # OpenCV and LevelDB
+nccl=OFF
 variant=""
 flavour=""
 patch_options=()
@@ -45,11 +51,89 @@ use_cuda() {
   printf '#!/bin/sh\nexec ccache %s "$@"\n' "$nvcc" >build/bin/nvcc
   chmod +x build/bin/nvcc
   options=(-DCPU_ONLY=OFF -DUSE_CUDNN=OFF -DCUDA_ARCH_NAME=Manual
+    "-DCMAKE_INCLUDE_PATH=$toolkit/include"
+    "-DCMAKE_LIBRARY_PATH=$toolkit/lib64"
     "-DCUDA_ARCH_BIN=$arch" "-DCUDA_ARCH_PTX=${arch##* }"
     "-DCUDA_TOOLKIT_ROOT_DIR=$toolkit"
     "-DCUDA_TOOLKIT_ROOT_DIR_INTERNAL=$toolkit"
     "-DCUDA_NVCC_EXECUTABLE=$root/build/bin/nvcc"
     "-DCUDA_HOST_COMPILER:STRING=${CUDAHOSTCXX:-}")
+  [ "${CUDNN:-0}" = 0 ] || options+=(-DUSE_CUDNN=ON)
+}
+
+configure() {
+  # CMake looks for new files only when it is run, so it always is (a second).
+  if ! cmake -S "$tree" -B "$tree/build" "${options[@]}" \
+      >"$tree/cmake.log" 2>&1; then
+    cat "$tree/cmake.log" >&2
+    exit 1
+  fi
+  sed -n 's/^-- This build lacks/build_caffe: this build lacks/p' \
+    "$tree/cmake.log"
+  if [[ " ${options[*]} " = *" -DUSE_CUDNN=ON "* ]] &&
+     ! grep -q "Found cuDNN" "$tree/cmake.log"; then
+    echo "build_caffe: CUDNN=1, but there is no cudnn.h or libcudnn.so;" \
+      "CUDNN_ROOT names the folder that cuDNN lies in" >&2
+    exit 1
+  fi
+}
+
+# Shows how far make is that writes to this function, target by target: a line
+# that changes, or a line every ten per cent where no terminal is.
+show_progress() {
+  local line percent before=0 target=caffe shown=no
+  while IFS= read -r line; do
+    [[ $line =~ ^\[\ *([0-9]+)%\]\ Building.*/([^/]+)\.dir/ ]] || continue
+    percent=${BASH_REMATCH[1]}
+    # Kernels belong to the target whose other sources are being compiled.
+    [[ ${BASH_REMATCH[2]} = cuda_compile* ]] || target=${BASH_REMATCH[2]}
+    if [ -t 1 ]; then
+      printf '\rbuild_caffe: %s %d %%\e[K' "$target" "$percent"
+      shown=yes
+    elif [ $((percent / 10)) -gt $((before / 10)) ] &&
+        [ "$percent" -lt 100 ]; then
+      echo "build_caffe: $target $percent %"
+    fi
+    before=$percent
+  done
+  [ $shown = no ] || echo
+}
+
+compile() {
+  local status=0 errors
+  make -C "$tree/build" -j "$(nproc)" --no-print-directory "${targets[@]}" \
+    2>&1 | tee "$tree/build.log" | show_progress || status=$?
+  [ $status -ne 0 ] || return 0
+  errors='error:|undefined reference|cannot find -l|No space left'
+  grep -E "$errors|Error [0-9]+\$" "$tree/build.log" | head -n 40 >&2 || :
+  echo "build_caffe: the build failed; all that it said is in" \
+    "$tree/build.log" >&2
+  exit $status
+}
+
+# Writes build/bin/$2, which runs the program $1 of the tree.
+write_wrapper() {
+  local wrapper=build/bin/$2
+  cat >"$wrapper.part" <<EOF
+#!/bin/sh
+# Runs a program of the patched Caffe, with its Python layers, from any folder.
+root=$(printf %q "$root")
+# The interpreter inside Caffe finds its library by way of PATH.
+PATH=/usr/bin:\$PATH
+PYTHONPATH=\$root/python_layers:\$root/$tree/python\${PYTHONPATH:+:\$PYTHONPATH}
+# Threads that wait spin about as long as waking them takes. Longer, they would
+# take the cores of those that work: where other programs run too, a step is
+# then several times slower.
+if [ -z "\$OMP_WAIT_POLICY" ]; then
+  OMP_WAIT_POLICY=passive
+  GOMP_SPINCOUNT=\${GOMP_SPINCOUNT:-2000}
+  export OMP_WAIT_POLICY GOMP_SPINCOUNT
+fi
+export PATH PYTHONPATH
+exec "\$root/$tree/build/tools/$1" "\$@"
+EOF
+  chmod +x "$wrapper.part"
+  mv "$wrapper.part" "$wrapper"
 }
 
 for argument in "$@"; do
@@ -57,13 +141,15 @@ for argument in "$@"; do
     --stock)
       variant=-stock
       patch_options=(--stock) ;;
-    --tests) targets+=(test.testbin) ;;
+    --tests) tests=(test.testbin) ;;
     --cuda)
       flavour=-cuda
+      nccl=ON
       use_cuda ;;
     --bundle)
       flavour=-bundle
       python=OFF
+      libraries=OFF
       use_cuda
       # An executable's libraries lie beside it, and theirs too.
       # shellcheck disable=SC2016
@@ -77,8 +163,13 @@ for argument in "$@"; do
   esac
 done
 tree=build/caffe$variant$flavour
-wrapper=build/bin/caffe$variant$flavour
 [ $python = OFF ] || targets+=(pycaffe)
+if [ -z "$variant" ] && [ $python = ON ]; then
+  tools+=(compute_image_mean convert_imageset extract_features
+    upgrade_net_proto_binary upgrade_net_proto_text upgrade_solver_proto_text)
+  targets+=("${tools[@]:1}")
+fi
+targets+=("${tests[@]}")
 
 scripts/setup/get_caffe.sh
 /usr/bin/python3 scripts/setup/patch_caffe.py "${patch_options[@]}" \
@@ -94,41 +185,23 @@ fi
 
 export CCACHE_BASEDIR=$root CCACHE_NOHASHDIR=1
 options+=(-DCMAKE_BUILD_TYPE=Release -DBLAS=Open -DUSE_OPENMP=ON
-  -DUSE_OPENCV=OFF -DUSE_LEVELDB=OFF -DUSE_LMDB=ON -DUSE_HDF5=ON
+  "-DUSE_OPENCV=$libraries" "-DUSE_LEVELDB=$libraries"
+  "-DUSE_NCCL=$nccl" -DUSE_LMDB=ON -DUSE_HDF5=ON
   "-DBUILD_python=$python" "-DBUILD_python_layer=$python" -DBUILD_docs=OFF
   -Dpython_version=3 -DPYTHON_EXECUTABLE=/usr/bin/python3
+  # Caffe uses Boost as it was before these warnings of its headers.
+  "-DCMAKE_CXX_FLAGS=-DBOOST_BIND_GLOBAL_PLACEHOLDERS\
+ -DBOOST_ALLOW_DEPRECATED_HEADERS ${CXXFLAGS:-}"
   -DCMAKE_C_COMPILER_LAUNCHER=ccache -DCMAKE_CXX_COMPILER_LAUNCHER=ccache)
-# CMake looks for new files only when it is run, so it always is (a second).
-if ! cmake -S "$tree" -B "$tree/build" "${options[@]}" \
-    >"$tree/cmake.log" 2>&1; then
-  cat "$tree/cmake.log" >&2
-  exit 1
-fi
-make -C "$tree/build" -j "$(nproc)" --no-print-directory "${targets[@]}"
+configure
+compile
 
 [ $python = ON ] || exit 0
 # Caffe wants the folders that the solvers' snapshots go to.
 mkdir -p build/bin runs/mnist runs/ptb
-cat >"$wrapper.part" <<EOF
-#!/bin/sh
-# Runs the patched Caffe with its Python layers, from any folder.
-root=$(printf %q "$root")
-# The interpreter inside Caffe finds its library by way of PATH.
-PATH=/usr/bin:\$PATH
-PYTHONPATH=\$root/python_layers:\$root/$tree/python\${PYTHONPATH:+:\$PYTHONPATH}
-# Threads that wait spin about as long as waking them takes. Longer, they would
-# take the cores of those that work: where other programs run too, a step is
-# then several times slower.
-if [ -z "\$OMP_WAIT_POLICY" ]; then
-  OMP_WAIT_POLICY=passive
-  GOMP_SPINCOUNT=\${GOMP_SPINCOUNT:-2000}
-  export OMP_WAIT_POLICY GOMP_SPINCOUNT
-fi
-export PATH PYTHONPATH
-exec "\$root/$tree/build/tools/caffe" "\$@"
-EOF
-chmod +x "$wrapper.part"
-mv "$wrapper.part" "$wrapper"
+for tool in "${tools[@]}"; do
+  write_wrapper "$tool" "$tool$variant$flavour"
+done
 
 [ "$tree" = build/caffe ] || exit 0
 cat >build/bin/approx-dropout.part <<EOF

@@ -7,10 +7,12 @@ set -euo pipefail
 
 packages=(
   # build
-  ca-certificates ccache cmake g++ git make patch
+  ca-certificates ccache cmake g++ git make
   libboost-filesystem-dev libboost-python-dev libboost-system-dev
   libboost-thread-dev libgflags-dev libgoogle-glog-dev libhdf5-dev
-  liblmdb-dev libprotobuf-dev protobuf-compiler python3-dev
+  libleveldb-dev liblmdb-dev libopencv-core-dev libopencv-imgcodecs-dev
+  libopencv-imgproc-dev libprotobuf-dev libsnappy-dev protobuf-compiler
+  python3-dev
   # The OpenMP flavour shares its threads with Caffe's loops; those of the
   # pthread flavour would compete with them for the cores.
   libopenblas-openmp-dev

@@ -3,8 +3,9 @@
 
 The patched tree is made from scratch in a folder beside the target, and only
 files whose content differs are then replaced, so that a rebuild compiles what
-changed. `--check` only checks the patch set, `--check-series` only the first
-two points, which need no Caffe:
+changed. `--tree DIR` patches a Caffe of the user's own in place (forks.py).
+`--check` only checks the patch set, `--check-series` only the first two points,
+which need no Caffe:
 
 - every line of `series` names a patch that is there, once;
 - every patch is listed, and has a header with `Why:` and `Test:`;
@@ -15,16 +16,17 @@ import argparse
 import filecmp
 import re
 import shutil
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
+import hunks
+from forks import patch_tree
+from hunks import PatchError
+
 ROOT = Path(__file__).resolve().parents[2]
-
-
-class PatchError(Exception):
-    """The patch set is not as it should be; the message says what to mend."""
+# What of the overlay uses nothing of ours.
+STOCK_OVERLAY = ("tools/", "cmake/", "include/caffe/util/", "src/caffe/util/")
 
 
 def read_series(patches):
@@ -48,19 +50,6 @@ def read_series(patches):
     return names
 
 
-def apply_patch(path, tree):
-    """Applies one patch in place; raises PatchError unless it fits exactly."""
-    done = subprocess.run(
-        ["patch", "-p1", "--fuzz=0", "--forward", "--batch",
-         "--no-backup-if-mismatch", "-i", str(path)],
-        cwd=tree, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise PatchError(f"{path.name} does not apply:\n{done.stdout}")
-    if re.search(r"\b(fuzz|offset)\b", done.stdout):
-        raise PatchError(f"{path.name} applies only with an offset; refresh "
-                         f"it:\n{done.stdout}")
-
-
 def overlay_files(patches):
     """Paths of the overlay's files, relative to the tree."""
     overlay = patches / "overlay"
@@ -72,20 +61,24 @@ def make_tree(patches, source, tree, stock=False):
     """Writes the patched tree into the new folder `tree`.
 
     stock: with the patches only that let Caffe itself build, build-*.patch,
-    and the overlay's tools, which use nothing of ours.
+    and those files of the overlay that they or the tools need.
     """
     names = read_series(patches)
     overlay = overlay_files(patches)
     if stock:
         names = [name for name in names if name.startswith("build-")]
-        overlay = [path for path in overlay if path.parts[0] == "tools"]
+        overlay = [path for path in overlay
+                   if str(path).startswith(STOCK_OVERLAY)]
     shutil.copytree(source, tree, symlinks=True)
     for path in overlay:
         if (tree / path).exists():
             raise PatchError(f"overlay/{path} replaces a file of Caffe's; "
                              "change it by a patch")
     for name in names:
-        apply_patch(patches / name, tree)
+        try:
+            hunks.apply_exactly((patches / name).read_text(), tree)
+        except PatchError as error:
+            raise PatchError(f"{name} does not apply: {error}") from error
     for path in overlay:
         (tree / path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(patches / "overlay" / path, tree / path)
@@ -127,6 +120,9 @@ def parse_args():
     parser.add_argument("--target", type=Path, default=ROOT / "build" / "caffe")
     parser.add_argument("--stock", action="store_true",
                         help="only what lets Caffe itself build")
+    parser.add_argument("--tree", type=Path, metavar="DIR",
+                        help="patch this Caffe, of another commit or a fork, "
+                             "in place")
     parser.add_argument("--check", action="store_true",
                         help="check only, write nothing")
     parser.add_argument("--check-series", action="store_true",
@@ -140,6 +136,12 @@ def main():
     try:
         if args.check_series:
             read_series(args.patches)
+            return
+        if args.tree:
+            said = patch_tree(args.tree, args.patches,
+                              read_series(args.patches),
+                              overlay_files(args.patches))
+            print("\n".join(f"patch_caffe: {line}" for line in said))
             return
         with tempfile.TemporaryDirectory() as folder:
             tree = Path(folder) / "tree"

@@ -12,7 +12,7 @@ TESTS = {
     "NetTest/2": ["Good", "Better"],
     "ApproxDropoutTest/3": ["Good", "Bad"],
     "ApproxDropoutLSTMStateTest/2": ["TestGradient", "TestGradientStepByStep"],
-    "DeviceUpdateGPUTest/0": ["TestRows", "TestWords"],
+    "DeviceParameterGPUTest/0": ["TestRows", "TestWords"],
     "GPUMathTest/1": ["Good", "Crash", "AfterCrash"],
 }
 

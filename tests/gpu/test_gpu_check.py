@@ -109,7 +109,8 @@ def test_goes_on_after_tests_that_fail_or_crash(bundle):
         "ApproxDropoutLSTMStateTest/2.TestGradient",
         "ApproxDropoutLSTMStateTest/2.TestGradientStepByStep",
         "ApproxDropoutTest/3.Good", "BenchmarkTest/2.Timer",
-        "DeviceUpdateGPUTest/0.TestRows", "DeviceUpdateGPUTest/0.TestWords",
+        "DeviceParameterGPUTest/0.TestRows",
+        "DeviceParameterGPUTest/0.TestWords",
         "GPUMathTest/1.AfterCrash",
         "GPUMathTest/1.Good", "NetTest/2.Better", "NetTest/2.Good"]
     assert found["failed"] == ["ApproxDropoutTest/3.Bad"]
@@ -406,7 +407,7 @@ def test_sanitizer_is_tried_with_one_test_first(bundle, sanitizer,
     result = checker(bundle, limit=60).run("sanitizer")
     assert result["status"].startswith("skipped: compute-sanitizer does not")
     assert (bundle / "runs").read_text() == (
-        "memcheck --gtest_filter=DeviceUpdateGPUTest/0.TestRows\n")
+        "memcheck --gtest_filter=DeviceParameterGPUTest/0.TestRows\n")
 
 
 def test_sanitized_tests_are_there():

@@ -12,7 +12,7 @@ from google.protobuf import text_format
 from approx_dropout import __version__
 from approx_dropout.__main__ import main
 from approx_dropout.search import PERIOD_LAMBDA3, search
-from conftest import ROOT
+from project import ROOT
 
 NET = """
 layer { name: "data" type: "Input" top: "x" }

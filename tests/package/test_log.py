@@ -16,7 +16,7 @@ from approx_dropout import log_picture
 from approx_dropout.__main__ import main
 from approx_dropout.log_file import LogFile
 from approx_dropout.log_table import LiveTable
-from conftest import ROOT
+from project import ROOT
 
 
 @pytest.fixture

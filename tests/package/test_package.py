@@ -9,7 +9,7 @@ import sys
 import pytest
 
 import approx_dropout
-from conftest import ROOT
+from project import ROOT
 
 
 def run(*command, **environment):

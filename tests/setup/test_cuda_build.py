@@ -6,7 +6,11 @@ It runs nothing on a GPU.
 import os
 import shutil
 import subprocess
+from pathlib import Path
 
+import pytest
+
+from conftest import NVCC
 from project import ROOT
 
 LIBRARY = ROOT / "build" / "caffe-bundle" / "build" / "lib" / "libcaffe.so"
@@ -35,8 +39,29 @@ def test_gpu_tests_compile_and_link(bundle):
     symbols = subprocess.run(["nm", "-C", program], check=True, text=True,
                              capture_output=True).stdout
     for test in ("SGDUpdaterTest_TestRectified_Test<caffe::GPUDevice<double> >",
-                 "DeviceUpdateGPUTest_", "Im2colKernelTest_"):
+                 "DeviceParameterGPUTest_", "Im2colKernelTest_"):
         assert test in symbols
+
+
+@pytest.mark.parametrize("header, switch, source", [
+    ("cudnn.h", "USE_CUDNN", "layers/cudnn_conv_layer.cpp"),
+    ("cudnn.h", "USE_CUDNN", "layers/cudnn_deconv_layer.cpp"),
+    ("cudnn.h", "USE_CUDNN", "layers/cudnn_softmax_layer.cpp"),
+    ("cudnn.h", "USE_CUDNN", "layer_factory.cpp"),
+    ("nccl.h", "USE_NCCL", "parallel.cpp"),
+])
+def test_compiles_with_nvidias_other_libraries(header, switch, source):
+    """What only `CUDNN=1 make cuda` and NCCL compile; about the syntax."""
+    include = Path(NVCC).parents[1] / "include" if NVCC else Path("/none")
+    if not (include / header).exists():
+        pytest.skip(f"no {header} in {include}")
+    caffe = ROOT / "build" / "caffe"
+    subprocess.run(
+        ["g++", "-fsyntax-only", "-Wno-deprecated-declarations",
+         f"-D{switch}", "-DUSE_HDF5", "-I", caffe / "include", "-I",
+         caffe / "build" / "include", "-isystem", include, "-isystem",
+         "/usr/include/hdf5/serial", caffe / "src" / "caffe" / source],
+        check=True)
 
 
 def write_program(path, text=""):

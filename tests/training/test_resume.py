@@ -1,7 +1,9 @@
 """`caffe train --snapshot=…`: the resumed run is the run that was cut off."""
 
 import json
+import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import lmdb
@@ -9,13 +11,14 @@ import numpy as np
 import pytest
 
 from approx_dropout.draw import draw_pattern
+from approx_dropout.families import drop_rates
 from approx_dropout.state import read_state
-from conftest import ROOT
+from project import ROOT
 
 CAFFE = ROOT / "build" / "bin" / "caffe"
-# 4 batches of 16: 8 iterations are two whole epochs, so that Caffe's data
-# layer, which starts anew, delivers the same batches after a restore.
+# 4 batches of 16: 8 iterations are two whole epochs.
 SAMPLES, BATCH, HALF = 64, 16, 8
+HALF_STATE = f"{{}}/run_iter_{HALF}.solverstate"
 
 NET = """
 layer {{ name: "data" type: "Data" top: "data" top: "label"
@@ -61,9 +64,9 @@ def folder(tmp_path):
     return tmp_path
 
 
-def write_net(folder, family, name="pattern", period=8):
+def write_net(folder, family, name="pattern", period=8, rate=0.4):
     search = json.dumps(
-        {"dropout_ratio": 0.4, "family": family, "max_period": period})
+        {"dropout_ratio": rate, "family": family, "max_period": period})
     (folder / "net.prototxt").write_text(NET.format(
         folder=folder, batch=BATCH, family=family, name=name, search=search))
 
@@ -120,20 +123,72 @@ def test_state_tells_the_patterns_drawn(folder):
     assert set(kept) <= {4, 5}
 
 
-@pytest.mark.parametrize("change, message", [
-    ({"name": "other"}, "saved with the DropoutPattern layers pattern; "
-                        "the net has other"),
-    ({"family": "PERIOD"}, "'pattern': it was saved with another family"),
-    ({"period": 10}, "'pattern': it was saved with another length N"),
+@pytest.mark.parametrize("change, messages", [
+    ({"name": "other"}, [
+        "holds no dropout patterns of 'other': these DropoutPattern layers "
+        "start at draw 0",
+        "The net has no DropoutPattern layers 'pattern', which the solver "
+        "state has"]),
+    ({"family": "PERIOD"}, [
+        "'pattern': the solver state has family: RESIDUE and N = 8, the net "
+        "family: PERIOD and N = 8; it starts at draw 0"]),
+    ({"period": 10}, ["N = 8, the net family: RESIDUE and N = 10"]),
+    ({"rate": 0.6}, [
+        "'pattern': K of the solver state, of drop rate 0.", ", is not the "
+        "net's, of drop rate 0."]),
 ])
-def test_state_that_does_not_fit_is_refused(folder, change, message):
+def test_changed_net_wins(folder, change, messages):
     write_net(folder, "RESIDUE")
     assert train(folder, "run", HALF)[0] == 0
     write_net(folder, **{"family": "RESIDUE", **change})
     state = folder / f"run_iter_{HALF}.solverstate"
     status, log = train(folder, "next", 2 * HALF, snapshot=state)
-    assert status != 0 and message in log
-    assert not list(folder.glob("next_iter_*"))
+    assert status == 0
+    for message in messages:
+        assert message in log
+    (after,) = read_state(folder / f"next_iter_{2 * HALF}.solverstate")
+    goes_on = "rate" in change
+    assert after.draws == (2 * HALF if goes_on else HALF)
+    assert len(after.probability) == change.get("period", 8)
+    assert after.family == change.get("family", "RESIDUE")
+    rate = np.dot(after.probability, drop_rates(
+        after.family, len(after.probability)))
+    assert rate == pytest.approx(change.get("rate", 0.4), abs=1e-3)
+
+
+def test_net_without_patterns_resumes(folder):
+    write_net(folder, "RESIDUE")
+    assert train(folder, "run", HALF)[0] == 0
+    text = (folder / "net.prototxt").read_text().replace(
+        'bottom: "pattern"', "").replace(
+        "compact_output: true", "pattern: NONE").replace(
+        "pattern: NONE compact_input: true", "pattern: NONE")
+    layers = [layer for layer in text.split("\nlayer ")
+              if "Pattern" not in layer.split("top:")[0]]
+    (folder / "net.prototxt").write_text("\nlayer ".join(layers))
+    status, log = train(folder, "next", 2 * HALF, HALF_STATE.format(folder))
+    assert status == 0, log
+    assert "'pattern', which the solver state has: they are left out" in log
+    assert read_state(folder / f"next_iter_{2 * HALF}.solverstate") == []
+
+
+@pytest.mark.skipif(shutil.which("protoc") is None, reason="no protoc")
+def test_stock_caffe_reads_our_state(folder):
+    write_net(folder, "RESIDUE")
+    assert train(folder, "run", HALF)[0] == 0
+    source = ROOT / "build" / "caffe.orig" / "src" / "caffe" / "proto"
+    subprocess.run(["protoc", f"--proto_path={source}",
+                    f"--python_out={folder}", "caffe.proto"], check=True)
+    read = """
+import sys
+import caffe_pb2
+state = caffe_pb2.SolverState.FromString(open(sys.argv[1], "rb").read())
+print(state.iter, len(state.history), "dropout_pattern" in str(state))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", read, HALF_STATE.format(folder)], cwd=folder,
+        capture_output=True, text=True, check=True)
+    assert done.stdout == f"{HALF} 4 False\n"
 
 
 def test_stock_state_starts_at_draw_zero(folder):

@@ -11,7 +11,9 @@ if command -v nvcc >/dev/null; then
   tree=build/caffe-cuda
   scripts/setup/build_caffe.sh --cuda
   ln -s caffe-cuda build/caffe
-  ln -s caffe-cuda build/bin/caffe
+  for wrapper in build/bin/*-cuda; do
+    ln -s "$(basename "$wrapper")" "${wrapper%-cuda}"
+  done
 else
   scripts/setup/build_caffe.sh
 fi
@@ -20,13 +22,15 @@ prepare_ptb=(/usr/bin/python3 scripts/prepare_ptb.py --output)
 "${prepare_ptb[@]}" build/data/ptb
 "${prepare_ptb[@]}" build/data/ptb_length20 --sequence-length 20
 "${prepare_ptb[@]}" build/data/ptb8800 --vocab-size 8800
-programs=("$tree"/build/lib/*.so "$tree/build/tools/caffe")
+mapfile -t tools < <(find "$tree/build/tools" -maxdepth 1 -type f \
+  -executable ! -name step_times)
+programs=("$tree"/build/lib/*.so "${tools[@]}")
 strip --strip-unneeded "${programs[@]}"
 
 mkdir -p $image/runs
 cp -r --parents LICENSE README.md prototxt python_layers scripts build/bin \
   build/data $tree/python/caffe "$tree"/build/lib/*.so* \
-  $tree/build/tools/caffe $image
+  "${tools[@]}" $image
 rm -rf $image/build/bin/nvcc \
   $image/$tree/python/caffe/{_caffe.cpp,imagenet,test}
 [ -d $image/build/caffe ] || ln -s caffe-cuda $image/build/caffe

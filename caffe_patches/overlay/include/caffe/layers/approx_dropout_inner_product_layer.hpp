@@ -5,6 +5,7 @@
 
 #include "caffe/approx_dropout/pattern/dropout_pattern.hpp"
 #include "caffe/approx_dropout/product/kept_product.hpp"
+#include "caffe/approx_dropout/update/lazy_layer.hpp"
 #include "caffe/blob.hpp"
 #include "caffe/layer.hpp"
 #include "caffe/proto/caffe.pb.h"

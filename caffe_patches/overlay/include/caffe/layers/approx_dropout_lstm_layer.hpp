@@ -7,8 +7,10 @@
 #include "caffe/approx_dropout/pattern/dropout_pattern.hpp"
 #include "caffe/approx_dropout/product/kept_product.hpp"
 #include "caffe/approx_dropout/product/lstm_cell.hpp"
+#include "caffe/approx_dropout/update/lazy_layer.hpp"
 #include "caffe/blob.hpp"
 #include "caffe/layer.hpp"
+#include "caffe/layers/resumable_layer.hpp"
 #include "caffe/proto/caffe.pb.h"
 
 namespace caffe {
@@ -57,7 +59,7 @@ namespace caffe {
  */
 template <typename Dtype>
 class ApproxDropoutLSTMLayer : public Layer<Dtype>,
-    public LazyLayer<Dtype> {
+    public LazyLayer<Dtype>, public ResumableLayer {
  public:
   explicit ApproxDropoutLSTMLayer(const LayerParameter& param)
       : Layer<Dtype>(param) {}
@@ -67,6 +69,8 @@ class ApproxDropoutLSTMLayer : public Layer<Dtype>,
       const vector<Blob<Dtype>*>& top);
   /// @brief Sets hidden and cell state to zero.
   virtual void Reset();
+  virtual void SaveState(LayerState* state) const;
+  virtual void RestoreState(const LayerState& state);
 
   virtual inline const char* type() const { return "ApproxDropoutLSTM"; }
   virtual inline int MinBottomBlobs() const { return 2; }
@@ -97,19 +101,17 @@ class ApproxDropoutLSTMLayer : public Layer<Dtype>,
 
   string Name() const;
   void CheckBottoms(const vector<Blob<Dtype>*>& bottom) const;
-  /// @brief That no draw can drop all tiles of the recurrent grid.
-  void CheckRecurrentTiles(const Blob<Dtype>& pattern) const;
   void FillParameters();
   /// @brief Says what the two products keep in this pass.
   void KeepProducts();
-  /// @brief Makes place_ from the output's pattern.
-  void PlaceOutputs();
-  /// @brief Step t's; G - 1 stands for the step before the first.
-  LSTMExit<Dtype> Exit(int t, const int* place) const;
+  /// @brief Makes compact_index_ from the output's pattern.
+  void IndexOutputs();
+  /// @brief Step t's; t = G - 1 is also right for the step before the first.
+  HiddenDropout<Dtype> Dropout(int t, const int* compact_index) const;
   void ForwardStep_cpu(int t, const Dtype* cont, Dtype* output);
   void BackwardStep_cpu(int t, const Dtype* cont, const Dtype* output_diff);
 #ifndef CPU_ONLY
-  void PlaceOutputs_gpu(const vector<KeptCells>& kept, bool compact);
+  void IndexOutputs_gpu(const vector<KeptCells>& kept, bool compact);
   void ForwardStep_gpu(int t, const Dtype* cont, Dtype* output);
   void BackwardStep_gpu(int t, const Dtype* cont, const Dtype* output_diff);
 #endif
@@ -133,7 +135,7 @@ class ApproxDropoutLSTMLayer : public Layer<Dtype>,
   ApproxDropoutPatterns<Dtype> patterns_;
   KeptProduct<Dtype> input_product_;
   KeptProduct<Dtype> recurrent_product_;
-  Blob<int> place_;  // of LSTMExit, (G x H)
+  Blob<int> compact_index_;  // HiddenDropout's, (G x H)
 
   // h_t, c_t of the last step computed, (N x H). Their gradients in a
   // backward pass: hidden_'s is that of r_t, cell_'s that of c_t.
@@ -141,7 +143,7 @@ class ApproxDropoutLSTMLayer : public Layer<Dtype>,
   Blob<Dtype> cell_;
   Blob<Dtype> hidden_diff_;  // of h_t, (N x H)
   Blob<Dtype> gates_;        // activated, (T x N x 4 H); diff: before that
-  Blob<Dtype> entered_;      // r_t, (T x N x H)
+  Blob<Dtype> recurrent_input_;  // r_t, (T x N x H)
   Blob<Dtype> cells_;        // c_0 ... c_T, (T + 1 x N x H)
 };
 

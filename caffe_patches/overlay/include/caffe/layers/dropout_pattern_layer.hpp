@@ -10,7 +10,7 @@
 namespace caffe {
 
 /**
- * @brief Draws a dropout pattern from the distribution K, once a forward pass
+ * @brief Draws a dropout pattern from the distribution K, once per forward pass
  *        in the TRAIN phase. It is the only place where patterns are drawn.
  *
  * bottom: K, shape (N), unless dropout_pattern_param gives `probability`.
@@ -27,13 +27,18 @@ namespace caffe {
  * The draw is a pure function of the seed, the layer's name and the number of
  * earlier draws (pattern/draw_pattern.hpp). A solver sets the seed; without one
  * the first draw takes it from Caffe's generator. K gets no gradient.
+ *
+ * Without `family` in dropout_pattern_param a K that a PatternSearchLayer of
+ * the net has searched is of the family it was searched for; any other K is
+ * of RESIDUE. A net that names another family than the search is refused
+ * (solver/pattern_family.hpp).
  */
 template <typename Dtype>
 class DropoutPatternLayer : public Layer<Dtype> {
  public:
   explicit DropoutPatternLayer(const LayerParameter& param)
       : Layer<Dtype>(param), has_seed_(false), seed_(0), draws_(0),
-        restored_(false), restored_draws_(0) {}
+        restored_(false) {}
   virtual void LayerSetUp(const vector<Blob<Dtype>*>& bottom,
       const vector<Blob<Dtype>*>& top);
   virtual void Reshape(const vector<Blob<Dtype>*>& bottom,
@@ -48,10 +53,14 @@ class DropoutPatternLayer : public Layer<Dtype> {
 
   /// @brief Starts the sequence of patterns that belongs to the seed.
   void SetSeed(uint64_t seed);
+  /// @brief Goes back to draw 0 of the seed's sequence.
+  void StartOver() { draws_ = 0; }
   /// @brief Seed, K and number of draws, as they are after the last pass.
   void ToProto(DropoutPatternState* state) const;
-  /// @brief Goes on where the state was saved, with its K whatever the bottom
-  ///        says; stops if the state's layer, family or N is not this one's.
+  /// @brief Goes on where the state was saved, with its K bit for bit if the
+  ///        net's is the same to 1e-6, else with the net's and a warning. If
+  ///        family or N are not the state's, starts over with a warning. The
+  ///        state must be whole, as RestoreDropoutPatterns checks.
   void FromProto(const DropoutPatternState& state);
 
  protected:
@@ -67,8 +76,8 @@ class DropoutPatternLayer : public Layer<Dtype> {
       const vector<bool>& propagate_down,
       const vector<Blob<Dtype>*>& bottom) {}
 
-  /// @brief Takes K from the bottom, unless a restored state gave it.
-  void ReadProbability(const Blob<Dtype>& bottom);
+  /// @brief Takes the net's K, unless the one in use is the same to 1e-6.
+  void UseProbability(const vector<double>& probability);
   void CheckProbability() const;
   void KeepEverything(Blob<Dtype>* top) const;
 
@@ -79,8 +88,7 @@ class DropoutPatternLayer : public Layer<Dtype> {
   bool has_seed_;
   uint64_t seed_;
   uint64_t draws_;
-  bool restored_;  // K came from a solver state, at this number of draws
-  uint64_t restored_draws_;
+  bool restored_;  // K is a solver state's, not compared yet with the net's
 };
 
 }  // namespace caffe

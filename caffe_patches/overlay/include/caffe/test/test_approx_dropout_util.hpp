@@ -8,6 +8,7 @@
 
 #include "gtest/gtest.h"
 
+#include "caffe/approx_dropout/pattern/kept_cells.hpp"
 #include "caffe/blob.hpp"
 #include "caffe/filler.hpp"
 
@@ -56,6 +57,20 @@ inline TestPattern MakePattern(int period, int kept, int groups = 1) {
 }
 
 const TestPattern kNone = TestPattern();
+
+/// @brief The cells that each of `count` groups keeps.
+inline vector<KeptCells> CellsOfGroups(const TestPattern& pattern,
+    int count) {
+  vector<KeptCells> groups(count, AllCells());
+  for (int g = 0; g < count && !pattern.none(); ++g) {
+    const vector<int>& residues =
+        pattern.groups[g * pattern.groups.size() / count];
+    groups[g].period = pattern.period;
+    groups[g].kept = residues.size();
+    std::copy(residues.begin(), residues.end(), groups[g].residues);
+  }
+  return groups;
+}
 
 /// @brief Writes the blob that DropoutPattern would put out at set-up: nobody
 ///        has written it, its shape tells N.

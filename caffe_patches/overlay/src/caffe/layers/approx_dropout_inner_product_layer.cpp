@@ -58,7 +58,8 @@ void ApproxDropoutInnerProductLayer<Dtype>::Reshape(
       num_output_, num_input_, num_samples_);
   CHECK_EQ(bottom[0]->count(axis), product_.stored_input())
       << "ApproxDropoutInnerProduct layer '" << this->layer_param_.name()
-      << "': its input has " << bottom[0]->count(axis) << " features a sample; "
+      << "': its input has " << bottom[0]->count(axis)
+      << " features per sample; "
       << (patterns_.has_input() ? "the input's pattern keeps " : "W takes ")
       << product_.stored_input() << " of " << num_input_;
   vector<int> shape(bottom[0]->shape().begin(),

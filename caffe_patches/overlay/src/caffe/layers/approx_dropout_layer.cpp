@@ -1,6 +1,8 @@
 #include <vector>
 
-#include "caffe/approx_dropout/product/kept_product.hpp"
+#include "caffe/approx_dropout/math/parallel.hpp"
+#include "caffe/approx_dropout/pattern/index_list.hpp"
+#include "caffe/approx_dropout/pattern/sample_groups.hpp"
 #include "caffe/layers/approx_dropout_layer.hpp"
 #include "caffe/util/math_functions.hpp"
 
@@ -55,15 +57,13 @@ void CopyKept(const DropoutPattern<Dtype>& pattern, int group, int num_rows,
   const int* write = (to_top ? top : whole).index.data();
   const int read_stride = to_top ? units : stored;
   const int write_stride = to_top ? stored : units;
-  const GroupRows rows = {
-      num_samples / static_cast<int>(pattern.groups.size()), num_samples,
-      true };
+  const int num_groups = pattern.groups.size();
+  const GroupRows rows = { num_samples / num_groups, num_samples, true };
   const int kept = whole.size();
-#pragma omp parallel for if (num_rows * kept > 16384)
-  for (int row = 0; row < num_rows; ++row) {
-    if (rows.group(row / num_samples, row % num_samples) != group) {
-      continue;
-    }
+  const int group_rows = num_rows / num_groups;
+#pragma omp parallel for if (group_rows * kept > kParallelElements)
+  for (int i = 0; i < group_rows; ++i) {
+    const int row = rows(group, i);
     const Dtype* x = from + static_cast<size_t>(row) * read_stride;
     Dtype* y = to + static_cast<size_t>(row) * write_stride;
     for (int j = 0; j < kept; ++j) { y[write[j]] = pattern.scale * x[read[j]]; }

@@ -1,15 +1,15 @@
 #include <vector>
 
+#include "caffe/approx_dropout/math/wide_access.hpp"
 #include "caffe/approx_dropout/pattern/sample_groups.hpp"
-#include "caffe/approx_dropout/update/device_cells.hpp"
 #include "caffe/layers/approx_dropout_layer.hpp"
 
 namespace caffe {
 
 namespace {
 
-// In all kernels grid y is one of `groups`, whose rows of the matrices, `rows`
-// of them, are treated. Any KeptGroups.
+// In all kernels grid y is one of `groups`; `rows` says which rows of the
+// matrices are its. Any KeptGroups.
 
 // The pattern of this block's group, for all of its threads.
 __device__ const KeptCells& Cells(const KeptGroups& groups) {
@@ -19,31 +19,31 @@ __device__ const KeptCells& Cells(const KeptGroups& groups) {
   return cells;
 }
 
-// to = scale keep o from, both (rows x units): a thread for kWidth neighbours,
-// `count` threads a group; all elements of the groups' rows are overwritten,
-// dropped ones with zero, whatever `from` holds there. kWidth > 1 where it
-// divides units and both begin at whole 16 bytes.
+// to = scale keep o from, both (rows x units). One thread per kWidth
+// neighbours, `count` threads per group. All elements of the groups' rows are
+// overwritten, dropped ones with zero, whatever `from` holds there. kWidth > 1
+// where it divides units and both are aligned to 16 bytes.
 template <typename Dtype, int kWidth>
 __global__ void MaskKernel(int count, KeptGroups groups, GroupRows rows,
-    Dtype scale, int units, Dtype* from, Dtype* to) {
+    Dtype scale, int units, const Dtype* from, Dtype* to) {
   const KeptCells& cells = Cells(groups);
   const int across = units / kWidth;
   CUDA_KERNEL_LOOP(i, count) {
     const int unit = i % across * kWidth;
     const size_t row = rows(groups.first + blockIdx.y, i / across);
     const size_t at = row * units + unit;
-    Chunk<Dtype, kWidth> values = *ChunkAt<Dtype, kWidth>(from, at);
+    AlignedVector<Dtype, kWidth> values = *VectorAt<Dtype, kWidth>(from, at);
     for (int k = 0; k < kWidth; ++k) {
       values.value[k] = cells.has(unit + k) ? scale * values.value[k]
           : Dtype(0);
     }
-    *ChunkAt<Dtype, kWidth>(to, at) = values;
+    *VectorAt<Dtype, kWidth>(to, at) = values;
   }
 }
 
 // y (rows x stored), which holds the kept units only, from x (rows x units):
-// a thread for each element of y in a group's rows, `count` of them; all of
-// those are overwritten.
+// one thread per element of y in a group's rows, `count` of them; all of those
+// are overwritten.
 template <typename Dtype>
 __global__ void KeepKernel(int count, KeptGroups groups, GroupRows rows,
     Dtype scale, int units, int stored, const Dtype* x, Dtype* y) {
@@ -56,8 +56,8 @@ __global__ void KeepKernel(int count, KeptGroups groups, GroupRows rows,
 }
 
 // dx (rows x units) from dy (rows x stored), which holds the kept units only:
-// a thread for each element of dx in a group's rows, `count` of them; all of
-// those are overwritten.
+// one thread per element of dx in a group's rows, `count` of them; all of those
+// are overwritten.
 template <typename Dtype>
 __global__ void KeepGradientKernel(int count, KeptGroups groups,
     GroupRows rows, Dtype scale, int units, int stored, const Dtype* dy,
@@ -71,26 +71,23 @@ __global__ void KeepGradientKernel(int count, KeptGroups groups,
   }
 }
 
-// MaskKernel, for num_rows rows a group.
+// MaskKernel, for num_rows rows per group.
 template <typename Dtype>
 void Mask(const KeptGroups& groups, const GroupRows& rows, Dtype scale,
     int num_rows, int units, const Dtype* from, Dtype* to) {
-  const int kWidth = 16 / sizeof(Dtype);
-  const size_t pointers = reinterpret_cast<size_t>(from)
-      | reinterpret_cast<size_t>(to);
-  Dtype* source = const_cast<Dtype*>(from);  // chunks go by their address
-  if (units % kWidth == 0 && pointers % 16 == 0) {
+  const int kWidth = Aligned16<Dtype>::kWidth;
+  if (IsAligned16(from, units) && IsAligned16(to, units)) {
     const int count = num_rows * (units / kWidth);
     const dim3 grid(CAFFE_GET_BLOCKS(count), groups.count);
     // NOLINT_NEXT_LINE(whitespace/operators)
     MaskKernel<Dtype, kWidth><<<grid, CAFFE_CUDA_NUM_THREADS>>>(count, groups,
-        rows, scale, units, source, to);
+        rows, scale, units, from, to);
   } else {
     const int count = num_rows * units;
     const dim3 grid(CAFFE_GET_BLOCKS(count), groups.count);
     // NOLINT_NEXT_LINE(whitespace/operators)
     MaskKernel<Dtype, 1><<<grid, CAFFE_CUDA_NUM_THREADS>>>(count, groups,
-        rows, scale, units, source, to);
+        rows, scale, units, from, to);
   }
   CUDA_POST_KERNEL_CHECK;
 }

@@ -9,9 +9,10 @@ namespace caffe {
 
 namespace {
 
-// Below this many units of all samples a step is not worth waking threads for.
+// Below this many units of all samples, a step is not worth waking threads
+// for: each unit costs several exponentials.
 const int kParallelUnits = 1 << 11;
-// Up to so many samples the steps' products use packed weights.
+// Up to this many samples per step, packed weights are faster.
 const int kFewSamples = 96;
 
 }  // namespace
@@ -44,7 +45,10 @@ void ApproxDropoutLSTMLayer<Dtype>::LayerSetUp(
   num_input_ = bottom[0]->count(2);
   patterns_.CheckUnits(bottom, tiles() ? 4 * num_output_ : num_output_,
       num_input_);
-  if (tiles() && recurrent()) { CheckRecurrentTiles(*bottom[2]); }
+  if (tiles() && recurrent()) {
+    patterns_.CheckTiles(bottom, 4 * num_output_, num_output_,
+        "recurrent weights");
+  }
   if (this->blobs_.size() > 0) {
     LOG(INFO) << "Skipping parameter initialization";
   } else {
@@ -66,20 +70,6 @@ void ApproxDropoutLSTMLayer<Dtype>::CheckBottoms(
       bottom[1]->shape(1) == x.shape(1)) << Name() << ": cont has shape "
       << bottom[1]->shape_string() << "; it must be (time steps, samples) of "
       << "the input, (" << x.shape(0) << ", " << x.shape(1) << ")";
-}
-
-template <typename Dtype>
-void ApproxDropoutLSTMLayer<Dtype>::CheckRecurrentTiles(
-    const Blob<Dtype>& pattern) const {
-  const int tile = this->layer_param_.approx_dropout_param().tile_size();
-  const int max_period = pattern.shape(1) - 2;
-  const int diagonals = (4 * num_output_ + tile - 1) / tile
-      + (num_output_ + tile - 1) / tile - 1;
-  CHECK_LE(max_period, diagonals) << Name() << ": its pattern has N = "
-      << max_period << ", the longest period, but the recurrent weights have "
-      << "only " << diagonals << " diagonals of tiles (tile rows + tile "
-      << "columns - 1); set max_period to " << diagonals << " or less, or a "
-      << "smaller tile_size";
 }
 
 template <typename Dtype>
@@ -111,10 +101,10 @@ void ApproxDropoutLSTMLayer<Dtype>::Reshape(
   if (tiles()) { patterns_.CheckGroups(T_); }
   KeepProducts();
   CHECK_EQ(bottom[0]->count(2), input_product_.stored_input()) << Name()
-      << ": its input has " << bottom[0]->count(2) << " features a sample; "
+      << ": its input has " << bottom[0]->count(2) << " features per sample; "
       << (patterns_.has_input() ? "the input's pattern keeps " : "W_xc takes ")
       << input_product_.stored_input() << " of " << num_input_;
-  PlaceOutputs();
+  IndexOutputs();
   vector<int> shape(2, N_);
   shape[1] = num_output_;
   if (hidden_.shape() != shape) {
@@ -126,7 +116,7 @@ void ApproxDropoutLSTMLayer<Dtype>::Reshape(
   shape.insert(shape.begin(), T_ + 1);
   cells_.Reshape(shape);
   shape[0] = T_;
-  entered_.Reshape(shape);
+  recurrent_input_.Reshape(shape);
   shape[2] = 4 * num_output_;
   gates_.Reshape(shape);
   shape[2] = stored_;
@@ -143,8 +133,8 @@ void ApproxDropoutLSTMLayer<Dtype>::KeepProducts() {
       patterns_.input(), param, 4 * num_output_, num_input_, N_, true);
   param.set_compact_input(false);
   if (!recurrent()) { param.set_pattern(ApproxDropoutParameter_Pattern_NONE); }
-  // A product for each group reads its weights for a few samples only: one
-  // product of what entered, which holds the zeros, is faster.
+  // A product per group would read its weights for a few samples only. One
+  // product of the recurrent input, which holds the zeros, is faster.
   recurrent_product_.Keep(
       tiles() && recurrent() ? patterns_.output() : everything,
       rows() && recurrent() && patterns_.output().groups.size() == 1 ?
@@ -153,7 +143,7 @@ void ApproxDropoutLSTMLayer<Dtype>::KeepProducts() {
 }
 
 template <typename Dtype>
-void ApproxDropoutLSTMLayer<Dtype>::PlaceOutputs() {
+void ApproxDropoutLSTMLayer<Dtype>::IndexOutputs() {
   const bool compact =
       this->layer_param_.approx_dropout_param().compact_output();
   const vector<KeptCells> kept = rows() ? patterns_.output().groups :
@@ -161,34 +151,51 @@ void ApproxDropoutLSTMLayer<Dtype>::PlaceOutputs() {
   stored_ = compact ? kept[0].count(num_output_) : num_output_;
   vector<int> shape(2, num_output_);
   shape[0] = kept.size();
-  place_.Reshape(shape);
+  compact_index_.Reshape(shape);
 #ifndef CPU_ONLY
-  if (Caffe::mode() == Caffe::GPU) { return PlaceOutputs_gpu(kept, compact); }
+  if (Caffe::mode() == Caffe::GPU) { return IndexOutputs_gpu(kept, compact); }
 #endif
-  int* place = place_.mutable_cpu_data();
-  for (int g = 0; g < kept.size(); ++g, place += num_output_) {
-    caffe_set(num_output_, -1, place);
+  int* compact_index = compact_index_.mutable_cpu_data();
+  for (int g = 0; g < kept.size(); ++g, compact_index += num_output_) {
+    caffe_set(num_output_, -1, compact_index);
     const int size = kept[g].count(num_output_);
     for (int j = 0; j < size; ++j) {
       const int unit = kept[g].cell(j);
-      place[unit] = compact ? j : unit;
+      compact_index[unit] = compact ? j : unit;
     }
   }
 }
 
 template <typename Dtype>
-LSTMExit<Dtype> ApproxDropoutLSTMLayer<Dtype>::Exit(int t,
-    const int* place) const {
-  const GroupRows groups = { N_ / place_.shape(0), N_, true };
-  LSTMExit<Dtype> exit = { place, num_output_, stored_, groups, t,
-      rows() ? patterns_.output().scale : Dtype(1), rows() && recurrent() };
-  return exit;
+HiddenDropout<Dtype> ApproxDropoutLSTMLayer<Dtype>::Dropout(int t,
+    const int* compact_index) const {
+  const GroupRows groups = { N_ / compact_index_.shape(0), N_, true };
+  const HiddenDropout<Dtype> dropout = { compact_index, num_output_, stored_,
+      groups, t, rows() ? patterns_.output().scale : Dtype(1),
+      rows() && recurrent() };
+  return dropout;
 }
 
 template <typename Dtype>
 void ApproxDropoutLSTMLayer<Dtype>::Reset() {
   caffe_set(hidden_.count(), Dtype(0), hidden_.mutable_cpu_data());
   caffe_set(cell_.count(), Dtype(0), cell_.mutable_cpu_data());
+}
+
+template <typename Dtype>
+void ApproxDropoutLSTMLayer<Dtype>::SaveState(LayerState* state) const {
+  hidden_.ToProto(state->add_blob());
+  cell_.ToProto(state->add_blob());
+}
+
+template <typename Dtype>
+void ApproxDropoutLSTMLayer<Dtype>::RestoreState(const LayerState& state) {
+  vector<Blob<Dtype>*> carried(1, &hidden_);
+  carried.push_back(&cell_);
+  if (RestoreBlobs(state, carried)) { return; }
+  LOG(WARNING) << Name() << ": its hidden state has another shape than in "
+      << "the snapshot. Training goes on with zeros";
+  Reset();
 }
 
 template <typename Dtype>
@@ -206,18 +213,20 @@ void ApproxDropoutLSTMLayer<Dtype>::Forward_cpu(
     recurrent_product_.PackWeights_cpu(this->blobs_[2]->cpu_data());
   }
   caffe_copy(cell_.count(), cell_.cpu_data(), cells_.mutable_cpu_data());
-  const LSTMExit<Dtype> exit = Exit(place_.shape(0) - 1, place_.cpu_data());
+  const HiddenDropout<Dtype> dropout = Dropout(compact_index_.shape(0) - 1,
+      compact_index_.cpu_data());
   const Dtype* hidden = hidden_.cpu_data();
-  Dtype* entered = entered_.mutable_cpu_data();
+  Dtype* recurrent_input = recurrent_input_.mutable_cpu_data();
   for (int n = 0; n < N_; ++n) {
     for (int u = 0; u < num_output_; ++u) {
       const int i = n * num_output_ + u;
-      entered[i] = exit.Recurrent(n, u, hidden[i], cont[n]);
+      recurrent_input[i] = dropout.Recurrent(n, u, hidden[i], cont[n]);
     }
   }
   for (int t = 0; t < T_; ++t) {
-    recurrent_product_.Forward_cpu(1, entered + entered_.offset(t), NULL,
-        true, gates + gates_.offset(t));
+    recurrent_product_.Forward_cpu(1,
+        recurrent_input + recurrent_input_.offset(t), NULL, true,
+        gates + gates_.offset(t));
     ForwardStep_cpu(t, cont + t * N_, output + t * N_ * stored_);
   }
   caffe_copy(cell_.count(), cells_.cpu_data() + cells_.offset(T_),
@@ -227,22 +236,23 @@ void ApproxDropoutLSTMLayer<Dtype>::Forward_cpu(
 template <typename Dtype>
 void ApproxDropoutLSTMLayer<Dtype>::ForwardStep_cpu(int t, const Dtype* cont,
     Dtype* output) {
-  const LSTMExit<Dtype> exit = Exit(t, place_.cpu_data());
+  const HiddenDropout<Dtype> dropout = Dropout(t, compact_index_.cpu_data());
   const int units = num_output_;
   Dtype* gates = gates_.mutable_cpu_data() + gates_.offset(t);
   Dtype* cells = cells_.mutable_cpu_data() + cells_.offset(t);
   Dtype* hidden = hidden_.mutable_cpu_data();
   Dtype* next = t + 1 < T_ ?
-      entered_.mutable_cpu_data() + entered_.offset(t + 1) : NULL;
+      recurrent_input_.mutable_cpu_data() + recurrent_input_.offset(t + 1)
+      : NULL;
 #pragma omp parallel for if (N_ * units > kParallelUnits)
   for (int n = 0; n < N_; ++n) {
     Dtype* h = hidden + n * units;
     lstm_cell_forward(units, cont[n], cells + n * units,
         gates + n * 4 * units, cells + (N_ + n) * units, h);
-    for (int u = 0; u < units; ++u) { exit.Output(n, u, h[u], output); }
+    for (int u = 0; u < units; ++u) { dropout.Output(n, u, h[u], output); }
     if (next) {
       for (int u = 0; u < units; ++u) {
-        next[n * units + u] = exit.Recurrent(n, u, h[u], cont[N_ + n]);
+        next[n * units + u] = dropout.Recurrent(n, u, h[u], cont[N_ + n]);
       }
     }
   }
@@ -256,7 +266,7 @@ void ApproxDropoutLSTMLayer<Dtype>::Backward_cpu(
       << ": cannot backpropagate to sequence indicators";
   const Dtype* cont = bottom[1]->cpu_data();
   const Dtype* output_diff = top[0]->cpu_diff();
-  const Dtype* entered = entered_.cpu_data();
+  const Dtype* recurrent_input = recurrent_input_.cpu_data();
   const Dtype* gates_diff = gates_.mutable_cpu_diff();
   caffe_set(cell_.count(), Dtype(0), cell_.mutable_cpu_diff());
   if (N_ <= kFewSamples && T_ > 1) {
@@ -265,13 +275,14 @@ void ApproxDropoutLSTMLayer<Dtype>::Backward_cpu(
   for (int t = T_ - 1; t >= 0; --t) {
     BackwardStep_cpu(t, cont + t * N_, output_diff + t * N_ * stored_);
     if (t > 0) {
-      recurrent_product_.Backward_cpu(1, entered + entered_.offset(t),
+      recurrent_product_.Backward_cpu(1,
+          recurrent_input + recurrent_input_.offset(t),
           gates_diff + gates_.offset(t), hidden_.mutable_cpu_diff(), NULL,
           NULL);
     }
   }
   if (this->param_propagate_down_[2]) {
-    recurrent_product_.Backward_cpu(T_, entered, gates_diff, NULL,
+    recurrent_product_.Backward_cpu(T_, recurrent_input, gates_diff, NULL,
         this->blobs_[2]->mutable_cpu_diff(), NULL);
   }
   input_product_.Backward_cpu(T_, bottom[0]->cpu_data(), gates_diff,
@@ -285,12 +296,12 @@ void ApproxDropoutLSTMLayer<Dtype>::Backward_cpu(
 template <typename Dtype>
 void ApproxDropoutLSTMLayer<Dtype>::BackwardStep_cpu(int t, const Dtype* cont,
     const Dtype* output_diff) {
-  const LSTMExit<Dtype> exit = Exit(t, place_.cpu_data());
+  const HiddenDropout<Dtype> dropout = Dropout(t, compact_index_.cpu_data());
   const int units = num_output_;
   const Dtype* gates = gates_.cpu_data() + gates_.offset(t);
   Dtype* gates_diff = gates_.mutable_cpu_diff() + gates_.offset(t);
   const Dtype* cells = cells_.cpu_data() + cells_.offset(t);
-  const Dtype* entered_diff = hidden_.cpu_diff();
+  const Dtype* recurrent_input_diff = hidden_.cpu_diff();
   Dtype* hidden_diff = hidden_diff_.mutable_cpu_data();
   Dtype* cell_diff = cell_.mutable_cpu_diff();
 #pragma omp parallel for if (N_ * units > kParallelUnits)
@@ -298,7 +309,8 @@ void ApproxDropoutLSTMLayer<Dtype>::BackwardStep_cpu(int t, const Dtype* cont,
     const Dtype next_cont = t + 1 < T_ ? cont[N_ + n] : Dtype(0);
     Dtype* dh = hidden_diff + n * units;
     for (int u = 0; u < units; ++u) {
-      dh[u] = exit.Gradient(n, u, output_diff, entered_diff, next_cont);
+      dh[u] = dropout.Gradient(n, u, output_diff, recurrent_input_diff,
+          next_cont);
     }
     lstm_cell_backward(units, cont[n], cells + n * units,
         gates + n * 4 * units, cells + (N_ + n) * units, dh,

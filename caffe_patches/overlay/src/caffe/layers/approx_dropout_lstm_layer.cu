@@ -11,41 +11,42 @@ namespace {
 template <typename Dtype>
 __device__ Dtype Sigmoid(Dtype x) { return 1 / (1 + exp(-x)); }
 
-// The groups' rows of LSTMExit's place (groups x units): grid y is the group
-// of `groups`, a thread a unit, all of their rows are written. compact: the
-// output holds the kept units only.
-__global__ void PlaceKernel(int units, KeptGroups groups, bool compact,
-    int* place) {
+// HiddenDropout's compact_index (groups x units), the rows of `groups`. Grid y
+// is the group, one thread per unit; all of those rows are written. compact:
+// the output holds the kept units only.
+__global__ void IndexKernel(int units, KeptGroups groups, bool compact,
+    int* compact_index) {
   __shared__ KeptCells kept;
   groups.Get(blockIdx.y, &kept, threadIdx.x, blockDim.x);
   __syncthreads();
-  place += (groups.first + blockIdx.y) * units;
+  compact_index += (groups.first + blockIdx.y) * units;
   CUDA_KERNEL_LOOP(unit, units) {
-    place[unit] = !kept.has(unit) ? -1 : compact ? kept.count(unit) : unit;
+    compact_index[unit] =
+        !kept.has(unit) ? -1 : compact ? kept.count(unit) : unit;
   }
 }
 
-// What enters the first recurrent product, entered (samples x units), from
-// h_0: a thread for each element, all are written.
+// r_1 (samples x units) from h_0: one thread per element, all are written.
 template <typename Dtype>
-__global__ void EnterKernel(int count, LSTMExit<Dtype> exit,
-    const Dtype* cont, const Dtype* hidden, Dtype* entered) {
+__global__ void RecurrentInputKernel(int count, HiddenDropout<Dtype> dropout,
+    const Dtype* cont, const Dtype* hidden, Dtype* recurrent_input) {
   CUDA_KERNEL_LOOP(i, count) {
-    const int n = i / exit.units;
-    entered[i] = exit.Recurrent(n, i % exit.units, hidden[i], cont[n]);
+    const int n = i / dropout.units;
+    recurrent_input[i] =
+        dropout.Recurrent(n, i % dropout.units, hidden[i], cont[n]);
   }
 }
 
-// One step forward, a thread for each unit of each sample. gates (samples x
-// 4 units) is activated in place; cells (samples x units) of the step before
-// and of this; hidden likewise. Writes the unit's place in the output
-// (samples x stored), or zero where the output is whole and the unit dropped,
-// and, unless this is the last step, the next step's entered.
+// One step forward, one thread per unit and sample. gates (samples x 4 units)
+// is activated in place; cells (samples x units) of the step before and of
+// this; hidden likewise. Writes the unit to the output (samples x stored), or
+// zero where the output has all units and this one is dropped; and, unless
+// this is the last step, the next step's recurrent input.
 template <typename Dtype>
-__global__ void ForwardKernel(int count, LSTMExit<Dtype> exit, bool last,
-    const Dtype* cont, const Dtype* cell_before, Dtype* gates, Dtype* cell,
-    Dtype* hidden, Dtype* output, Dtype* next_entered) {
-  const int units = exit.units;
+__global__ void ForwardKernel(int count, HiddenDropout<Dtype> dropout,
+    bool last, const Dtype* cont, const Dtype* cell_before, Dtype* gates,
+    Dtype* cell, Dtype* hidden, Dtype* output, Dtype* next_recurrent_input) {
+  const int units = dropout.units;
   CUDA_KERNEL_LOOP(k, count) {
     const int n = k / units;
     const int u = k % units;
@@ -64,58 +65,79 @@ __global__ void ForwardKernel(int count, LSTMExit<Dtype> exit, bool last,
     const Dtype h = o * tanh(c);
     cell[k] = c;
     hidden[k] = h;
-    exit.Output(n, u, h, output);
+    dropout.Output(n, u, h, output);
     if (!last) {
-      next_entered[k] = exit.Recurrent(n, u, h, cont[count / units + n]);
+      next_recurrent_input[k] =
+          dropout.Recurrent(n, u, h, cont[count / units + n]);
     }
   }
 }
 
-// One step backward, a thread for each unit of each sample. cell_diff
-// (samples x units) is that of c_t, then of c_{t-1}; gates_diff (samples x
-// 4 units) is overwritten. entered_diff belongs to the next step.
+// A step's operands for BackwardKernel.
 template <typename Dtype>
-__global__ void BackwardKernel(int count, LSTMExit<Dtype> exit, bool last,
-    const Dtype* cont, const Dtype* cell_before, const Dtype* cell,
-    const Dtype* gates, const Dtype* output_diff, const Dtype* entered_diff,
-    Dtype* cell_diff, Dtype* gates_diff) {
-  const int units = exit.units;
+struct BackwardStep {
+  bool last;
+  const Dtype* cont;
+  const Dtype* cell_before;
+  const Dtype* cell;
+  const Dtype* gates;
+  const Dtype* output_diff;
+  const Dtype* recurrent_input_diff;
+  Dtype* cell_diff;
+  Dtype* gates_diff;
+};
+
+// One step backward, one thread per unit and sample. cell_diff (samples x
+// units) is that of c_t, then of c_{t-1}; gates_diff (samples x 4 units) is
+// overwritten. recurrent_input_diff belongs to the next step.
+template <typename Dtype>
+__global__ void BackwardKernel(int count, HiddenDropout<Dtype> dropout,
+    BackwardStep<Dtype> step) {
+  const int units = dropout.units;
   CUDA_KERNEL_LOOP(k, count) {
     const int n = k / units;
     const int u = k % units;
     const size_t at = static_cast<size_t>(n) * 4 * units + u;
-    const Dtype* a = gates + at;
-    Dtype* d = gates_diff + at;
-    const Dtype next_cont = last ? Dtype(0) : cont[count / units + n];
-    const Dtype dh = exit.Gradient(n, u, output_diff, entered_diff, next_cont);
-    const Dtype before = cont[n] == 0 ? Dtype(0) : cell_before[k];
-    LSTMCellGradient<Dtype>(a[0], a[units], a[2 * units], a[3 * units],
-        tanh(cell[k]), before, cont[n], dh, cell_diff[k], d, d + units,
-        d + 2 * units, d + 3 * units, cell_diff + k);
+    const Dtype* a = step.gates + at;
+    const Dtype cont = step.cont[n];
+    const Dtype next_cont =
+        step.last ? Dtype(0) : step.cont[count / units + n];
+    const Dtype dh = dropout.Gradient(n, u, step.output_diff,
+        step.recurrent_input_diff, next_cont);
+    const Dtype before = cont == 0 ? Dtype(0) : step.cell_before[k];
+    const LSTMGates<Dtype> gates = { a[0], a[units], a[2 * units],
+        a[3 * units] };
+    const LSTMGates<Dtype> diff = LSTMCellGradient<Dtype>(gates,
+        tanh(step.cell[k]), before, cont, dh, step.cell_diff + k);
+    Dtype* d = step.gates_diff + at;
+    d[0] = diff.i;
+    d[units] = diff.f;
+    d[2 * units] = diff.o;
+    d[3 * units] = diff.g;
   }
 }
 
 }  // namespace
 
-// Made on the device, for a copy from the host would wait for it.
+// Made on the device: a copy from the host would wait for it.
 template <typename Dtype>
-void ApproxDropoutLSTMLayer<Dtype>::PlaceOutputs_gpu(
+void ApproxDropoutLSTMLayer<Dtype>::IndexOutputs_gpu(
     const vector<KeptCells>& kept, bool compact) {
-  int* place = place_.mutable_gpu_data();
+  int* compact_index = compact_index_.mutable_gpu_data();
   const int at_once = MaxGroups(kept[0]);
   for (int first = 0; first < kept.size(); first += at_once) {
     const KeptGroups groups = GroupsFrom(kept, first, at_once);
     const dim3 grid(CAFFE_GET_BLOCKS(num_output_), groups.count);
     // NOLINT_NEXT_LINE(whitespace/operators)
-    PlaceKernel<<<grid, CAFFE_CUDA_NUM_THREADS>>>(num_output_, groups, compact,
-        place);
+    IndexKernel<<<grid, CAFFE_CUDA_NUM_THREADS>>>(num_output_, groups, compact,
+        compact_index);
     CUDA_POST_KERNEL_CHECK;
   }
 }
 
-template void ApproxDropoutLSTMLayer<float>::PlaceOutputs_gpu(
+template void ApproxDropoutLSTMLayer<float>::IndexOutputs_gpu(
     const vector<KeptCells>& kept, bool compact);
-template void ApproxDropoutLSTMLayer<double>::PlaceOutputs_gpu(
+template void ApproxDropoutLSTMLayer<double>::IndexOutputs_gpu(
     const vector<KeptCells>& kept, bool compact);
 
 template <typename Dtype>
@@ -129,16 +151,17 @@ void ApproxDropoutLSTMLayer<Dtype>::Forward_gpu(
       this->blobs_[1]->gpu_data(), false, gates);
   recurrent_product_.PackWeights_gpu(this->blobs_[2]->gpu_data());
   caffe_copy(cell_.count(), cell_.gpu_data(), cells_.mutable_gpu_data());
-  Dtype* entered = entered_.mutable_gpu_data();
+  Dtype* recurrent_input = recurrent_input_.mutable_gpu_data();
   // NOLINT_NEXT_LINE(whitespace/operators)
-  EnterKernel<Dtype><<<CAFFE_GET_BLOCKS(hidden_.count()),
+  RecurrentInputKernel<Dtype><<<CAFFE_GET_BLOCKS(hidden_.count()),
       CAFFE_CUDA_NUM_THREADS>>>(hidden_.count(),
-      Exit(place_.shape(0) - 1, place_.gpu_data()), cont, hidden_.gpu_data(),
-      entered);
+      Dropout(compact_index_.shape(0) - 1, compact_index_.gpu_data()), cont,
+      hidden_.gpu_data(), recurrent_input);
   CUDA_POST_KERNEL_CHECK;
   for (int t = 0; t < T_; ++t) {
-    recurrent_product_.Forward_gpu(1, entered + entered_.offset(t), NULL,
-        true, gates + gates_.offset(t));
+    recurrent_product_.Forward_gpu(1,
+        recurrent_input + recurrent_input_.offset(t), NULL, true,
+        gates + gates_.offset(t));
     ForwardStep_gpu(t, cont + t * N_, output + t * N_ * stored_);
   }
   caffe_copy(cell_.count(), cells_.gpu_data() + cells_.offset(T_),
@@ -153,10 +176,11 @@ void ApproxDropoutLSTMLayer<Dtype>::ForwardStep_gpu(int t, const Dtype* cont,
   Dtype* cells = cells_.mutable_gpu_data() + cells_.offset(t);
   // NOLINT_NEXT_LINE(whitespace/operators)
   ForwardKernel<Dtype><<<CAFFE_GET_BLOCKS(count), CAFFE_CUDA_NUM_THREADS>>>(
-      count, Exit(t, place_.gpu_data()), last, cont, cells,
+      count, Dropout(t, compact_index_.gpu_data()), last, cont, cells,
       gates_.mutable_gpu_data() + gates_.offset(t), cells + count,
       hidden_.mutable_gpu_data(), output,
-      entered_.mutable_gpu_data() + (last ? 0 : entered_.offset(t + 1)));
+      recurrent_input_.mutable_gpu_data()
+          + (last ? 0 : recurrent_input_.offset(t + 1)));
   CUDA_POST_KERNEL_CHECK;
 }
 
@@ -168,19 +192,20 @@ void ApproxDropoutLSTMLayer<Dtype>::Backward_gpu(
       << ": cannot backpropagate to sequence indicators";
   const Dtype* cont = bottom[1]->gpu_data();
   const Dtype* output_diff = top[0]->gpu_diff();
-  const Dtype* entered = entered_.gpu_data();
+  const Dtype* recurrent_input = recurrent_input_.gpu_data();
   const Dtype* gates_diff = gates_.mutable_gpu_diff();
   caffe_gpu_set(cell_.count(), Dtype(0), cell_.mutable_gpu_diff());
   for (int t = T_ - 1; t >= 0; --t) {
     BackwardStep_gpu(t, cont + t * N_, output_diff + t * N_ * stored_);
     if (t > 0) {
-      recurrent_product_.Backward_gpu(1, entered + entered_.offset(t),
+      recurrent_product_.Backward_gpu(1,
+          recurrent_input + recurrent_input_.offset(t),
           gates_diff + gates_.offset(t), hidden_.mutable_gpu_diff(), NULL,
           NULL);
     }
   }
   if (this->param_propagate_down_[2]) {
-    recurrent_product_.Backward_gpu(T_, entered, gates_diff, NULL,
+    recurrent_product_.Backward_gpu(T_, recurrent_input, gates_diff, NULL,
         this->blobs_[2]->mutable_gpu_diff(), NULL);
   }
   input_product_.Backward_gpu(T_, bottom[0]->gpu_data(), gates_diff,
@@ -196,12 +221,19 @@ void ApproxDropoutLSTMLayer<Dtype>::BackwardStep_gpu(int t, const Dtype* cont,
     const Dtype* output_diff) {
   const int count = hidden_.count();
   const Dtype* cells = cells_.gpu_data() + cells_.offset(t);
+  BackwardStep<Dtype> step;
+  step.last = t + 1 == T_;
+  step.cont = cont;
+  step.cell_before = cells;
+  step.cell = cells + count;
+  step.gates = gates_.gpu_data() + gates_.offset(t);
+  step.output_diff = output_diff;
+  step.recurrent_input_diff = hidden_.gpu_diff();
+  step.cell_diff = cell_.mutable_gpu_diff();
+  step.gates_diff = gates_.mutable_gpu_diff() + gates_.offset(t);
   // NOLINT_NEXT_LINE(whitespace/operators)
   BackwardKernel<Dtype><<<CAFFE_GET_BLOCKS(count), CAFFE_CUDA_NUM_THREADS>>>(
-      count, Exit(t, place_.gpu_data()), t + 1 == T_, cont, cells,
-      cells + count, gates_.gpu_data() + gates_.offset(t), output_diff,
-      hidden_.gpu_diff(), cell_.mutable_gpu_diff(),
-      gates_.mutable_gpu_diff() + gates_.offset(t));
+      count, Dropout(t, compact_index_.gpu_data()), step);
   CUDA_POST_KERNEL_CHECK;
 }
 

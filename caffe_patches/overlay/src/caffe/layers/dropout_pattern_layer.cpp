@@ -9,6 +9,14 @@
 
 namespace caffe {
 
+namespace {
+
+// Two values of K that differ no more than this are the same: a K goes through
+// text and through float.
+const double kSameProbability = 1e-6;
+
+}  // namespace
+
 template <typename Dtype>
 void DropoutPatternLayer<Dtype>::LayerSetUp(
     const vector<Blob<Dtype>*>& bottom, const vector<Blob<Dtype>*>& top) {
@@ -75,22 +83,24 @@ void DropoutPatternLayer<Dtype>::CheckProbability() const {
 }
 
 template <typename Dtype>
-void DropoutPatternLayer<Dtype>::ReadProbability(const Blob<Dtype>& bottom) {
-  const Dtype* data = bottom.cpu_data();
-  CHECK_EQ(bottom.count(), max_period_) << "DropoutPattern layer '"
-      << this->layer_param_.name() << "': the length N of K has changed";
-  if (std::equal(probability_.begin(), probability_.end(), data)
-      && !probability_.empty()) {
-    return;
+void DropoutPatternLayer<Dtype>::UseProbability(
+    const vector<double>& probability) {
+  bool same = probability.size() == probability_.size();
+  for (size_t i = 0; same && i < probability.size(); ++i) {
+    // Also false for NaN, which CheckProbability then refuses.
+    same = std::abs(probability[i] - probability_[i]) <= kSameProbability;
   }
-  if (restored_) {
-    LOG_IF(WARNING, draws_ == restored_draws_) << "DropoutPattern layer '"
-        << this->layer_param_.name() << "': its bottom gives another K than "
-        << "the solver state; the state's is used";
-    return;
+  if (!same) {
+    const vector<double> before = probability_;
+    probability_ = probability;
+    CheckProbability();
+    LOG_IF(WARNING, restored_) << "DropoutPattern layer '"
+        << this->layer_param_.name() << "': K of the solver state, of drop "
+        << "rate " << DropRate(family_, before) << ", is not the net's, of "
+        << "drop rate " << DropRate(family_, probability_) << "; the net's is "
+        << "used";
   }
-  probability_.assign(data, data + max_period_);
-  CheckProbability();
+  restored_ = false;
 }
 
 template <typename Dtype>
@@ -100,7 +110,12 @@ void DropoutPatternLayer<Dtype>::Forward_cpu(
     KeepEverything(top[0]);
     return;
   }
-  if (!bottom.empty()) { ReadProbability(*bottom[0]); }
+  if (!bottom.empty()) {
+    CHECK_EQ(bottom[0]->count(), max_period_) << "DropoutPattern layer '"
+        << this->layer_param_.name() << "': the length N of K has changed";
+    const Dtype* k = bottom[0]->cpu_data();
+    UseProbability(vector<double>(k, k + max_period_));
+  }
   if (!has_seed_) {
     const uint64_t high = caffe_rng_rand();
     SetSeed(high << 32 | caffe_rng_rand());
@@ -146,25 +161,27 @@ void DropoutPatternLayer<Dtype>::ToProto(DropoutPatternState* state) const {
 template <typename Dtype>
 void DropoutPatternLayer<Dtype>::FromProto(const DropoutPatternState& state) {
   CHECK_EQ(state.layer(), this->layer_param_.name());
-  CHECK_EQ(DropoutPatternParameter::Family_Name(state.family()),
-      DropoutPatternParameter::Family_Name(family_)) << "The solver state "
-      << "does not fit DropoutPattern layer '" << state.layer()
-      << "': it was saved with another family";
-  CHECK_EQ(state.max_period(), max_period_) << "The solver state does not fit "
-      << "DropoutPattern layer '" << state.layer()
-      << "': it was saved with another length N of K";
-  CHECK(state.probability_size() == 0 ||
-      state.probability_size() == max_period_) << "The solver state is "
-      << "damaged: DropoutPattern layer '" << state.layer() << "' has "
-      << state.probability_size() << " probabilities instead of "
-      << max_period_;
+  if (state.family() != family_ || state.max_period() != max_period_) {
+    LOG(WARNING) << "DropoutPattern layer '" << state.layer() << "': the "
+        << "solver state has family: "
+        << DropoutPatternParameter::Family_Name(state.family()) << " and N = "
+        << state.max_period() << ", the net family: "
+        << DropoutPatternParameter::Family_Name(family_) << " and N = "
+        << max_period_ << "; it starts at draw 0 with the net's";
+    StartOver();
+    return;
+  }
   SetSeed(state.seed());
-  draws_ = restored_draws_ = state.draws();
-  if (state.probability_size() > 0) {
-    probability_.assign(state.probability().begin(),
-        state.probability().end());
-    CheckProbability();
-    restored_ = true;
+  draws_ = state.draws();
+  if (state.probability_size() == 0) { return; }
+  probability_.assign(state.probability().begin(), state.probability().end());
+  restored_ = true;
+  const DropoutPatternParameter& param =
+      this->layer_param_.dropout_pattern_param();
+  // A bottom's K may be there only in the next forward pass.
+  if (param.probability_size() > 0) {
+    UseProbability(vector<double>(param.probability().begin(),
+        param.probability().end()));
   }
 }
 

@@ -15,18 +15,6 @@ namespace caffe {
 
 namespace {
 
-vector<KeptCells> Groups(const TestPattern& pattern, int count) {
-  vector<KeptCells> groups(count, AllCells());
-  for (int g = 0; g < count && !pattern.none(); ++g) {
-    const vector<int>& residues =
-        pattern.groups[g * pattern.groups.size() / count];
-    groups[g].period = pattern.period;
-    groups[g].kept = residues.size();
-    std::copy(residues.begin(), residues.end(), groups[g].residues);
-  }
-  return groups;
-}
-
 struct BlockCase {
   bool tiled;
   int num_output, num_input, tile_size, num_groups;
@@ -55,8 +43,8 @@ vector<BlockCase> BlockCases() {
 class Lists {
  public:
   Lists(const BlockCase& c, bool output, bool gradient)
-      : output_(Groups(c.output, c.num_groups)),
-        input_(Groups(c.input, c.num_groups)) {
+      : output_(CellsOfGroups(c.output, c.num_groups)),
+        input_(CellsOfGroups(c.input, c.num_groups)) {
     side = BlockSide();
     side.tiles = !c.tiled ? BlockSide::NONE
         : output == gradient ? BlockSide::KEPT : BlockSide::EVERY_NTH;
@@ -74,11 +62,11 @@ class Lists {
     place_.assign(num_blocks * side.units, -9);
     side.weight = weight_.data();
     side.stored = stored_.data();
-    side.place = place_.data();
+    side.compact_index = place_.data();
     for (int b = 0; b < num_blocks; ++b) {
       const KeptUnits units = UnitsOfBlock(b, 3);
       for (int i = 0; i < std::max(side.units, side.size) + 5; ++i) {
-        ListUnit(side, units, b, i);
+        ListBlockUnit(side, units, b, i);
       }
     }
   }
@@ -112,64 +100,8 @@ class Lists {
 
 }  // namespace
 
-TEST(KeptGroupsTest, TestGroupsInTurn) {
-  const vector<KeptCells> groups = Groups(MakePattern(16, 7, 5), 5);
-  EXPECT_EQ(125, MaxGroups(groups[0]));
-  for (int first = 0; first < 5; first += 2) {
-    const KeptGroups some = GroupsFrom(groups, first, 2);
-    EXPECT_EQ(first, some.first);
-    ASSERT_EQ(std::min(2, 5 - first), some.count);
-    for (int i = 0; i < some.count; ++i) {
-      KeptCells cells;
-      for (int t = 0; t < 3; ++t) { some.Get(i, &cells, t, 3); }
-      for (int cell = 0; cell < 40; ++cell) {
-        EXPECT_EQ(groups[first + i].has(cell), cells.has(cell));
-      }
-    }
-  }
-  KeptCells largest = AllCells();
-  largest.kept = kMaxResidues;
-  EXPECT_EQ(3, MaxGroups(largest));
-}
-
-TEST(KeptGroupsTest, TestUnion) {
-  const TestPattern patterns[] = { MakePattern(9, 2, 1), MakePattern(9, 2, 3),
-      MakePattern(9, 5, 9) };
-  for (int p = 0; p < 3; ++p) {
-    const int count = patterns[p].groups.size();
-    const KeptCells cells = UnionOf(Groups(patterns[p], count));
-    for (int cell = 0; cell < 30; ++cell) {
-      bool expected = false;
-      for (int g = 0; g < count; ++g) {
-        expected |= patterns[p].keeps(cell, g, count);
-      }
-      EXPECT_EQ(expected, cells.has(cell)) << cell;
-    }
-  }
-}
-
-TEST(KeptGroupsTest, TestRows) {
-  const int kSteps = 7;
-  for (int turns = 0; turns < 2; ++turns) {
-    const GroupRows rows = { 2, 6, turns == 1 };
-    vector<int> seen(6 * kSteps);
-    for (int g = 0; g < 3; ++g) {
-      for (int i = 0; i < 2 * kSteps; ++i) {
-        const int t = rows(g, i) / 6;
-        const int sample = rows(g, i) % 6;
-        EXPECT_EQ(i / 2, t);
-        EXPECT_EQ(g, (sample / 2 + turns * t) % 3);
-        EXPECT_EQ(g, rows.group(t, sample));
-        EXPECT_EQ(rows.first(t, g), sample - i % 2);
-        ++seen[rows(g, i)];
-      }
-    }
-    EXPECT_EQ(seen.size(), std::count(seen.begin(), seen.end(), 1));
-  }
-}
-
 // Against ListUnits, which lists on the host, and the definition of tiles.
-TEST(BlockListsTest, TestLists) {
+TEST(BatchedBlocksTest, TestLists) {
   const vector<BlockCase> cases = BlockCases();
   for (int c = 0; c < cases.size(); ++c) {
     for (int which = 0; which < 4; ++which) {
@@ -189,14 +121,14 @@ TEST(BlockListsTest, TestLists) {
           if (there) { places[weight.index[j]] = j; }
         }
         EXPECT_TRUE(std::equal(places.begin(), places.end(),
-            side.place + b * side.units));
+            side.compact_index + b * side.units));
       }
     }
   }
 }
 
 // Every kept synapse of a group in exactly one block, of y's and of dx's.
-TEST(BlockListsTest, TestBlocksShareOutTheWeights) {
+TEST(BatchedBlocksTest, TestBlocksShareOutTheWeights) {
   const vector<BlockCase> cases = BlockCases();
   for (int which = 0; which < 2 * cases.size(); ++which) {
     const BlockCase& c = cases[which / 2];
@@ -213,8 +145,8 @@ TEST(BlockListsTest, TestBlocksShareOutTheWeights) {
           int count = 0;
           for (int r = 0; r < out.side.blocks_a_group; ++r) {
             const int b = g * out.side.blocks_a_group + r;
-            count += out.side.place[b * c.num_output + o] >= 0
-                && in.side.place[b * c.num_input + i] >= 0;
+            count += out.side.compact_index[b * c.num_output + o] >= 0
+                && in.side.compact_index[b * c.num_input + i] >= 0;
           }
           ASSERT_EQ(kept, count) << o << " " << i << " of group " << g;
         }
@@ -225,7 +157,7 @@ TEST(BlockListsTest, TestBlocksShareOutTheWeights) {
 
 // Gathered, every element is there once and the rest is zero; scattered, it
 // goes back to where it came from.
-TEST(BlockListsTest, TestGatherAndScatter) {
+TEST(BatchedBlocksTest, TestGatherAndScatter) {
   const vector<BlockCase> cases = BlockCases();
   const float nan = std::numeric_limits<float>::quiet_NaN();
   for (int c = 0; c < cases.size(); ++c) {
@@ -247,10 +179,11 @@ TEST(BlockListsTest, TestGatherAndScatter) {
     for (int b = 0; b < in.num_blocks; ++b) {
       for (int j = 0; j < columns.size; ++j) {
         for (int first = 0; first < 3; ++first) {
-          GatherBlock<float, 1>(whole.data(), units, rows, columns, b, j,
-              first, 3, part.data());
-          ScatterBlock<float, 1>(part.data(), rows, columns, add, true, b, j,
-              first, 3, units, back.data());
+          const ThreadRows own = { b, j, first, 3 };
+          GatherBlock<float, 1>(View<const float>(whole.data(), units), rows,
+              columns, own, part.data());
+          ScatterBlock<float, 1>(part.data(), rows, columns, add, true, own,
+              View(back.data(), units));
         }
       }
     }
@@ -275,7 +208,7 @@ TEST(BlockListsTest, TestGatherAndScatter) {
 }
 
 // ReLU comes after the bias and leaves NaN.
-TEST(BlockListsTest, TestScatterRectifies) {
+TEST(BatchedBlocksTest, TestScatterRectifies) {
   const vector<BlockCase> cases = BlockCases();
   for (int c = 0; c < cases.size(); ++c) {
     SCOPED_TRACE(testing::Message() << "case " << c);
@@ -293,8 +226,9 @@ TEST(BlockListsTest, TestScatterRectifies) {
         out.List(out.side.weight), true };
     for (int b = 0; b < out.num_blocks; ++b) {
       for (int j = 0; j < columns.size; ++j) {
-        ScatterBlock<float, 1>(part.data(), rows, columns, finish, false, b, j,
-            0, 1, units, whole.data());
+        const ThreadRows own = { b, j, 0, 1 };
+        ScatterBlock<float, 1>(part.data(), rows, columns, finish, false, own,
+            View(whole.data(), units));
         const int unit = out.side.weight[b * columns.size + j];
         for (int i = 0; unit >= 0 && i < rows.size; ++i) {
           const int k = (b * rows.size + i) * columns.size + j;
@@ -311,7 +245,7 @@ TEST(BlockListsTest, TestScatterRectifies) {
 }
 
 template <typename Dtype>
-class BlockGradientTest : public ::testing::Test {
+class BatchedBlocksGradientTest : public ::testing::Test {
  protected:
   // parts[b][jo][ji] = 1 + b for listed units, NaN elsewhere.
   template <int kWidth>
@@ -325,10 +259,10 @@ class BlockGradientTest : public ::testing::Test {
     vector<bool> row_kept(c.num_output), kept(sums.size());
     for (int b = 0; b < out.num_blocks; ++b) {
       for (int o = 0; o < c.num_output; ++o) {
-        const int jo = out.side.place[b * c.num_output + o];
+        const int jo = out.side.compact_index[b * c.num_output + o];
         for (int i = 0; jo >= 0 && i < c.num_input; ++i) {
           row_kept[o] = true;
-          const int ji = in.side.place[b * c.num_input + i];
+          const int ji = in.side.compact_index[b * c.num_input + i];
           if (ji < 0) { continue; }
           part[(b * out.side.size + jo) * in.side.size + ji] = 1 + b;
           sums[o * c.num_input + i] += 1 + b;
@@ -351,9 +285,9 @@ class BlockGradientTest : public ::testing::Test {
   }
 };
 
-TYPED_TEST_CASE(BlockGradientTest, TestDtypes);
+TYPED_TEST_CASE(BatchedBlocksGradientTest, TestDtypes);
 
-TYPED_TEST(BlockGradientTest, TestGroupsAddUp) {
+TYPED_TEST(BatchedBlocksGradientTest, TestGroupsAddUp) {
   const vector<BlockCase> cases = BlockCases();
   for (int c = 0; c < cases.size(); ++c) {
     SCOPED_TRACE(testing::Message() << "case " << c);
@@ -367,7 +301,7 @@ TYPED_TEST(BlockGradientTest, TestGroupsAddUp) {
 }
 
 // dy's parts: in column j of row i of block b, 100 b + 10 i, if listed.
-TYPED_TEST(BlockGradientTest, TestOutputSums) {
+TYPED_TEST(BatchedBlocksGradientTest, TestOutputSums) {
   const vector<BlockCase> cases = BlockCases();
   for (int c = 0; c < cases.size(); ++c) {
     SCOPED_TRACE(testing::Message() << "case " << c);

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <limits>
 #include <vector>
 
 #include "gtest/gtest.h"
@@ -70,13 +71,13 @@ class HostKernels {
 };
 
 template <typename Dtype>
-class UpdateCellsTest : public ::testing::Test {
+class DeviceCellsTest : public ::testing::Test {
  protected:
-  UpdateCellsTest() { Caffe::set_random_seed(1701); }
+  DeviceCellsTest() { Caffe::set_random_seed(1701); }
 
   static UpdateStep<Dtype> Step(int s) {
     const UpdateStep<Dtype> step = { Dtype(0.1 / (1 + s % 7)),
-        Dtype(s % 3 ? 1 : 0.25) };
+        Dtype(s % 10 == 9 ? 0 : s % 3 ? 1 : 0.25) };
     return step;
   }
 
@@ -84,7 +85,8 @@ class UpdateCellsTest : public ::testing::Test {
     return std::equal(a, a + count, b);
   }
 
-  // 70 steps by the kernels and by LazyParameter: the same bits.
+  // 70 steps by the kernels and by LazyParameter: the same bits. Gradients of
+  // those that are clipped to nothing are infinite.
   template <int kWidth>
   static void ExpectLazy(const UpdateRule<Dtype>& rule, int cell_rows,
       int cell_columns) {
@@ -108,7 +110,9 @@ class UpdateCellsTest : public ::testing::Test {
         used.push_back(i);
       }
       lazy.CatchUp(used);
-      if (lazy.TakeGradient(used)) { lazy.ClearGradient(used); }
+      if (lazy.ClaimGradient(used) == Claim::OVERWRITE) {
+        lazy.ClearGradient(used);
+      }
       for (int cell : used) {
         kernels.CatchUp(cell, false);
         kernels.Clear(cell);
@@ -117,8 +121,10 @@ class UpdateCellsTest : public ::testing::Test {
           const size_t at = grid.offset(range.first_row
               + k / range.num_columns) + range.first_column
               + k % range.num_columns;
-          w.mutable_cpu_diff()[at] += (k * 7 + s) % 13 - 6;
-          w2.mutable_cpu_diff()[at] += (k * 7 + s) % 13 - 6;
+          const Dtype gradient = Step(s).clip == 0 ?
+              std::numeric_limits<Dtype>::infinity() : (k * 7 + s) % 13 - 6;
+          w.mutable_cpu_diff()[at] += gradient;
+          w2.mutable_cpu_diff()[at] += gradient;
         }
       }
       EXPECT_EQ(kernels.SumSquares(), lazy.SumSquares());
@@ -136,9 +142,9 @@ class UpdateCellsTest : public ::testing::Test {
   }
 };
 
-TYPED_TEST_CASE(UpdateCellsTest, TestDtypes);
+TYPED_TEST_CASE(DeviceCellsTest, TestDtypes);
 
-TYPED_TEST(UpdateCellsTest, TestEachElementHasOneCell) {
+TYPED_TEST(DeviceCellsTest, TestEachElementHasOneCell) {
   const int kSizes[][4] = {{7, 10, 1, 10}, {7, 10, 3, 4}, {8, 8, 8, 8},
       {5, 6, 32, 32}, {1, 9, 1, 9}, {4, 9, 2, 1}};
   for (int s = 0; s < 6; ++s) {
@@ -147,8 +153,8 @@ TYPED_TEST(UpdateCellsTest, TestEachElementHasOneCell) {
     vector<int> cell_of(size[0] * size[1], -1);
     for (int cell = 0; cell < grid.count(); ++cell) {
       const CellRange range = grid.range(cell);
-      for (int i = 0; i < NumChunks<1>(range); ++i) {
-        const size_t at = ChunkOffset<1>(grid, range, i);
+      for (int i = 0; i < NumVectors<1>(range); ++i) {
+        const size_t at = VectorOffset<1>(grid, range, i);
         ASSERT_LT(at, cell_of.size());
         EXPECT_EQ(-1, cell_of[at]);
         cell_of[at] = cell;
@@ -161,15 +167,9 @@ TYPED_TEST(UpdateCellsTest, TestEachElementHasOneCell) {
   }
 }
 
-TYPED_TEST(UpdateCellsTest, TestLists) {
+TYPED_TEST(DeviceCellsTest, TestLists) {
   const int kIndex[] = {3, 4, 9};
   const DeviceList given = { kIndex, 3, 0, 1, 1 };
-  const DeviceList strided = { NULL, 4, 2, 1, 5 };     // 2 7 12 17
-  const DeviceList in_runs = { NULL, 6, 4, 3, 20 };    // 4 5 6 24 25 26
-  EXPECT_EQ(9, given(2));
-  EXPECT_EQ(17, strided(3));
-  EXPECT_EQ(6, in_runs(2));
-  EXPECT_EQ(25, in_runs(4));
   const TypeParam kWords[] = {5, 0, 5};
   CellList<TypeParam> list = { CellList<TypeParam>::LISTED, 3, given, kWords,
       AllCells(), 3 };
@@ -188,24 +188,8 @@ TYPED_TEST(UpdateCellsTest, TestLists) {
   }
 }
 
-TYPED_TEST(UpdateCellsTest, TestAlignedRuns) {
-  const int kRuns[] = {4, 5, 6, 7, 12, 13, 14, 15};
-  vector<int> runs(kRuns, kRuns + 8);
-  EXPECT_TRUE(HasAlignedRuns(runs, 4));
-  EXPECT_TRUE(HasAlignedRuns(runs, 2));
-  EXPECT_TRUE(HasAlignedRuns(vector<int>(), 4));
-  for (int i = 0; i < 8; ++i) { runs[i] += 2; }  // begins at 6
-  EXPECT_FALSE(HasAlignedRuns(runs, 4));
-  EXPECT_TRUE(HasAlignedRuns(runs, 2));
-  runs[7] += 1;
-  EXPECT_FALSE(HasAlignedRuns(runs, 2));
-  EXPECT_TRUE(HasAlignedRuns(runs, 1));
-  runs.assign(kRuns, kRuns + 6);
-  EXPECT_FALSE(HasAlignedRuns(runs, 4));
-}
-
 // Values between rows and their parts, and what is around them.
-TYPED_TEST(UpdateCellsTest, TestGatherAndScatterRow) {
+TYPED_TEST(DeviceCellsTest, TestGatherAndScatterRow) {
   const int kIndex[] = {4, 5, 6, 7, 16, 17, 18, 19};
   const DeviceList columns = { kIndex, 8, 0, 1, 1 };
   Blob<TypeParam> row(vector<int>(1, 24)), part(vector<int>(1, 8));
@@ -231,7 +215,7 @@ TYPED_TEST(UpdateCellsTest, TestGatherAndScatterRow) {
   }
 }
 
-TYPED_TEST(UpdateCellsTest, TestCellsAreLazyParameters) {
+TYPED_TEST(DeviceCellsTest, TestCellsAreLazyParameters) {
   if (vector_bytes() < 32) {
     LOG(INFO) << "Not run: no fused multiply-add on this machine";
     return;
@@ -241,12 +225,12 @@ TYPED_TEST(UpdateCellsTest, TestCellsAreLazyParameters) {
   for (int r = 0; r < 5; ++r) {
     const UpdateRule<TypeParam> rule = { TypeParam(0.5),
         TypeParam(kRules[r][0]), kRules[r][1] != 0, TypeParam(kRules[r][2]) };
-    const int kWide = 16 / sizeof(TypeParam);
+    const int kWidth = 16 / sizeof(TypeParam);
     this->template ExpectLazy<1>(rule, 1, 44);
-    this->template ExpectLazy<kWide>(rule, 1, 44);
+    this->template ExpectLazy<kWidth>(rule, 1, 44);
     this->template ExpectLazy<1>(rule, 5, 7);
-    this->template ExpectLazy<kWide>(rule, 8, 8);
-    this->template ExpectLazy<kWide>(rule, 32, 32);
+    this->template ExpectLazy<kWidth>(rule, 8, 8);
+    this->template ExpectLazy<kWidth>(rule, 32, 32);
   }
 }
 

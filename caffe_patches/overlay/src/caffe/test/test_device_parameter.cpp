@@ -18,11 +18,11 @@ namespace caffe {
 
 // DeviceParameter against LazyParameter.
 template <typename Dtype>
-class DeviceUpdateGPUTest : public GPUDeviceTest<Dtype> {
+class DeviceParameterGPUTest : public GPUDeviceTest<Dtype> {
  protected:
   static const int kRows = 29;
 
-  DeviceUpdateGPUTest() { Caffe::set_random_seed(1701); }
+  DeviceParameterGPUTest() { Caffe::set_random_seed(1701); }
 
   // Ends the s-th step of both, of a parameter with that lr_mult.
   static void EndStep(int s, Dtype lr_mult, DeviceParameter<Dtype>* device,
@@ -81,10 +81,10 @@ class DeviceUpdateGPUTest : public GPUDeviceTest<Dtype> {
   }
 };
 
-TYPED_TEST_CASE(DeviceUpdateGPUTest, TestDtypes);
+TYPED_TEST_CASE(DeviceParameterGPUTest, TestDtypes);
 
 // Gradients of some rows and columns, one to three an iteration.
-TYPED_TEST(DeviceUpdateGPUTest, TestRows) {
+TYPED_TEST(DeviceParameterGPUTest, TestRows) {
   const int kColumns[] = {45, 48};  // with and without 16 bytes at a time
   for (int r = 0; r < 10; ++r) {
     const int columns = kColumns[r / 5];
@@ -126,7 +126,7 @@ TYPED_TEST(DeviceUpdateGPUTest, TestRows) {
 }
 
 // Gradients written in place, in tiles of one pattern or two an iteration.
-TYPED_TEST(DeviceUpdateGPUTest, TestTiles) {
+TYPED_TEST(DeviceParameterGPUTest, TestTiles) {
   const int kColumns[] = {45, 48};
   for (int r = 0; r < 10; ++r) {
     const int columns = kColumns[r / 5];
@@ -153,13 +153,15 @@ TYPED_TEST(DeviceUpdateGPUTest, TestTiles) {
         }
         device.CatchUp(kept);
         lazy.CatchUp(tiles);
-        const bool overwrite = device.TakeGradient(kept);
-        const bool overwrite2 = lazy.TakeGradient(tiles);
+        const bool overwrite =
+            device.ClaimGradient(kept) == Claim::OVERWRITE;
+        const bool overwrite2 =
+            lazy.ClaimGradient(tiles) == Claim::OVERWRITE;
         EXPECT_EQ(pass == 0, overwrite);
         for (int tile : tiles) {
           const CellRange range = grid.range(tile);
-          for (int k = 0; k < NumChunks<1>(range); ++k) {
-            const size_t at = ChunkOffset<1>(grid, range, k);
+          for (int k = 0; k < NumVectors<1>(range); ++k) {
+            const size_t at = VectorOffset<1>(grid, range, k);
             const TypeParam g = (k * 7 + s) % 13 - 6;
             TypeParam* d = w.mutable_cpu_diff() + at;
             TypeParam* d2 = w2.mutable_cpu_diff() + at;
@@ -178,7 +180,7 @@ TYPED_TEST(DeviceUpdateGPUTest, TestTiles) {
 }
 
 // Words that occur several times are updated once and cleared once.
-TYPED_TEST(DeviceUpdateGPUTest, TestWords) {
+TYPED_TEST(DeviceParameterGPUTest, TestWords) {
   Blob<TypeParam> w, h, w2, h2;
   this->Make(48, &w, &h, &w2, &h2);
   DeviceSteps<TypeParam> steps(1, -1);
@@ -191,9 +193,9 @@ TYPED_TEST(DeviceUpdateGPUTest, TestWords) {
     }
     const vector<int> rows = DistinctValues(words);
     device.CatchUpWords(words.gpu_data(), words.count());
-    device.TakeGradientOfWords(words.gpu_data(), words.count());
+    device.ClaimGradientOfWords(words.gpu_data(), words.count());
     lazy.CatchUp(rows);
-    lazy.TakeGradient(rows);
+    lazy.ClaimGradient(rows);
     for (int row : rows) {
       for (int i = row * 48; i < (row + 1) * 48; ++i) {
         w.mutable_cpu_diff()[i] += i % 5 - 2;
@@ -209,7 +211,7 @@ TYPED_TEST(DeviceUpdateGPUTest, TestWords) {
 }
 
 // A lazy parameter and a whole one, their norm clipped or just not.
-TYPED_TEST(DeviceUpdateGPUTest, TestClippingAndWholeUpdate) {
+TYPED_TEST(DeviceParameterGPUTest, TestClippingAndWholeUpdate) {
   for (int clips = 0; clips < 2; ++clips) {
     Blob<TypeParam> w, h, w2, h2, b(vector<int>(1, 37)), bh(b.shape()),
         b2(b.shape()), bh2(b.shape());
@@ -237,18 +239,19 @@ TYPED_TEST(DeviceUpdateGPUTest, TestClippingAndWholeUpdate) {
     LazyParameter<TypeParam> lazy(&w2, &h2, this->Rule(0));
     LazyParameter<TypeParam> whole2(&b2, &bh2, this->Rule(0));
     Blob<int> memory;
-    EXPECT_TRUE(device.TakeGradient(this->List(rows, &memory)));
-    lazy.TakeGradient(rows);
+    EXPECT_TRUE(device.ClaimGradient(this->List(rows, &memory))
+        == Claim::OVERWRITE);
+    lazy.ClaimGradient(rows);
     device.SumSquares(false);
     whole.SumSquares(true);
     steps.Append(0.1);
-    whole.UpdateNow();
+    whole.UpdateWhole();
     device.CatchUpAll();
     const UpdateStep<TypeParam> step = { TypeParam(0.1),
         TypeParam(clips ? 0.3 : 1) };
     lazy.EndStep(step);
     lazy.CatchUpAll();
-    whole2.UpdateNow(step);
+    whole2.UpdateWhole(step);
     this->ExpectSame(w, w2);
     this->ExpectSame(h, h2);
     this->ExpectSame(b, b2);

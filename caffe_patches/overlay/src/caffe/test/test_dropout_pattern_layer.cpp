@@ -6,7 +6,6 @@
 #include "google/protobuf/text_format.h"
 #include "gtest/gtest.h"
 
-#include "caffe/approx_dropout/pattern/draw_pattern.hpp"
 #include "caffe/blob.hpp"
 #include "caffe/common.hpp"
 #include "caffe/layers/dropout_pattern_layer.hpp"
@@ -14,34 +13,6 @@
 #include "caffe/test/test_caffe_main.hpp"
 
 namespace caffe {
-
-class DrawPatternTest : public ::testing::Test {};
-
-// The known answers that come with the generator's reference implementation.
-TEST_F(DrawPatternTest, TestPhiloxKnownAnswers) {
-  const uint32_t kCases[][10] = {
-    {0, 0, 0, 0, 0, 0, 0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8},
-    {0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff,
-     0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd},
-    {0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344, 0xa4093822, 0x299f31d0,
-     0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1}};
-  for (int i = 0; i < 3; ++i) {
-    uint32_t out[4];
-    Philox4x32(kCases[i], kCases[i] + 4, out);
-    for (int j = 0; j < 4; ++j) { EXPECT_EQ(out[j], kCases[i][6 + j]); }
-  }
-}
-
-TEST_F(DrawPatternTest, TestBelowIsUniform) {
-  PatternStream stream(11, "layer", 0);
-  const int kDraws = 60000;
-  vector<int> counts(6);
-  for (int i = 0; i < kDraws; ++i) { ++counts[stream.NextBelow(6)]; }
-  for (int i = 0; i < 6; ++i) {
-    // Five standard deviations of a binomial count.
-    EXPECT_NEAR(counts[i], kDraws / 6., 5 * std::sqrt(kDraws * 5. / 36));
-  }
-}
 
 template <typename TypeParam>
 class DropoutPatternLayerTest : public MultiDeviceTest<TypeParam> {
@@ -218,15 +189,26 @@ TYPED_TEST(DropoutPatternLayerTest, TestStateResumesTheSequence) {
   EXPECT_EQ(state.max_period(), 4);
   vector<vector<Dtype> > expected;
   for (int j = 0; j < 7; ++j) { expected.push_back(this->Draw(&layer)); }
-  // The state's K wins over the bottom's.
+  // The bottom's K is the same to 1e-6: the state's is used.
   DropoutPatternLayer<Dtype> resumed(this->Param(""));
   resumed.SetUp(this->bottom_, this->top_);
   resumed.FromProto(state);
-  this->k_.mutable_cpu_data()[0] = 1;
-  for (int i = 1; i < 4; ++i) { this->k_.mutable_cpu_data()[i] = 0; }
+  this->k_.mutable_cpu_data()[1] += 5e-7;
   for (int j = 0; j < 7; ++j) {
     EXPECT_TRUE(this->Draw(&resumed) == expected[j]);
   }
+  resumed.ToProto(&state);
+  EXPECT_EQ(state.probability(1), 0.5);
+  // It is another: the net's is used.
+  resumed.FromProto(state);
+  this->k_.mutable_cpu_data()[0] = 1;
+  for (int i = 1; i < 4; ++i) { this->k_.mutable_cpu_data()[i] = 0; }
+  this->Draw(&resumed);
+  EXPECT_EQ(this->pattern_.shape(1), 3);
+  EXPECT_EQ(this->pattern_.cpu_data()[0], 4);
+  resumed.ToProto(&state);
+  EXPECT_EQ(state.draws(), 15);
+  EXPECT_EQ(state.probability(0), 1);
 }
 
 TYPED_TEST(DropoutPatternLayerTest, TestRateZeroKeepsEverything) {
@@ -281,18 +263,6 @@ TYPED_TEST(DropoutPatternLayerDeathTest, TestBadInput) {
   EXPECT_DEATH(this->SetUpLayer(""), "K has shape 2 2 .4.; it must have one");
   this->bottom_.clear();
   EXPECT_DEATH(this->SetUpLayer(""), "takes K either from one bottom or");
-}
-
-TYPED_TEST(DropoutPatternLayerDeathTest, TestStateThatDoesNotFit) {
-  DropoutPatternLayer<TypeParam> layer(this->Param(""));
-  layer.SetUp(this->bottom_, this->top_);
-  DropoutPatternState state;
-  layer.ToProto(&state);
-  state.set_max_period(5);
-  EXPECT_DEATH(layer.FromProto(state), "'pattern': .*another length N");
-  state.set_max_period(4);
-  state.set_family(DropoutPatternParameter::PERIOD);
-  EXPECT_DEATH(layer.FromProto(state), "'pattern': .*another family");
 }
 
 }  // namespace caffe

@@ -1,95 +1,10 @@
+#include <algorithm>
 #include <string>
 #include <vector>
 
-#include "google/protobuf/text_format.h"
-#include "gtest/gtest.h"
-
-#include "caffe/caffe.hpp"
-#include "caffe/layers/dropout_pattern_layer.hpp"
-#include "caffe/sgd_solvers.hpp"
-#include "caffe/util/io.hpp"
-
-#include "caffe/test/test_caffe_main.hpp"
+#include "caffe/test/test_dropout_pattern_state_util.hpp"
 
 namespace caffe {
-
-template <typename TypeParam>
-class DropoutPatternStateTest : public MultiDeviceTest<TypeParam> {
- protected:
-  typedef typename TypeParam::Dtype Dtype;
-
-  DropoutPatternStateTest() { MakeTempDir(&folder_); }
-
-  // A regression net of two layers that drop units, K being given inline.
-  string NetText(const string& name2 = "pattern2",
-      const string& pattern2 = "probability: 0 probability: 0.5 "
-      "probability: 0.5 probability: 0") {
-    const string shape = " shape { dim: 8 dim: 6 } ";
-    return "layer { name: 'data' type: 'DummyData' top: 'x' top: 't' "
-        "dummy_data_param {" + shape + "shape { dim: 8 dim: 3 } "
-        "data_filler { type: 'constant' value: 0.7 } } } "
-        "layer { name: 'pattern1' type: 'DropoutPattern' top: 'pattern1' "
-        "dropout_pattern_param { family: PERIOD probability: 0.25 "
-        "probability: 0.25 probability: 0.5 } } "
-        "layer { name: '" + name2 + "' type: 'DropoutPattern' "
-        "top: 'pattern2' dropout_pattern_param { groups: 2 " + pattern2
-        + "} } "
-        "layer { name: 'fc1' type: 'ApproxDropoutInnerProduct' bottom: 'x' "
-        "bottom: 'pattern1' top: 'h' inner_product_param { num_output: 7 "
-        "weight_filler { type: 'gaussian' std: 0.3 } } "
-        "approx_dropout_param { compact_output: true } } "
-        "layer { name: 'fc2' type: 'ApproxDropoutInnerProduct' bottom: 'h' "
-        "bottom: 'pattern2' bottom: 'pattern1' top: 'g' "
-        "inner_product_param { num_output: 8 "
-        "weight_filler { type: 'gaussian' std: 0.3 } } "
-        "approx_dropout_param { compact_input: true compact_output: true } } "
-        "layer { name: 'fc3' type: 'ApproxDropoutInnerProduct' bottom: 'g' "
-        "bottom: 'pattern2' top: 'y' inner_product_param { num_output: 3 "
-        "weight_filler { type: 'gaussian' std: 0.3 } } "
-        "approx_dropout_param { pattern: NONE compact_input: true } } "
-        "layer { name: 'loss' type: 'EuclideanLoss' bottom: 'y' bottom: 't' }";
-  }
-
-  shared_ptr<SGDSolver<Dtype> > MakeSolver(const string& net,
-      const string& format, int seed = 3) {
-    std::ostringstream text;
-    text << "base_lr: 0.05 momentum: 0.9 lr_policy: 'fixed' max_iter: 100 "
-        << "snapshot_prefix: '" << folder_ << "/model' snapshot_format: "
-        << format << " solver_mode: "
-        << (Caffe::mode() == Caffe::GPU ? "GPU" : "CPU")
-        << (seed < 0 ? string() : format_seed(seed)) << " net_param { " << net
-        << "}";
-    SolverParameter param;
-    CHECK(google::protobuf::TextFormat::ParseFromString(text.str(), &param));
-    return shared_ptr<SGDSolver<Dtype> >(new SGDSolver<Dtype>(param));
-  }
-
-  string format_seed(int seed) {
-    std::ostringstream text;
-    text << " random_seed: " << seed;
-    return text.str();
-  }
-
-  string StateFile(int iter, const string& format) {
-    std::ostringstream name;
-    name << folder_ << "/model_iter_" << iter << ".solverstate"
-        << (format == "HDF5" ? ".h5" : "");
-    return name.str();
-  }
-
-  vector<Dtype> Weights(const Solver<Dtype>& solver) {
-    vector<Dtype> all;
-    const vector<Blob<Dtype>*>& blobs =
-        const_cast<Solver<Dtype>&>(solver).net()->learnable_params();
-    for (int i = 0; i < blobs.size(); ++i) {
-      all.insert(all.end(), blobs[i]->cpu_data(),
-          blobs[i]->cpu_data() + blobs[i]->count());
-    }
-    return all;
-  }
-
-  string folder_;
-};
 
 TYPED_TEST_CASE(DropoutPatternStateTest, TestDtypesAndDevices);
 
@@ -169,38 +84,132 @@ TYPED_TEST(DropoutPatternStateTest, TestStockStateStartsAtDrawZero) {
   solver = this->MakeSolver(this->NetText(), "BINARYPROTO");
   solver->Restore(file.c_str());
   EXPECT_EQ(solver->iter(), 5);
-  DropoutPatternState pattern;
-  dynamic_cast<const DropoutPatternLayer<Dtype>&>(
-      *solver->net()->layer_by_name("pattern1")).ToProto(&pattern);
-  EXPECT_EQ(pattern.draws(), 0);
-  EXPECT_EQ(pattern.seed(), 3);
+  EXPECT_EQ(this->Pattern(*solver, "pattern1").draws(), 0);
+  EXPECT_EQ(this->Pattern(*solver, "pattern1").seed(), 3);
+  // Also when this solver has drawn already.
+  solver->Step(1);
+  solver->Restore(file.c_str());
+  EXPECT_EQ(this->Pattern(*solver, "pattern1").draws(), 0);
 }
 
-template <typename Dtype>
-class DropoutPatternStateDeathTest
-    : public DropoutPatternStateTest<CPUDevice<Dtype> > {
- protected:
-  void Restore(const string& net, const string& format) {
-    this->MakeSolver(net, format)->Restore(
-        this->StateFile(2, format).c_str());
-  }
-};
-
-TYPED_TEST_CASE(DropoutPatternStateDeathTest, TestDtypes);
-
-TYPED_TEST(DropoutPatternStateDeathTest, TestStateThatDoesNotFit) {
+// What the net says now wins, layer by layer.
+TYPED_TEST(DropoutPatternStateTest, TestNetThatHasChanged) {
   const string kFormats[] = {"BINARYPROTO", "HDF5"};
   for (int f = 0; f < 2; ++f) {
-    shared_ptr<SGDSolver<TypeParam> > solver =
-        this->MakeSolver(this->NetText(), kFormats[f]);
+    const string net = this->NetText();
+    this->Save(net, kFormats[f]);
+    // Another name.
+    DropoutPatternState pattern =
+        this->Resume(this->NetText("renamed"), kFormats[f], "renamed");
+    EXPECT_EQ(pattern.draws(), 0);
+    EXPECT_EQ(pattern.seed(), 4);
+    // Another rate: the sequence goes on with the net's K.
+    pattern = this->Resume(this->NetText("pattern2", "probability: 1 "
+        "probability: 0 probability: 0 probability: 0"), kFormats[f]);
+    EXPECT_EQ(pattern.draws(), 2);
+    EXPECT_EQ(pattern.seed(), 3);
+    EXPECT_EQ(pattern.probability(0), 1);
+    // The same to 1e-6: the state's.
+    pattern = this->Resume(this->NetText("pattern2", "probability: 0 "
+        "probability: 0.5000005 probability: 0.4999995 probability: 0"),
+        kFormats[f]);
+    EXPECT_EQ(pattern.draws(), 2);
+    EXPECT_EQ(pattern.probability(1), 0.5);
+    // Another length.
+    pattern = this->Resume(this->NetText("pattern2",
+        "probability: 0.25 probability: 0.75"), kFormats[f]);
+    EXPECT_EQ(pattern.draws(), 0);
+    EXPECT_EQ(pattern.probability_size(), 2);
+    EXPECT_EQ(pattern.probability(1), 0.75);
+    // Another family.
+    string other = this->NetText();
+    other.replace(other.find("family: PERIOD"), 14, "family: RESIDUE");
+    pattern = this->Resume(other, kFormats[f], "pattern1");
+    EXPECT_EQ(pattern.draws(), 0);
+    EXPECT_EQ(pattern.family(), DropoutPatternParameter::RESIDUE);
+    EXPECT_EQ(pattern.seed(), 4);
+    // The layer beside it is not concerned.
+    EXPECT_EQ(this->Resume(other, kFormats[f], "pattern2").draws(), 2);
+  }
+}
+
+// Layers are found by name, in whatever order and number.
+TYPED_TEST(DropoutPatternStateTest, TestMoreFewerAndReorderedLayers) {
+  const string kFormats[] = {"BINARYPROTO", "HDF5"};
+  const string kMore = "layer { name: 'zeroth' type: 'DropoutPattern' "
+      "top: 'z' dropout_pattern_param { probability: 0 probability: 1 } } ";
+  for (int f = 0; f < 2; ++f) {
+    this->Save(this->NetText(), kFormats[f]);
+    string net = kMore + this->NetText();
+    EXPECT_EQ(this->Resume(net, kFormats[f], "zeroth").draws(), 0);
+    EXPECT_EQ(this->Resume(net, kFormats[f], "pattern1").draws(), 2);
+    // In another order; then fewer.
+    this->Save(net, kFormats[f]);
+    net = this->NetText() + kMore;
+    EXPECT_EQ(this->Resume(net, kFormats[f], "zeroth").draws(), 2);
+    EXPECT_EQ(this->Resume(net, kFormats[f], "pattern2").draws(), 2);
+    EXPECT_EQ(this->Resume(this->NetText(), kFormats[f]).draws(), 2);
+  }
+}
+
+TYPED_TEST(DropoutPatternStateTest, TestNetWithoutPatterns) {
+  typedef typename TypeParam::Dtype Dtype;
+  const string kFormats[] = {"BINARYPROTO", "HDF5"};
+  for (int f = 0; f < 2; ++f) {
+    this->Save(this->NetText(), kFormats[f]);
+    // The same weights, everything kept.
+    string net = this->NetText();
+    const char* const kChanges[][2] = {
+      {"type: 'DropoutPattern'", "type: 'Input'"},
+      {"dropout_pattern_param { family: PERIOD probability: 0.25 "
+       "probability: 0.25 probability: 0.5 }",
+       "input_param { shape { dim: 1 dim: 5 } }"},
+      {"type: 'DropoutPattern'", "type: 'Input'"},
+      {"dropout_pattern_param { groups: 2 probability: 0 probability: 0.5 "
+       "probability: 0.5 probability: 0}",
+       "input_param { shape { dim: 1 dim: 6 } }"}};
+    for (int i = 0; i < 4; ++i) {
+      const size_t at = net.find(kChanges[i][0]);
+      ASSERT_NE(at, string::npos) << kChanges[i][0];
+      net.replace(at, string(kChanges[i][0]).size(), kChanges[i][1]);
+    }
+    shared_ptr<SGDSolver<Dtype> > solver = this->MakeSolver(net, kFormats[f]);
+    solver->Restore(this->StateFile(2, kFormats[f]).c_str());
+    solver->Step(1);
+    EXPECT_EQ(solver->iter(), 3);
+  }
+}
+
+// A K that comes by a bottom may be there only in the next forward pass.
+TYPED_TEST(DropoutPatternStateTest, TestNetThatReadsAnotherK) {
+  typedef typename TypeParam::Dtype Dtype;
+  string net = this->NetText();
+  const string kInline = "probability: 0 probability: 0.5 probability: 0.5 "
+      "probability: 0";
+  net.replace(net.find(kInline), kInline.size(), "");
+  net.replace(net.find("top: 'pattern2'"), 0, "bottom: 'k' ");
+  net = "layer { name: 'k' type: 'Input' top: 'k' "
+      "input_param { shape { dim: 4 } } } " + net;
+  const Dtype kValues[][4] = {{0, 1, 0, 0}, {0, 0, 0, 1}};
+  for (int change = 0; change < 2; ++change) {
+    shared_ptr<SGDSolver<Dtype> > solver =
+        this->MakeSolver(net, "BINARYPROTO");
+    Blob<Dtype>* k = solver->net()->blob_by_name("k").get();
+    std::copy(kValues[0], kValues[0] + 4, k->mutable_cpu_data());
     solver->Step(2);
     solver->Snapshot();
-    EXPECT_DEATH(this->Restore(this->NetText("renamed"), kFormats[f]),
-        "saved with the DropoutPattern layers pattern1, pattern2; the net has "
-        "pattern1, renamed");
-    EXPECT_DEATH(this->Restore(this->NetText("pattern2",
-        "probability: 0.5 probability: 0.5"), kFormats[f]),
-        "'pattern2': it was saved with another length N");
+    solver = this->MakeSolver(net, "BINARYPROTO", 4);
+    solver->Restore(this->StateFile(2, "BINARYPROTO").c_str());
+    EXPECT_EQ(this->Pattern(*solver, "pattern2").probability(1), 1);
+    k = solver->net()->blob_by_name("k").get();
+    std::copy(kValues[change], kValues[change] + 4, k->mutable_cpu_data());
+    solver->Step(1);
+    const DropoutPatternState pattern = this->Pattern(*solver, "pattern2");
+    EXPECT_EQ(pattern.draws(), 3);
+    EXPECT_EQ(pattern.seed(), 3);
+    for (int i = 0; i < 4; ++i) {
+      EXPECT_EQ(pattern.probability(i), kValues[change][i]);
+    }
   }
 }
 

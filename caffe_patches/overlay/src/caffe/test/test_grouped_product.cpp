@@ -17,10 +17,8 @@ namespace caffe {
 template <typename Dtype>
 class GroupedProductTest : public ::testing::Test {
  protected:
-  typedef typename GroupedProduct<Dtype>::Group Group;
-
   struct Case {
-    int num_output, num_input, num_groups, samples_a_group;
+    int num_output, num_input, num_groups, samples_per_group;
   };
 
   // Fewer rows of W than chunks; one group; more than the chunks of a cache.
@@ -30,22 +28,21 @@ class GroupedProductTest : public ::testing::Test {
     return vector<Case>(kCases, kCases + 4);
   }
 
-  // Group g of G has rows g, g + G, ... of x and y, and every row and column
-  // of W but those of one remainder, another one for each group.
+  // Every group keeps all rows and columns of W but those of one remainder,
+  // another one for each group.
   void Use(const Case& c) {
     Caffe::set_random_seed(1701);
-    groups_.assign(c.num_groups, Group());
-    const int rows = (c.samples_a_group + 1) * c.num_groups;
+    spec_ = ProductSpec<Dtype>();
+    spec_.num_output = spec_.stored_output = c.num_output;
+    spec_.num_input = spec_.stored_input = c.num_input;
+    spec_.scale = 1.5;
+    spec_.bias_scale = 2;
+    spec_.num_samples = c.samples_per_group * c.num_groups;
     for (int g = 0; g < c.num_groups; ++g) {
-      for (int n = 0; n < c.samples_a_group; ++n) {
-        groups_[g].samples.index.push_back(g + n * c.num_groups);
-      }
-      List(c.num_output, g + 1, &groups_[g].outputs);
-      List(c.num_input, g, &groups_[g].inputs);
-      groups_[g].samples.FindStride();
-      groups_[g].stored_outputs = groups_[g].outputs;
-      groups_[g].stored_inputs = groups_[g].inputs;
+      spec_.output.push_back(Without(g + 1));
+      spec_.input.push_back(Without(g));
     }
+    const int rows = spec_.num_samples;
     weight_.Reshape(vector<int>({c.num_output, c.num_input}));
     bias_.Reshape(vector<int>(1, c.num_output));
     x_.Reshape(vector<int>({rows, c.num_input}));
@@ -64,28 +61,25 @@ class GroupedProductTest : public ::testing::Test {
         if (!UsesOutput(c, n, o)) { Poison(y_.mutable_cpu_diff() + i, 1); }
       }
     }
-    const typename GroupedProduct<Dtype>::Shape shape = { c.num_output,
-        c.num_input, c.num_output, c.num_input };
-    product_.SetGroups(shape, groups_);
+    product_.Pack(spec_, weight_.cpu_data());
   }
 
-  static void List(int units, int without, IndexList* list) {
-    for (int i = 0; i < units; ++i) {
-      if (i % 4 != without % 4) { list->index.push_back(i); }
+  static KeptCells Without(int remainder) {
+    KeptCells cells = {};
+    cells.period = 4;
+    for (int i = 0; i < 4; ++i) {
+      if (i != remainder % 4) { cells.residues[cells.kept++] = i; }
     }
-    list->FindStride();
-  }
-  static bool TakesPart(const Case& c, int row) {
-    return row / c.num_groups < c.samples_a_group;
+    return cells;
   }
   static bool UsesInput(const Case& c, int row, int input) {
-    return TakesPart(c, row) && input % 4 != row % c.num_groups % 4;
+    return input % 4 != row / c.samples_per_group % 4;
   }
   static bool UsesOutput(const Case& c, int row, int output) {
-    return TakesPart(c, row) && output % 4 != (row % c.num_groups + 1) % 4;
+    return output % 4 != (row / c.samples_per_group + 1) % 4;
   }
 
-  vector<Group> groups_;
+  ProductSpec<Dtype> spec_;
   Blob<Dtype> weight_, bias_, x_, y_;
   GroupedProduct<Dtype> product_;
 };
@@ -105,8 +99,8 @@ TYPED_TEST(GroupedProductTest, TestForward) {
         Poison(y + j, 1);
       }
     }
-    this->product_.Forward(1.5, this->weight_.cpu_data(), this->x_.cpu_data(),
-        with_bias ? this->bias_.cpu_data() : NULL, 2, accumulate, y, NULL);
+    this->product_.Forward(1, this->x_.cpu_data(),
+        with_bias ? this->bias_.cpu_data() : NULL, accumulate, y);
     for (int j = 0; j < this->y_.count(); ++j) {
       const int row = j / c.num_output, output = j % c.num_output;
       double expected = before[j];
@@ -159,10 +153,8 @@ TYPED_TEST(GroupedProductTest, TestBackward) {
         }
       }
     }
-    this->product_.Backward(1.5, this->weight_.cpu_data(),
-        this->x_.cpu_data(), dy, 2, with_dx ? dx : NULL,
-        this->weight_.mutable_cpu_diff(), this->bias_.mutable_cpu_diff(),
-        NULL);
+    this->product_.Backward(1, this->x_.cpu_data(), dy, with_dx ? dx : NULL,
+        this->weight_.mutable_cpu_diff(), this->bias_.mutable_cpu_diff());
     for (int j = 0; j < this->x_.count(); ++j) {
       ExpectNear(dx_sum[j], dx[j], 30, "dx", j);
     }

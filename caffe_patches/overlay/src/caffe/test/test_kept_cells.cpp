@@ -3,8 +3,8 @@
 
 #include "gtest/gtest.h"
 
+#include "caffe/approx_dropout/pattern/index_list.hpp"
 #include "caffe/approx_dropout/pattern/kept_cells.hpp"
-#include "caffe/approx_dropout/product/kept_product.hpp"
 #include "caffe/common.hpp"
 #include "caffe/util/rng.hpp"
 
@@ -42,9 +42,9 @@ bool IsResidue(const KeptCells& cells, int i) {
 
 }  // namespace
 
-class DropoutPatternTest : public ::testing::Test {};
+class KeptCellsTest : public ::testing::Test {};
 
-TEST_F(DropoutPatternTest, TestKeptCellsAgainstBruteForce) {
+TEST_F(KeptCellsTest, TestKeptCellsAgainstBruteForce) {
   const int kPeriods[] = {1, 2, 3, 7, 16, 33, 256};
   for (int p = 0; p < 7; ++p) {
     const int period = kPeriods[p];
@@ -66,14 +66,14 @@ TEST_F(DropoutPatternTest, TestKeptCellsAgainstBruteForce) {
   }
 }
 
-TEST_F(DropoutPatternTest, TestAllCells) {
+TEST_F(KeptCellsTest, TestAllCells) {
   const KeptCells cells = AllCells();
   EXPECT_EQ(cells.count(17), 17);
   EXPECT_EQ(cells.cell(5), 5);
   EXPECT_TRUE(cells.has(12345));
 }
 
-TEST_F(DropoutPatternTest, TestLongPeriodOfOneResidue) {
+TEST_F(KeptCellsTest, TestLongPeriodOfOneResidue) {
   const KeptCells cells = MakeCells(3001, vector<int>(1, 2999));
   EXPECT_EQ(cells.count(2999), 0);
   EXPECT_EQ(cells.count(3000), 1);
@@ -81,7 +81,7 @@ TEST_F(DropoutPatternTest, TestLongPeriodOfOneResidue) {
 }
 
 // The units of one product, against the definition.
-TEST_F(DropoutPatternTest, TestKeptUnitsAgainstBruteForce) {
+TEST_F(KeptCellsTest, TestKeptUnitsAgainstBruteForce) {
   const KeptCells kRows[] = {AllCells(), SomeCells(5, 2, 1),
       SomeCells(16, 9, 4), MakeCells(3, vector<int>(1, 1))};
   const KeptCells kTiles[] = {AllCells(), SomeCells(4, 2, 0),
@@ -102,8 +102,8 @@ TEST_F(DropoutPatternTest, TestKeptUnitsAgainstBruteForce) {
             EXPECT_EQ(kept.has(u), row && tile);
             EXPECT_EQ(kept.count(u), weight.size());
             if (row && tile) {
-              EXPECT_EQ(kept.place(u, true), stored);
-              EXPECT_EQ(kept.place(u, false), u);
+              EXPECT_EQ(kept.storage_index(u, true), stored);
+              EXPECT_EQ(kept.storage_index(u, false), u);
               weight.push_back(u);
               compact.push_back(stored);
             }
@@ -123,37 +123,24 @@ TEST_F(DropoutPatternTest, TestKeptUnitsAgainstBruteForce) {
   }
 }
 
-// Every tile of a weight matrix belongs to the product of exactly one class
-// of tile rows, and is in it if (r + c) mod n is in R.
-TEST_F(DropoutPatternTest, TestTilesOfClasses) {
+// Along each line, and in the product of the lines that it belongs to.
+TEST_F(KeptCellsTest, TestTiles) {
   const KeptCells pattern = SomeCells(6, 2, 2);
   const int kTileRows = 11;
   const int kTileColumns = 9;
   for (int r = 0; r < kTileRows; ++r) {
-    const int shift = r % pattern.period;
-    const KeptUnits inputs = {AllCells(), pattern, 1, shift, kTileColumns};
+    const KeptUnits inputs = {AllCells(), pattern, 1, r % pattern.period,
+        kTileColumns};
+    int kept = 0;
     for (int c = 0; c < kTileColumns; ++c) {
-      EXPECT_EQ(inputs.has(c), IsResidue(pattern, r + c));
+      const bool keeps = IsResidue(pattern, r + c);
+      EXPECT_EQ(keeps, pattern.has_tile(r, c));
+      EXPECT_EQ(keeps, pattern.has_tile(c, r));
+      EXPECT_EQ(keeps, inputs.has(c));
+      EXPECT_EQ(kept, pattern.count_tiles(r, c));
+      if (keeps) { EXPECT_EQ(c, pattern.tile(r, kept++)); }
     }
   }
-}
-
-TEST_F(DropoutPatternTest, TestStride) {
-  IndexList list;
-  list.FindStride();
-  EXPECT_TRUE(list.contiguous());
-  list.index.push_back(4);
-  list.FindStride();
-  EXPECT_TRUE(list.contiguous());
-  list.index.push_back(7);
-  list.FindStride();
-  EXPECT_EQ(list.stride, 3);
-  list.index.push_back(10);
-  list.FindStride();
-  EXPECT_EQ(list.stride, 3);
-  list.index.push_back(11);
-  list.FindStride();
-  EXPECT_EQ(list.stride, 0);
 }
 
 }  // namespace caffe

@@ -15,9 +15,9 @@
 namespace caffe {
 
 template <typename Dtype>
-class LazyUpdateTest : public ::testing::Test {
+class LazyParameterTest : public ::testing::Test {
  protected:
-  LazyUpdateTest() { Caffe::set_random_seed(1701); }
+  LazyParameterTest() { Caffe::set_random_seed(1701); }
 
   static vector<UpdateStep<Dtype> > Steps(int count) {
     vector<UpdateStep<Dtype> > steps;
@@ -40,10 +40,10 @@ class LazyUpdateTest : public ::testing::Test {
   }
 };
 
-TYPED_TEST_CASE(LazyUpdateTest, TestDtypes);
+TYPED_TEST_CASE(LazyParameterTest, TestDtypes);
 
 // The rule, written out in double.
-TYPED_TEST(LazyUpdateTest, TestStepsAgainstTheRule) {
+TYPED_TEST(LazyParameterTest, TestStepsAgainstTheRule) {
   const int kCount = 37;  // not a multiple of what is done at a time
   for (int l1 = 0; l1 < 2; ++l1) {
     Blob<TypeParam> w(vector<int>(1, kCount)), h(w.shape()), g(w.shape());
@@ -70,7 +70,7 @@ TYPED_TEST(LazyUpdateTest, TestStepsAgainstTheRule) {
 
 // A step of Caffe's, by BLAS: the same bits, if both have fused multiply-add.
 // A BLAS may do without it for the last elements of a number like 1003.
-TYPED_TEST(LazyUpdateTest, TestStepsAreCaffes) {
+TYPED_TEST(LazyParameterTest, TestStepsAreCaffes) {
   if (vector_bytes() < 32) {
     LOG(INFO) << "Not run: no fused multiply-add on this machine";
     return;
@@ -106,7 +106,7 @@ TYPED_TEST(LazyUpdateTest, TestStepsAreCaffes) {
 }
 
 // However the steps are put off, the weights are the same bits.
-TYPED_TEST(LazyUpdateTest, TestLazyIsDense) {
+TYPED_TEST(LazyParameterTest, TestLazyIsDense) {
   const int kRows = 29, kColumns = 45, kSteps = 60;
   const int kCells[][2] = {{1, kColumns}, {8, 8}, {32, 32}, {5, 45}};
   const double kRules[][3] = {{0.01, 0, 0.9}, {0.01, 1, 0.9}, {0, 0, 0.9},
@@ -144,11 +144,11 @@ TYPED_TEST(LazyUpdateTest, TestLazyIsDense) {
             for (int cell : used) {
               if (cell / across == row) { cells.push_back(cell); }
             }
-            lazy.CatchUpHere(cells);
+            lazy.CatchUpOnThisThread(cells);
           }
         }
         FillGaussian(&g);
-        EXPECT_TRUE(lazy.TakeGradient(used));
+        EXPECT_TRUE(lazy.ClaimGradient(used) == Claim::OVERWRITE);
         caffe_set(g.count(), TypeParam(0), dense_w.mutable_cpu_diff());
         for (int i = 0; i < g.count(); ++i) {
           const int cell = i / kColumns / kCells[c][0] * across
@@ -161,7 +161,7 @@ TYPED_TEST(LazyUpdateTest, TestLazyIsDense) {
         EXPECT_NEAR(lazy.SumSquares(), dense_w.sumsq_diff(),
             1e-4 * dense_w.sumsq_diff());
         lazy.EndStep(steps[s]);
-        dense.UpdateNow(steps[s]);
+        dense.UpdateWhole(steps[s]);
         if (s % 17 == 16) {
           lazy.CatchUpAll();
           EXPECT_TRUE(this->Equal(lazy_w, dense_w));
@@ -178,7 +178,7 @@ TYPED_TEST(LazyUpdateTest, TestLazyIsDense) {
 }
 
 // Threads that share it must not be those who allocate the memory.
-TYPED_TEST(LazyUpdateTest, TestMemoryIsThereBeforeThreads) {
+TYPED_TEST(LazyParameterTest, TestMemoryIsThereBeforeThreads) {
   Blob<TypeParam> w(3, 4, 1, 1), h(w.shape());
   LazyParameter<TypeParam> lazy(&w, &h, this->Rule(0, false, 0.9));
   EXPECT_NE(SyncedMemory::UNINITIALIZED, h.data()->head());
@@ -187,7 +187,7 @@ TYPED_TEST(LazyUpdateTest, TestMemoryIsThereBeforeThreads) {
 }
 
 // Several layers' passes in one iteration, iter_size above 1 say.
-TYPED_TEST(LazyUpdateTest, TestSecondGradientIsAddedTo) {
+TYPED_TEST(LazyParameterTest, TestSecondGradientIsAddedTo) {
   Blob<TypeParam> w(3, 4, 1, 1), h(w.shape());
   caffe_set(w.count(), TypeParam(0), w.mutable_cpu_data());
   caffe_set(h.count(), TypeParam(0), h.mutable_cpu_data());
@@ -197,9 +197,9 @@ TYPED_TEST(LazyUpdateTest, TestSecondGradientIsAddedTo) {
   const vector<int> first(1, 1);
   vector<int> second(1, 1);
   second.push_back(2);
-  EXPECT_TRUE(lazy.TakeGradient(first));
+  EXPECT_TRUE(lazy.ClaimGradient(first) == Claim::OVERWRITE);
   for (int i = 4; i < 8; ++i) { w.mutable_cpu_diff()[i] = 1; }
-  EXPECT_FALSE(lazy.TakeGradient(second));
+  EXPECT_TRUE(lazy.ClaimGradient(second) == Claim::ADD);
   for (int i = 4; i < 12; ++i) { w.mutable_cpu_diff()[i] += 2; }
   const UpdateStep<TypeParam> step = { 1, 1 };
   lazy.EndStep(step);
@@ -211,7 +211,7 @@ TYPED_TEST(LazyUpdateTest, TestSecondGradientIsAddedTo) {
 
 // Gradients of some rows and columns, one or two an iteration, against adding
 // them up in a whole matrix.
-TYPED_TEST(LazyUpdateTest, TestGradientsOfSomeColumns) {
+TYPED_TEST(LazyParameterTest, TestGradientsOfSomeColumns) {
   const int kRows = 12, kColumns = 40, kSteps = 40;
   const double kRules[][2] = {{0.01, 0.9}, {0, 0}};
   vector<int> shape(2, kRows);
@@ -240,7 +240,7 @@ TYPED_TEST(LazyUpdateTest, TestGradientsOfSomeColumns) {
           columns.push_back(j);
         }
         Blob<TypeParam> part(rows.size(), columns.size(), 1, 1);
-        if (s % 4 == 1) { lazy.CatchUpHere(rows); }
+        if (s % 4 == 1) { lazy.CatchUpOnThisThread(rows); }
         lazy.CatchUp(rows, columns, part.mutable_cpu_data());
         for (int i = 0; i < rows.size(); ++i) {
           for (int j = 0; j < columns.size(); ++j) {
@@ -252,7 +252,7 @@ TYPED_TEST(LazyUpdateTest, TestGradientsOfSomeColumns) {
         if ((s + pass) % 4 < 2) {
           lazy.AddGradient(rows, columns, part.cpu_data());
         } else {
-          lazy.AddGradientHere(rows, columns, part.cpu_data());
+          lazy.AddGradientOnThisThread(rows, columns, part.cpu_data());
         }
         for (int i = 0; i < part.count(); ++i) {
           dense_w.mutable_cpu_diff()[rows[i / columns.size()] * kColumns
@@ -262,22 +262,13 @@ TYPED_TEST(LazyUpdateTest, TestGradientsOfSomeColumns) {
       EXPECT_NEAR(lazy.SumSquares(), dense_w.sumsq_diff(),
           1e-4 * dense_w.sumsq_diff());
       lazy.EndStep(steps[s]);
-      dense.UpdateNow(steps[s]);
+      dense.UpdateWhole(steps[s]);
       if (s % 17 == 16) { lazy.CatchUpAll(); }
     }
     lazy.CatchUpAll();
     EXPECT_TRUE(this->Equal(lazy_w, dense_w));
     EXPECT_TRUE(this->Equal(lazy_h, dense_h));
   }
-}
-
-TYPED_TEST(LazyUpdateTest, TestDistinctValues) {
-  Blob<TypeParam> words(vector<int>(1, 5));
-  const int kWords[] = {7, 0, 7, 9999, 0};
-  std::copy(kWords, kWords + 5, words.mutable_cpu_data());
-  const int kExpected[] = {0, 7, 9999};
-  EXPECT_TRUE(DistinctValues(words) ==
-      vector<int>(kExpected, kExpected + 3));
 }
 
 }  // namespace caffe

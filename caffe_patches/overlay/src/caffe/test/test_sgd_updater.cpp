@@ -107,6 +107,20 @@ class SGDUpdaterTest : public MultiDeviceTest<TypeParam> {
         + Product("c", "bottom: 'a'", 3, "pattern: NONE") + Loss("c");
   }
 
+  // A lazily updated product whose outputs, two of three at a time, are to
+  // have this value.
+  static string Tower(const string& name, const string& value) {
+    return "layer { name: '" + name + "x' type: 'DummyData' top: '" + name
+        + "x' top: '" + name + "t' dummy_data_param { "
+        "shape { dim: 6 dim: 20 } shape { dim: 6 dim: 3 } "
+        "data_filler { value: 1 } data_filler { value: " + value + " } } } "
+        + Pattern(name + "p", "probability: 0 probability: 1 probability: 0")
+        + Product(name, "bottom: '" + name + "x' bottom: '" + name + "p'", 3,
+            "")
+        + "layer { name: '" + name + "loss' type: 'EuclideanLoss' bottom: '"
+        + name + "' bottom: '" + name + "t' }";
+  }
+
   static string EmbedNet() {
     return "layer { name: 'data' type: 'DummyData' top: 'w' top: 't' "
         "dummy_data_param { shape { dim: 6 } shape { dim: 6 dim: 3 } "
@@ -181,6 +195,39 @@ TYPED_TEST(SGDUpdaterTest, TestRegularizationAndMomentum) {
     this->ExpectSame(this->TileNet("groups: 3 "), kSolvers[i]);
     this->ExpectSame(this->GroupNet(), kSolvers[i]);
     this->ExpectSame(this->EmbedNet(), kSolvers[i]);
+  }
+}
+
+// As in Caffe: by a norm that is not a number nothing is clipped, so that what
+// has nothing to do with it trains on; by an infinite one the step is skipped.
+TYPED_TEST(SGDUpdaterTest, TestClipsByNormsThatAreNotFinite) {
+  typedef typename TypeParam::Dtype Dtype;
+  const string kSolver = "lr_policy: 'fixed' momentum: 0.9 ";
+  const string kClip = kSolver + "clip_gradients: 0.5";
+  const vector<Dtype> alone =
+      this->Train(this->Tower("b", "1"), kSolver, false);
+  const vector<Dtype> with_nan = this->Train(
+      this->Tower("b", "1") + this->Tower("a", "nan"), kClip, false);
+  ASSERT_GT(with_nan.size(), alone.size());
+  for (size_t i = 0; i < alone.size(); ++i) {
+    ASSERT_TRUE(std::isfinite(alone[i]));
+    EXPECT_EQ(with_nan[i], alone[i]);
+  }
+  // Infinite gradients, and those whose squares a float does not hold.
+  const string kValues[] = {"inf", "1e25"};
+  for (int v = 0; v < 2; ++v) {
+    SCOPED_TRACE(kValues[v]);
+    const string net =
+        this->Tower("b", "1") + this->Tower("a", kValues[v]);
+    const vector<Dtype> lazy = this->Train(net, kClip, false);
+    const vector<Dtype> dense = this->Train(net, kClip, true);
+    for (size_t i = 0; i < lazy.size(); ++i) {
+      ASSERT_TRUE(std::isfinite(lazy[i]));
+      // cuBLAS multiplies infinities by 0.
+      if (std::isfinite(dense[i])) {
+        ExpectNear(dense[i], lazy[i], this->Magnitude(dense[i]), "weight", i);
+      }
+    }
   }
 }
 

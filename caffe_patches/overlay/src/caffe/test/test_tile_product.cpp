@@ -95,7 +95,7 @@ TYPED_TEST(TileProductTest, TestForward) {
           Poison(y + row * c.num_output, c.num_output);
         }
       }
-      this->product_.Forward(this->grid_, TypeParam(1.5),
+      this->product_.ForwardGroup(this->grid_, TypeParam(1.5),
           this->weight_.cpu_data(), this->samples_, this->x_.cpu_data(),
           accumulate, y);
       for (int i = 0; i < this->y_.count(); ++i) {
@@ -121,7 +121,7 @@ TYPED_TEST(TileProductTest, TestInputGradient) {
     const auto c = this->Cases()[i / 2];
     this->Use(c);
     if (i % 2) {
-      this->product_.Forward(this->grid_, TypeParam(1),
+      this->product_.ForwardGroup(this->grid_, TypeParam(1),
           this->weight_.cpu_data(), this->samples_, this->x_.cpu_data(),
           false, this->y_.mutable_cpu_data(), NULL, true);
     }

@@ -8,10 +8,10 @@
 namespace caffe {
 
 /**
- * A matrix product with few rows and a right side that stays the same for
- * many of them, as in the time steps of a recurrent layer: B is packed once.
- * A BLAS packs it anew in every call, which at 20 rows takes as long as the
- * product. With many rows the BLAS is faster.
+ * Packed GEMM: products with few rows each and the same right side B, as in
+ * the time steps of a recurrent layer. B is packed once. A BLAS packs it in
+ * every call, which at 20 rows takes as long as the product. With many rows
+ * the BLAS is faster.
  *
  * B (K x N) is packed into panels of 64 bytes of columns, panel after panel,
  * in each of them row after row; the last is filled up with zeros.

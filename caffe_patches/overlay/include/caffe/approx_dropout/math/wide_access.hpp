@@ -4,16 +4,57 @@
 #include <cstddef>
 #include <vector>
 
+#include "caffe/approx_dropout/math/host_device.hpp"
+
 namespace caffe {
 
-/// @brief How many values are 16 bytes, the most that a thread reads at a time.
-template <typename Dtype>
-struct Wide16 { static const int kWidth = 16 / sizeof(Dtype); };
+// Access to 16 bytes at a time, the most that one GPU thread reads at once.
 
-/// @brief Whether a list of positions is made of runs of `width` neighbours,
-///        each beginning at a multiple of width: a kernel may then read so
-///        many values at a time.
-inline bool HasAlignedRuns(const std::vector<int>& index, int width) {
+/// @brief How many values are 16 bytes.
+template <typename Dtype>
+struct Aligned16 { static const int kWidth = 16 / sizeof(Dtype); };
+
+/// @brief Values that are read and written together.
+template <typename Dtype, int kWidth>
+struct alignas(sizeof(Dtype) * kWidth) AlignedVector {
+  Dtype value[kWidth];
+};
+
+template <typename Dtype, int kWidth>
+CAFFE_HOST_DEVICE inline AlignedVector<Dtype, kWidth>* VectorAt(Dtype* data,
+    size_t at) {
+  return reinterpret_cast<AlignedVector<Dtype, kWidth>*>(data + at);
+}
+
+template <typename Dtype, int kWidth>
+CAFFE_HOST_DEVICE inline const AlignedVector<Dtype, kWidth>* VectorAt(
+    const Dtype* data, size_t at) {
+  return reinterpret_cast<const AlignedVector<Dtype, kWidth>*>(data + at);
+}
+
+/// @brief *sum += more, value by value.
+template <typename Dtype, int kWidth>
+CAFFE_HOST_DEVICE inline void Add(const AlignedVector<Dtype, kWidth>& more,
+    AlignedVector<Dtype, kWidth>* sum) {
+  for (int k = 0; k < kWidth; ++k) { sum->value[k] += more.value[k]; }
+}
+
+/// @brief Whether data begins at whole 16 bytes; NULL does.
+inline bool IsAligned16(const void* data) {
+  return reinterpret_cast<size_t>(data) % 16 == 0;
+}
+
+/// @brief Whether all rows do, `stride` values apart.
+template <typename Dtype>
+bool IsAligned16(const Dtype* data, int stride) {
+  return IsAligned16(data) && stride % Aligned16<Dtype>::kWidth == 0;
+}
+
+/// @brief Whether a list of positions is made of runs of kWidth neighbours,
+///        each beginning at a multiple of kWidth.
+template <typename Dtype>
+bool HasAligned16Runs(const std::vector<int>& index) {
+  const int width = Aligned16<Dtype>::kWidth;
   if (index.size() % width != 0) { return false; }
   for (size_t i = 0; i < index.size(); ++i) {
     const int within = i % width;

@@ -52,7 +52,7 @@ double DropRate(DropoutPatternParameter::Family family,
  * i is the least with u ΣK < K_1 + ... + K_i and K_i > 0, u a NextUniform().
  * PERIOD: the period is i, its residue NextBelow(i). RESIDUE: each group gets
  * i of 0 ... N-1, sorted, any i as likely; groups are dealt them in rounds,
- * each residue once a round, so that the numbers of groups that keep two
+ * each residue once per round, so that the numbers of groups that keep two
  * residues differ by one at most. draw.py of the Python package says it word
  * for word.
  */

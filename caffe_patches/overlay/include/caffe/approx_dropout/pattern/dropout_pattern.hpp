@@ -12,7 +12,7 @@ namespace caffe {
 
 /**
  * @brief The content of a pattern blob, shape (G, 2 + m): for each group
- *        scale, period and m residues. A blob that nobody has written yet
+ *        scale, period and m residues. A blob before the first draw
  *        (period 0) keeps everything at scale 1.
  */
 template <typename Dtype>
@@ -57,6 +57,10 @@ class ApproxDropoutPatterns {
   ///        compact. num_output and num_input count units.
   void CheckUnits(const vector<Blob<Dtype>*>& bottom, int num_output,
       int num_input) const;
+  /// @brief That no draw can drop all tiles of a matrix that the output's
+  ///        pattern cuts; `weights` says in the message which one.
+  void CheckTiles(const vector<Blob<Dtype>*>& bottom, int num_output,
+      int num_input, const string& weights) const;
 
   /// @brief Reads the patterns. num_samples is the size of the axis just
   ///        before the features, which the numbers of groups must divide.
@@ -72,6 +76,11 @@ class ApproxDropoutPatterns {
   const DropoutPattern<Dtype>& input() const { return input_; }
 
  private:
+  void CheckSide(const Blob<Dtype>& blob, const string& side, int units,
+      bool compact) const;
+  DropoutPattern<Dtype> ReadSide(const Blob<Dtype>& blob, const string& side,
+      int num_samples) const;
+
   LayerParameter layer_;  // without blobs
   int output_bottom_;
   int input_bottom_;

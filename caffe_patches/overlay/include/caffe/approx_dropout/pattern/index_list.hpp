@@ -11,7 +11,7 @@ namespace caffe {
 /// @brief Ascending positions along one side of a matrix.
 struct IndexList {
   IndexList()
-      : stride(1), run(1), run_stride(1), device(NULL), wide(false) {}
+      : stride(1), run(1), run_stride(1), device(NULL), aligned16(false) {}
 
   vector<int> index;
   int stride;  // between neighbours, or 0 if it is not the same everywhere
@@ -19,10 +19,10 @@ struct IndexList {
   // first() + i / run * run_stride + i % run.
   int run, run_stride;
   const int* device;
-  bool wide;  // on the device: HasAlignedRuns of 16 bytes
+  bool aligned16;  // on the device: HasAligned16Runs
 
-  // Neighbours that can be copied together, if they are mostly longer than a
-  // few: places in the list where a run begins, and its end.
+  // Runs of neighbours, to be copied at once: where in the list each begins,
+  // then the list's size. Empty where runs are short on average.
   vector<int> runs;
 
   int size() const { return index.size(); }
@@ -32,10 +32,61 @@ struct IndexList {
   void FindStride();
 };
 
-/// @brief Appends to `weight` the units that take part and to `stored` their
-///        places in storage, compact or whole.
+/// @brief Ascending positions along one side of a matrix, for a kernel:
+///        index[i] if index is not NULL, else
+///        first + i / run * run_stride + i % run.
+struct DeviceList {
+  const int* index;
+  int size, first, run, run_stride;
+
+  CAFFE_HOST_DEVICE int operator()(int i) const {
+    return index ? index[i] : first + i / run * run_stride + i % run;
+  }
+};
+
+/// @brief Where one side's units are listed: weight[j] and stored[j] are the
+///        j-th unit that takes part and its index in storage.
+struct UnitLists {
+  int* weight;
+  int* stored;
+};
+
+/// @brief Lists a unit, one of kept.units, if it takes part. Returns its index
+///        in the lists, or -1.
+CAFFE_HOST_DEVICE inline int ListUnit(const KeptUnits& kept, int unit,
+    bool compact, const UnitLists& lists) {
+  if (!kept.has(unit)) { return -1; }
+  const int j = kept.count(unit);
+  lists.weight[j] = unit;
+  lists.stored[j] = kept.storage_index(unit, compact);
+  return j;
+}
+
+/// @brief The same for all units, on the host: appends to `weight` the units
+///        that take part and to `stored` their indices in storage, compact or
+///        whole.
 void ListUnits(const KeptUnits& kept, bool compact, IndexList* weight,
     IndexList* stored);
+
+/// @brief What takes part of one side of a weight matrix, and its lists.
+struct SideLists {
+  KeptUnits kept;
+  bool compact;
+  IndexList weight, stored;
+};
+
+inline SideLists ListSide(const KeptUnits& kept, bool compact) {
+  SideLists side;
+  side.kept = kept;
+  side.compact = compact;
+  ListUnits(kept, compact, &side.weight, &side.stored);
+  return side;
+}
+
+/// @brief 0, 1, ..., units - 1.
+inline IndexList AllUnits(int units) {
+  return ListSide(UnitsOf(AllCells(), units), false).weight;
+}
 
 /// @brief A matrix in memory whose rows are `stride` elements apart.
 template <typename Dtype>
@@ -43,6 +94,12 @@ struct PartView {
   Dtype* data;
   int stride;
 };
+
+template <typename Dtype>
+PartView<Dtype> View(Dtype* data, int stride) {
+  const PartView<Dtype> view = { data, stride };
+  return view;
+}
 
 }  // namespace caffe
 

@@ -1,11 +1,7 @@
 #ifndef CAFFE_APPROX_DROPOUT_PATTERN_KEPT_CELLS_HPP_
 #define CAFFE_APPROX_DROPOUT_PATTERN_KEPT_CELLS_HPP_
 
-#ifdef __CUDACC__
-#define CAFFE_HOST_DEVICE __host__ __device__
-#else
-#define CAFFE_HOST_DEVICE
-#endif
+#include "caffe/approx_dropout/math/host_device.hpp"
 
 /**
  * The arithmetic on dropout patterns, for host and device alike.
@@ -39,35 +35,6 @@ const int kMaxResidues = 256;
 const int kMaxPeriod = 65535;
 
 /**
- * @brief Which rows of an (outer x num_samples x features) blob, num_samples
- *        rows a time step, belong to which group of samples: at step t range b
- *        of them, `size` samples, to group (b + t) mod G or, unless `turns`,
- *        b. So the errors that groups make, which differ in sign, cancel
- *        within a sample's time, too.
- */
-struct GroupRows {
-  int size;
-  int num_samples;
-  bool turns;
-
-  CAFFE_HOST_DEVICE int num_groups() const { return num_samples / size; }
-  /// @brief The group of a sample at step t >= 0.
-  CAFFE_HOST_DEVICE int group(int t, int sample) const {
-    return (sample / size + (turns ? t : 0)) % num_groups();
-  }
-  /// @brief The first sample of a group at step t >= 0.
-  CAFFE_HOST_DEVICE int first(int t, int group) const {
-    const int groups = num_groups();
-    return (group + groups - (turns ? t % groups : 0)) % groups * size;
-  }
-  /// @brief The i-th row of a group.
-  CAFFE_HOST_DEVICE int operator()(int group, int i) const {
-    const int t = i / size;
-    return t * num_samples + first(t, group) + i % size;
-  }
-};
-
-/**
  * @brief The cells i >= 0 with i mod period in residues[0..kept-1], which
  *        ascend; small enough to be passed to a kernel by value.
  *        1 <= period <= kMaxPeriod, 1 <= kept <= min(period, kMaxResidues).
@@ -77,6 +44,8 @@ struct KeptCells {
   int kept;
   unsigned short residues[kMaxResidues];  // NOLINT(runtime/int)
 
+  CAFFE_HOST_DEVICE bool keeps_all() const { return kept == period; }
+
   /// @brief Whether a cell is kept.
   CAFFE_HOST_DEVICE bool has(int cell) const {
     const int residue = cell % period;
@@ -85,7 +54,7 @@ struct KeptCells {
   }
 
   /// @brief How many of the cells 0..cells-1 are kept; for a kept cell, its
-  ///        place in compact storage.
+  ///        index in compact storage.
   CAFFE_HOST_DEVICE int count(int cells) const {
     return cells / period * kept + below(cells % period);
   }
@@ -93,6 +62,18 @@ struct KeptCells {
   /// @brief The j-th kept cell, counted from 0.
   CAFFE_HOST_DEVICE int cell(int j) const {
     return j / kept * period + residues[j % kept];
+  }
+
+  // TILE keeps tile (r, c) of a matrix if cell r + c is kept. Nowhere else is
+  // this said. Rows and columns of tiles are alike: a `line` is either.
+  CAFFE_HOST_DEVICE bool has_tile(int r, int c) const { return has(r + c); }
+  /// @brief How many of the first `end` tiles of a line are kept.
+  CAFFE_HOST_DEVICE int count_tiles(int line, int end) const {
+    return count(line + end) - count(line);
+  }
+  /// @brief The j-th kept tile of a line.
+  CAFFE_HOST_DEVICE int tile(int line, int j) const {
+    return cell(count(line) + j) - line;
   }
 
   /// @brief How many residues are below the given one.
@@ -111,51 +92,53 @@ struct KeptCells {
   }
 };
 
-/// @brief Every cell.
-inline KeptCells AllCells() {
+/// @brief The cells i with i mod period = residue.
+inline KeptCells EveryNth(int period, int residue) {
   KeptCells cells = {};
-  cells.period = 1;
+  cells.period = period;
   cells.kept = 1;
+  cells.residues[0] = residue;
   return cells;
 }
+
+/// @brief Every cell.
+inline KeptCells AllCells() { return EveryNth(1, 0); }
 
 /**
  * @brief The units of one side of a weight matrix that take part in one
  *        product: those kept by a pattern of units and by one of tiles,
  *
- *            unit u:  rows.has(u) and tiles.has(u / tile_size + tile_shift).
+ *            unit u:  rows.has(u) and tiles.has_tile(line, u / tile_size).
  *
- *        TILE keeps tile (r, c) if (r + c) mod n is in R. So all tile rows
- *        with the same r mod n keep the same tile columns, those of `tiles`
- *        shifted by r: they make one product.
+ *        All lines of tiles with the same number mod the period keep the same
+ *        tiles, so they make one product: `line` stands for all of them.
  */
 struct KeptUnits {
   KeptCells rows;
   KeptCells tiles;
   int tile_size;
-  int tile_shift;
+  int line;
   int units;  // of the whole side
 
   CAFFE_HOST_DEVICE bool has(int unit) const {
-    return rows.has(unit) && tiles.has(unit / tile_size + tile_shift);
+    return rows.has(unit) && tiles.has_tile(line, unit / tile_size);
   }
 
   /// @brief How many of the units below `unit` take part.
   CAFFE_HOST_DEVICE int count(int unit) const {
-    if (tiles.kept == tiles.period) { return rows.count(unit); }
+    if (tiles.keeps_all()) { return rows.count(unit); }
     const int tile = unit / tile_size;
     int sum = 0;
-    if (rows.kept == rows.period) {
-      sum = (tiles.count(tile + tile_shift) - tiles.count(tile_shift))
-          * tile_size;
+    if (rows.keeps_all()) {
+      sum = tiles.count_tiles(line, tile) * tile_size;
     } else {
       for (int t = 0; t < tile; ++t) {
-        if (tiles.has(t + tile_shift)) {
+        if (tiles.has_tile(line, t)) {
           sum += rows.count((t + 1) * tile_size) - rows.count(t * tile_size);
         }
       }
     }
-    if (tiles.has(tile + tile_shift)) {
+    if (tiles.has_tile(line, tile)) {
       sum += rows.count(unit) - rows.count(tile * tile_size);
     }
     return sum;
@@ -163,9 +146,9 @@ struct KeptUnits {
 
   CAFFE_HOST_DEVICE int size() const { return count(units); }
 
-  /// @brief The place of a unit in the storage of this side, which holds all
+  /// @brief The index of a unit in the storage of this side, which holds all
   ///        units or, if compact, those that `rows` keeps.
-  CAFFE_HOST_DEVICE int place(int unit, bool compact) const {
+  CAFFE_HOST_DEVICE int storage_index(int unit, bool compact) const {
     return compact ? rows.count(unit) : unit;
   }
 };

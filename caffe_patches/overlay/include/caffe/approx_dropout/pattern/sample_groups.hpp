@@ -9,7 +9,36 @@
 
 namespace caffe {
 
-/// Residues of all groups together that go to one kernel: two sides' of them
+/**
+ * @brief Which rows of an (outer x num_samples x features) blob, num_samples
+ *        rows per time step, belong to which group of samples. At step t, range
+ *        b of them, `size` samples, belongs to group (b + t) mod G if groups
+ *        rotate, else to group b. Rotation lets the errors of the groups, which
+ *        differ in sign, cancel within each sample's sequence, too.
+ */
+struct GroupRows {
+  int size;
+  int num_samples;
+  bool rotates;
+
+  CAFFE_HOST_DEVICE int num_groups() const { return num_samples / size; }
+  /// @brief The group of a sample at step t >= 0.
+  CAFFE_HOST_DEVICE int group(int t, int sample) const {
+    return (sample / size + (rotates ? t : 0)) % num_groups();
+  }
+  /// @brief The first sample of a group at step t >= 0.
+  CAFFE_HOST_DEVICE int first(int t, int group) const {
+    const int groups = num_groups();
+    return (group + groups - (rotates ? t % groups : 0)) % groups * size;
+  }
+  /// @brief The i-th row of a group.
+  CAFFE_HOST_DEVICE int operator()(int group, int i) const {
+    const int t = i / size;
+    return t * num_samples + first(t, group) + i % size;
+  }
+};
+
+/// Residues of all groups together that go to one kernel: those of two sides
 /// fit into the 4 KB of its parameters.
 const int kMaxGroupResidues = 880;
 
@@ -26,8 +55,8 @@ struct KeptGroups {
   // NOLINT_NEXT_LINE(runtime/int)
   unsigned short residues[kMaxGroupResidues];  // (count x kept)
 
-  /// @brief *cells = those of group first + i. The share of one of
-  ///        num_threads threads.
+  /// @brief *cells = those of group first + i. Does the part of
+  ///        `thread` of num_threads.
   CAFFE_HOST_DEVICE void Get(int i, KeptCells* cells, int thread,
       int num_threads) const {
     if (thread == 0) {

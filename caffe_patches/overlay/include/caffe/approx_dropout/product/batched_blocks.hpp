@@ -4,15 +4,17 @@
 #include <algorithm>
 #include <vector>
 
+#include "caffe/approx_dropout/math/wide_access.hpp"
+#include "caffe/approx_dropout/pattern/index_list.hpp"
 #include "caffe/approx_dropout/pattern/sample_groups.hpp"
-#include "caffe/approx_dropout/update/device_cells.hpp"
 
 namespace caffe {
 
 // What the kernels of BatchedProduct do, for host and device alike: each
-// function is the share of one thread. A product is cut into blocks, those of
-// one group of samples following each other. All lists have one size, that of
-// the longest or more; in shorter ones -1 stands for no unit.
+// function does one thread's part of the work. A product is cut into blocks,
+// those of one group of samples following each other. Their index lists are
+// padded (ELL): all have the size of the longest or more, and -1 fills up the
+// shorter ones.
 
 /// @brief One side of W, outputs or inputs, as the blocks of a product use it.
 struct BlockSide {
@@ -28,14 +30,14 @@ struct BlockSide {
   int blocks_a_group;
   int size;            // of a block's list
   int* weight;         // (blocks x size): units, i.e. rows or columns of W
-  int* stored;         // (blocks x size): their places in storage
-  int* place;          // (blocks x units): their places in the list, -1: none;
-                       // or NULL
+  int* stored;         // (blocks x size): their indices in storage
+  int* compact_index;  // (blocks x units): their indices in the list, -1: not
+                       // in it; or NULL
 };
 
 /// @brief The units that block r of the i-th group uses. `output` and `input`
-///        are the patterns of the two sides. The share of one of num_threads
-///        threads, all of which must be done before *units is used.
+///        are the patterns of the two sides. Does the part of `thread` of
+///        num_threads; all must be done before *units is used.
 CAFFE_HOST_DEVICE inline void GetUnits(const BlockSide& side,
     const KeptGroups& output, const KeptGroups& input, int i, int r,
     KeptUnits* units, int thread, int num_threads) {
@@ -59,7 +61,7 @@ CAFFE_HOST_DEVICE inline void GetUnits(const BlockSide& side,
     units->tiles.residues[0] = tiled ? r : 0;
   }
   units->tile_size = tiled ? side.tile_size : 1;
-  units->tile_shift = side.tiles == BlockSide::KEPT ? r : 0;
+  units->line = side.tiles == BlockSide::KEPT ? r : 0;
   units->units = side.units;
 }
 
@@ -79,21 +81,19 @@ inline int LongestList(const BlockSide& side, const vector<KeptCells>& output,
   return longest;
 }
 
-/// @brief Writes what a block's lists say of unit i and of place i; to be
-///        called for all i below both side.units and side.size.
-CAFFE_HOST_DEVICE inline void ListUnit(const BlockSide& side,
+/// @brief Writes what a block's lists say of unit i, and the padding at i; to
+///        be called for all i below both side.units and side.size.
+CAFFE_HOST_DEVICE inline void ListBlockUnit(const BlockSide& side,
     const KeptUnits& kept, int block, int i) {
-  int* weight = side.weight + static_cast<size_t>(block) * side.size;
-  int* stored = side.stored + static_cast<size_t>(block) * side.size;
-  if (i < side.size && i >= kept.size()) { weight[i] = stored[i] = -1; }
-  if (i >= side.units) { return; }
-  const int j = kept.has(i) ? kept.count(i) : -1;
-  if (j >= 0) {
-    weight[j] = i;
-    stored[j] = kept.place(i, side.compact);
+  const size_t at = static_cast<size_t>(block) * side.size;
+  const UnitLists lists = { side.weight + at, side.stored + at };
+  if (i < side.size && i >= kept.size()) {
+    lists.weight[i] = lists.stored[i] = -1;
   }
-  if (side.place) {
-    side.place[static_cast<size_t>(block) * side.units + i] = j;
+  if (i >= side.units) { return; }
+  const int j = ListUnit(kept, i, side.compact, lists);
+  if (side.compact_index) {
+    side.compact_index[static_cast<size_t>(block) * side.units + i] = j;
   }
 }
 
@@ -117,23 +117,29 @@ CAFFE_HOST_DEVICE inline size_t PartOffset(const BlockList& rows,
   return (static_cast<size_t>(block) * rows.size + i) * columns.size + j;
 }
 
+/// @brief A thread's elements (i, j) of a block's part: rows i = first,
+///        first + step, ..., and from column j on as many as it takes at once.
+struct ThreadRows {
+  int block, j, first, step;
+};
+
 /// @brief part[block][i][j] = whole[rows(i)][columns(j)], or zero where there
-///        is no such row or column, for i = first, first + step, ... and kWidth
-///        neighbours from j on: kWidth > 1 where columns are aligned runs.
+///        is no such row or column, for kWidth neighbours at once: kWidth > 1
+///        where columns are aligned runs.
 template <typename Dtype, int kWidth>
-CAFFE_HOST_DEVICE inline void GatherBlock(Dtype* whole, int stride,
-    const BlockList& rows, const BlockList& columns, int block, int j,
-    int first, int step, Dtype* part) {
-  const int column = columns(block, j);
-  for (int i = first; i < rows.size; i += step) {
-    const int row = rows(block, i);
-    Chunk<Dtype, kWidth> values = {};
+CAFFE_HOST_DEVICE inline void GatherBlock(const PartView<const Dtype>& whole,
+    const BlockList& rows, const BlockList& columns, const ThreadRows& own,
+    Dtype* part) {
+  const int column = columns(own.block, own.j);
+  for (int i = own.first; i < rows.size; i += own.step) {
+    const int row = rows(own.block, i);
+    AlignedVector<Dtype, kWidth> values = {};
     if (row >= 0 && column >= 0) {
-      values = *ChunkAt<Dtype, kWidth>(whole,
-          static_cast<size_t>(row) * stride + column);
+      values = *VectorAt<Dtype, kWidth>(whole.data,
+          static_cast<size_t>(row) * whole.stride + column);
     }
-    *ChunkAt<Dtype, kWidth>(part, PartOffset(rows, columns, block, i, j)) =
-        values;
+    *VectorAt<Dtype, kWidth>(part,
+        PartOffset(rows, columns, own.block, i, own.j)) = values;
   }
 }
 
@@ -155,22 +161,26 @@ struct BlockFinish {
 };
 
 /// @brief whole[rows(i)][columns(j)] = part[block][i][j], finished, or += it,
-///        for the i and j of GatherBlock.
+///        for the elements and kWidth of GatherBlock.
 template <typename Dtype, int kWidth>
-CAFFE_HOST_DEVICE inline void ScatterBlock(Dtype* part, const BlockList& rows,
-    const BlockList& columns, const BlockFinish<Dtype>& finish, bool accumulate,
-    int block, int j, int first, int step, int stride, Dtype* whole) {
-  const int column = columns(block, j);
+CAFFE_HOST_DEVICE inline void ScatterBlock(const Dtype* part,
+    const BlockList& rows, const BlockList& columns,
+    const BlockFinish<Dtype>& finish, bool accumulate, const ThreadRows& own,
+    const PartView<Dtype>& whole) {
+  const int column = columns(own.block, own.j);
   if (column < 0) { return; }
-  Chunk<Dtype, kWidth> add = {};
-  for (int k = 0; finish.bias && k < kWidth; ++k) {
-    add.value[k] = finish.scale * finish.bias[finish.units(block, j + k)];
+  AlignedVector<Dtype, kWidth> add = {};
+  if (finish.bias) {
+    for (int k = 0; k < kWidth; ++k) {
+      add.value[k] =
+          finish.scale * finish.bias[finish.units(own.block, own.j + k)];
+    }
   }
-  for (int i = first; i < rows.size; i += step) {
-    Chunk<Dtype, kWidth> values = *ChunkAt<Dtype, kWidth>(part,
-        PartOffset(rows, columns, block, i, j));
-    Chunk<Dtype, kWidth>* to = ChunkAt<Dtype, kWidth>(whole,
-        static_cast<size_t>(rows(block, i)) * stride + column);
+  for (int i = own.first; i < rows.size; i += own.step) {
+    AlignedVector<Dtype, kWidth> values = *VectorAt<Dtype, kWidth>(part,
+        PartOffset(rows, columns, own.block, i, own.j));
+    AlignedVector<Dtype, kWidth>* to = VectorAt<Dtype, kWidth>(whole.data,
+        static_cast<size_t>(rows(own.block, i)) * whole.stride + column);
     for (int k = 0; k < kWidth; ++k) {
       values.value[k] += add.value[k];
       if (finish.rectify) { values.value[k] = Rectified(values.value[k]); }
@@ -190,9 +200,10 @@ struct OutputBlocks {
     return group * output.blocks_a_group
         + (period > 1 ? unit / output.tile_size % period : 0);
   }
-  /// @brief The output's place in that block, or -1.
-  CAFFE_HOST_DEVICE int place(int block, int unit) const {
-    return output.place[static_cast<size_t>(block) * output.units + unit];
+  /// @brief The output's index in that block's list, or -1.
+  CAFFE_HOST_DEVICE int compact_index(int block, int unit) const {
+    return output.compact_index[static_cast<size_t>(block) * output.units
+        + unit];
   }
 };
 
@@ -202,31 +213,28 @@ struct OutputBlocks {
 ///        = the sum, where there is one; and, without tiles, in all of the row
 ///        of an output that some group keeps.
 template <typename Dtype, int kWidth>
-CAFFE_HOST_DEVICE inline void AddParts(Dtype* part, const OutputBlocks& blocks,
-    int o, int i, bool overwrites, Dtype* dweight) {
+CAFFE_HOST_DEVICE inline void AddParts(const Dtype* part,
+    const OutputBlocks& blocks, int o, int i, bool overwrites, Dtype* dweight) {
   const BlockSide& input = blocks.input;
-  Chunk<Dtype, kWidth> sum = {};
+  AlignedVector<Dtype, kWidth> sum = {};
   bool writes = false;
   for (int g = 0; g < blocks.num_groups; ++g) {
     const int block = blocks(g, o);
-    const int row = blocks.place(block, o);
+    const int row = blocks.compact_index(block, o);
     if (row < 0) { continue; }
     const int column =
-        input.place[static_cast<size_t>(block) * input.units + i];
+        input.compact_index[static_cast<size_t>(block) * input.units + i];
     writes |= column >= 0
         || (overwrites && input.tiles == BlockSide::NONE);
     if (column < 0) { continue; }
-    const Chunk<Dtype, kWidth> values = *ChunkAt<Dtype, kWidth>(part,
+    Add<Dtype, kWidth>(*VectorAt<Dtype, kWidth>(part,
         (static_cast<size_t>(block) * blocks.output.size + row) * input.size
-        + column);
-    for (int k = 0; k < kWidth; ++k) { sum.value[k] += values.value[k]; }
+        + column), &sum);
   }
   if (!writes) { return; }
-  Chunk<Dtype, kWidth>* to = ChunkAt<Dtype, kWidth>(dweight,
+  AlignedVector<Dtype, kWidth>* to = VectorAt<Dtype, kWidth>(dweight,
       static_cast<size_t>(o) * input.units + i);
-  for (int k = 0; !overwrites && k < kWidth; ++k) {
-    sum.value[k] += to->value[k];
-  }
+  if (!overwrites) { Add<Dtype, kWidth>(*to, &sum); }
   *to = sum;
 }
 
@@ -247,7 +255,7 @@ CAFFE_HOST_DEVICE inline Dtype SumOutput(const BlockParts<const Dtype>& dy,
   Dtype sum = 0;
   for (int g = 0; g < blocks.num_groups; ++g) {
     const int block = blocks(g, unit);
-    const int column = blocks.place(block, unit);
+    const int column = blocks.compact_index(block, unit);
     if (column < 0) { continue; }
     const Dtype* part = dy.data + block * dy.distance + column;
     for (int i = first; i < num_rows; i += step) {

@@ -19,9 +19,9 @@ struct BlockSides {
   BlockSide side[4];
 };
 
-// Lists the units of every block of the groups in `output` and `input`: grid x
-// is the block, y its units and places, a thread one of each, z the side. All
-// of the blocks' lists and places are written.
+// Lists the units of every block of the groups in `output` and `input`. Grid x
+// is the block, y its units and list entries, one thread per each, z the side.
+// All of the blocks' lists and indices are written.
 __global__ void ListUnitsKernel(KeptGroups output, KeptGroups input,
     BlockSides sides) {
   __shared__ KeptUnits units;
@@ -31,43 +31,50 @@ __global__ void ListUnitsKernel(KeptGroups output, KeptGroups input,
   GetUnits(side, output, input, group, blockIdx.x % side.blocks_a_group,
       &units, threadIdx.x, blockDim.x);
   __syncthreads();
-  ListUnit(side, units, output.first * side.blocks_a_group + blockIdx.x,
+  ListBlockUnit(side, units, output.first * side.blocks_a_group + blockIdx.x,
       blockIdx.y * blockDim.x + threadIdx.x);
 }
 
-// part = the listed part of whole, with zeros where a list has no position:
-// grid x is the block, a thread takes kWidth neighbours of a row, neighbouring
-// threads follow, grid z strides over the rows. kWidth > 1 where columns are
-// aligned runs of so many and the rows of both begin at whole 16 bytes.
-// Overwrites all of part.
+// What a thread does of the part of block blockIdx.x: kWidth neighbours of a
+// row, neighbouring threads along the row; grid z strides over the rows.
+__device__ inline ThreadRows OwnRows(int kWidth) {
+  const ThreadRows own = { static_cast<int>(blockIdx.x),
+      static_cast<int>(blockIdx.y * blockDim.x + threadIdx.x) * kWidth,
+      static_cast<int>(blockIdx.z * blockDim.y + threadIdx.y),
+      static_cast<int>(gridDim.z * blockDim.y) };
+  return own;
+}
+
+// part = the listed part of whole, with zeros where a list has no position.
+// Threads as OwnRows says. kWidth > 1 where columns are aligned runs of kWidth
+// and the rows of both are aligned to 16 bytes. Overwrites all of part.
 template <typename Dtype, int kWidth>
-__global__ void GatherBlocksKernel(Dtype* whole, int stride, BlockList rows,
-    BlockList columns, Dtype* part) {
-  const int j = (blockIdx.y * blockDim.x + threadIdx.x) * kWidth;
-  if (j >= columns.size) { return; }
-  GatherBlock<Dtype, kWidth>(whole, stride, rows, columns, blockIdx.x, j,
-      blockIdx.z * blockDim.y + threadIdx.y, gridDim.z * blockDim.y, part);
+__global__ void GatherBlocksKernel(PartView<const Dtype> whole,
+    BlockList rows, BlockList columns, Dtype* part) {
+  const ThreadRows own = OwnRows(kWidth);
+  if (own.j >= columns.size) { return; }
+  GatherBlock<Dtype, kWidth>(whole, rows, columns, own, part);
 }
 
 // The listed part of whole = part, finished, or += it; no position may be
 // listed twice, and the rest of whole is left alone. Threads and kWidth as in
 // GatherBlocksKernel.
 template <typename Dtype, int kWidth>
-__global__ void ScatterBlocksKernel(Dtype* part, BlockList rows,
-    BlockList columns, BlockFinish<Dtype> finish, bool accumulate, int stride,
-    Dtype* whole) {
-  const int j = (blockIdx.y * blockDim.x + threadIdx.x) * kWidth;
-  if (j >= columns.size) { return; }
-  ScatterBlock<Dtype, kWidth>(part, rows, columns, finish, accumulate,
-      blockIdx.x, j, blockIdx.z * blockDim.y + threadIdx.y,
-      gridDim.z * blockDim.y, stride, whole);
+__global__ void ScatterBlocksKernel(const Dtype* part, BlockList rows,
+    BlockList columns, BlockFinish<Dtype> finish, bool accumulate,
+    PartView<Dtype> whole) {
+  const ThreadRows own = OwnRows(kWidth);
+  if (own.j >= columns.size) { return; }
+  ScatterBlock<Dtype, kWidth>(part, rows, columns, finish, accumulate, own,
+      whole);
 }
 
 // dweight (outputs x inputs) += the parts of all blocks, or = them: see
-// AddParts. A thread for kWidth neighbours of a row, neighbouring threads
-// follow, grid z strides over the rows. kWidth > 1 as in GatherBlocksKernel.
+// AddParts. One thread per kWidth neighbours of a row, neighbouring threads
+// along the row; grid z strides over the rows. kWidth > 1 as in
+// GatherBlocksKernel.
 template <typename Dtype, int kWidth>
-__global__ void AddPartsKernel(Dtype* part, OutputBlocks blocks,
+__global__ void AddPartsKernel(const Dtype* part, OutputBlocks blocks,
     bool overwrites, Dtype* dweight) {
   const int i = (blockIdx.y * blockDim.x + threadIdx.x) * kWidth;
   if (i >= blocks.input.units) { return; }
@@ -78,8 +85,8 @@ __global__ void AddPartsKernel(Dtype* part, OutputBlocks blocks,
 }
 
 // sums[o] += scale * (the sum of output o's column in dy, over its groups'
-// num_rows rows each). A block sums 32 columns: its 32 rows of threads take
-// every 32nd row, then thread row 0 adds their sums up, always in the same
+// num_rows rows each). One block per 32 columns: its 32 rows of threads take
+// every 32nd row, then thread row 0 adds up their sums, always in the same
 // order. Outputs that no group keeps are left alone.
 template <typename Dtype>
 __global__ void __launch_bounds__(kSumColumnsPerBlock * kSumRowsPerBlock)

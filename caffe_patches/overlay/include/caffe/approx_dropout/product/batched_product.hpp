@@ -4,14 +4,16 @@
 #include <vector>
 
 #include "caffe/approx_dropout/product/batched_blocks.hpp"
+#include "caffe/approx_dropout/product/product.hpp"
+#include "caffe/approx_dropout/update/device_parameter.hpp"
 #include "caffe/blob.hpp"
 
 namespace caffe {
 
 /**
- * @brief On the GPU, the product of an inner-product layer that is cut into
- *        several blocks, and its gradients: KeptProduct's where samples form
- *        groups or W is cut into tiles.
+ * @brief A batched GEMM on the GPU: the product of an inner-product layer that
+ *        is cut into several blocks, and its gradients; KeptProduct's where
+ *        samples form groups or W is cut into tiles.
  *
  * A block is the samples of one group and, for TILE, the tile rows that keep
  * the same tile columns (for dx, the tile columns that keep the same tile
@@ -22,42 +24,27 @@ namespace caffe {
  * Groups, which add up in the same weights, do so in a fixed order.
  */
 template <typename Dtype>
-class BatchedProduct {
+class BatchedProduct : public Product<Dtype> {
  public:
-  struct Shape {
-    int num_output, num_input, num_samples;  // W, and samples of each step
-    int stored_output, stored_input;         // columns of y and of x
-    bool turns;                              // of GroupRows
-    bool compact_output, compact_input;
-    int tile_size;                           // TILE; else 0
-  };
+  BatchedProduct() : blocks_(), tiled_gradient_(), gathered_(NULL) {}
 
-  BatchedProduct()
-      : shape_(), blocks_(), tiled_gradient_(), gathered_(NULL),
-        weight_(NULL) {}
-
-  /// @brief Lists what the groups keep; `output` and `input` hold one pattern
-  ///        for each group. To be called whenever they have changed.
-  void SetGroups(const Shape& shape, const vector<KeptCells>& output,
-      const vector<KeptCells>& input);
-  /// @brief W, on the device; must not change until the next call.
-  void SetWeight(const Dtype* weight);
-
-  /// @brief In what the groups keep, y = alpha x W' + bias_scale bias, with
-  ///        ReLU if `rectify`, or y += it. bias: num_output values, or NULL.
-  ///        The rest is left alone.
-  void Forward(int outer, Dtype alpha, const Dtype* x, const Dtype* bias,
-      Dtype bias_scale, bool rectify, bool accumulate, Dtype* y);
-  /// @brief From dy, those of the gradients that are not NULL: dx = alpha dy W
-  ///        in what the groups keep, dweight += alpha dy' x and dbias +=
-  ///        bias_scale (sums of dy's columns). overwrites: dweight is
-  ///        overwritten instead, in all tiles or, without tiles, rows that
-  ///        some group keeps.
-  void Backward(int outer, Dtype alpha, const Dtype* x, const Dtype* dy,
-      Dtype bias_scale, bool overwrites, Dtype* dx, Dtype* dweight,
-      Dtype* dbias);
+  virtual void Pack(const ProductSpec<Dtype>& spec, const Dtype* weight);
+  virtual void Forward(int outer, const Dtype* x, const Dtype* bias,
+      bool accumulate, Dtype* y) {
+    Multiply(outer, x, bias, false, accumulate, y);
+  }
+  /// @brief y = ReLU of the product and bias.
+  void ForwardRectified(int outer, const Dtype* x, const Dtype* bias,
+      Dtype* y) {
+    Multiply(outer, x, bias, true, false, y);
+  }
+  virtual void Backward(int outer, const Dtype* x, const Dtype* dy, Dtype* dx,
+      Dtype* dweight, Dtype* dbias);
 
  private:
+  using Product<Dtype>::spec_;
+  using Product<Dtype>::weight_;
+
   // All blocks of the products y, dW or of the product dx.
   struct Blocks {
     int count;
@@ -66,19 +53,22 @@ class BatchedProduct {
   typedef BlockParts<Dtype> Parts;
   typedef BlockParts<const Dtype> ConstParts;
 
-  bool tiled() const { return shape_.tile_size > 0; }
-  int num_groups() const { return output_.size(); }
   const Blocks& gradient_blocks() const {
-    return tiled() ? tiled_gradient_ : blocks_;
+    return spec_->tiled() ? tiled_gradient_ : blocks_;
+  }
+  /// @brief What updates W lazily, or NULL.
+  DeviceParameter<Dtype>* lazy() const {
+    return spec_->lazy ? spec_->lazy->device() : NULL;
   }
   BlockSide MakeSide(bool output, bool gradient) const;
   Blocks MakeBlocks(bool gradient) const;
-  /// @brief Finds the memory of all lists.
+  /// @brief Says where in lists_ all lists are.
   void PlaceLists();
   void ListUnits();
   /// @brief Whether a side's storage is each block's part as it is.
   bool whole(const BlockSide& side) const;
-  bool wide(const BlockSide& side, bool stored) const;
+  /// @brief Whether a side's list, weight or stored, has aligned runs.
+  bool aligned16(const BlockSide& side, bool stored) const;
   BlockList Samples(int outer, const BlockSide& side) const;
   static BlockList List(const BlockSide& side, const int* index);
   /// @brief The blocks' parts of x or y: in place if they lie one after
@@ -91,19 +81,17 @@ class BatchedProduct {
   /// @brief The blocks' weights, filled up with zeros.
   const Dtype* Weight(const Blocks& blocks);
   OutputBlocks OfGroups() const;
-  void AddBiasGradient(int outer, Dtype bias_scale, const ConstParts& dy,
-      Dtype* dbias);
-  void AddWeightGradient(int outer, Dtype alpha, const Dtype* x,
-      const ConstParts& dy, bool overwrites, Dtype* dweight);
-  void InputGradient(int outer, Dtype alpha, const ConstParts& dy, Dtype* dx);
+  void Multiply(int outer, const Dtype* x, const Dtype* bias, bool rectify,
+      bool accumulate, Dtype* y);
+  void AddBiasGradient(int outer, const ConstParts& dy, Dtype* dbias);
+  void AddWeightGradient(int outer, const Dtype* x, const ConstParts& dy,
+      Dtype* dweight);
+  void InputGradient(int outer, const ConstParts& dy, Dtype* dx);
 
-  Shape shape_;
-  vector<KeptCells> output_, input_;  // of each group
   Blocks blocks_, tiled_gradient_;
   shared_ptr<Blob<int> > lists_;
   shared_ptr<Blob<Dtype> > x_, y_, packed_, dweight_;
   const Blocks* gathered_;  // whose weights packed_ holds, or NULL
-  const Dtype* weight_;
 };
 
 }  // namespace caffe

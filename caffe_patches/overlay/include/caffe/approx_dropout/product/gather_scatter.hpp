@@ -2,14 +2,16 @@
 #define CAFFE_APPROX_DROPOUT_PRODUCT_GATHER_SCATTER_HPP_
 
 #include <limits>
+#include <vector>
 
-#include "caffe/blob.hpp"
-#ifdef __CUDACC__
-#include "caffe/approx_dropout/update/device_parameter.hpp"
-#endif
+#include "caffe/approx_dropout/math/parallel.hpp"
 #include "caffe/approx_dropout/pattern/index_list.hpp"
 #include "caffe/approx_dropout/update/lazy_parameter.hpp"
+#include "caffe/blob.hpp"
 #include "caffe/util/math_functions.hpp"
+#ifndef CPU_ONLY
+#include "caffe/approx_dropout/update/device_parameter.hpp"
+#endif
 
 namespace caffe {
 
@@ -20,28 +22,35 @@ inline void CheckBufferSize(size_t size) {
 }
 
 /**
- * @brief The steps that a KeptProduct is made of, on the CPU: copies and sums
- *        over the part of a row-major matrix that two IndexLists name. Rows
- *        are shared out to OpenMP's threads.
+ * @brief The steps that a GatheredProduct is made of, on the CPU: copies and
+ *        sums over the part of a row-major matrix that two IndexLists name.
+ *        OpenMP's threads share the rows.
  *
  * `stride` is the distance of the rows of the whole matrix; a part is dense
  * unless it is given as a PartView. GpuParts has the same functions.
  */
 template <typename Dtype>
 struct CpuParts {
-  /// @brief Whether threads may do these steps at the same time, each with
-  ///        buffers of its own; how many there are, and which this one is.
-  static const bool kSharesOutBlocks = true;
-  static int MaxThreads();
-  static int Thread();
+  /// @brief Whether threads can do these steps for several blocks in parallel,
+  ///        each with buffers of its own; how many threads, and which this is.
+  static const bool kParallelBlocks = true;
+  static int MaxThreads() { return caffe::MaxThreads(); }
+  static int Thread() { return ThreadIndex(); }
 
-  /// @brief What updates a parameter lazily, or NULL; how it takes a list;
-  ///        whether the gradient of these tiles of it is to be overwritten.
+  /// @brief What updates a parameter lazily, or NULL, and how it takes a list.
   typedef LazyParameter<Dtype> Lazy;
   static Lazy* LazyOf(LazyParameter<Dtype>* lazy) { return lazy; }
   static const vector<int>& Cells(const IndexList& list) { return list.index; }
-  // TileProduct computes lazy tiles on the CPU.
-  static bool TakeTiles(Lazy* lazy, const KeptCells& tiles) { return false; }
+  /// @brief Its CatchUp and ClaimGradient, of tiles. On the CPU lazy tiles are
+  ///        TileProduct's, so there is nothing to do.
+  static void CatchUpTiles(Lazy* lazy, const KeptCells& tiles) {}
+  static Claim ClaimTiles(Lazy* lazy, const KeptCells& tiles) {
+    return Claim::ADD;
+  }
+  /// @brief Makes a block's lists on the device, where they need memory. The
+  ///        sides are outputs and inputs of block after block.
+  static void ListOnDevice(const vector<SideLists*>& sides,
+      shared_ptr<Blob<int> >* memory) {}
 
   /// @brief A buffer's memory, made larger if needed; never smaller.
   static Dtype* Grow(shared_ptr<Blob<Dtype> >* buffer, size_t size);
@@ -72,10 +81,10 @@ struct CpuParts {
       int ldb, Dtype beta, Dtype* C, int ldc);
 };
 
-#ifdef __CUDACC__
+#ifndef CPU_ONLY
 template <typename Dtype>
 struct GpuParts {
-  static const bool kSharesOutBlocks = false;
+  static const bool kParallelBlocks = false;
   static int MaxThreads() { return 1; }
   static int Thread() { return 0; }
   typedef DeviceParameter<Dtype> Lazy;
@@ -87,9 +96,14 @@ struct GpuParts {
         list.run, list.run_stride };
     return cells;
   }
-  static bool TakeTiles(Lazy* lazy, const KeptCells& tiles) {
-    return lazy && lazy->TakeGradient(tiles);
+  static void CatchUpTiles(Lazy* lazy, const KeptCells& tiles) {
+    if (lazy) { lazy->CatchUp(tiles); }
   }
+  static Claim ClaimTiles(Lazy* lazy, const KeptCells& tiles) {
+    return lazy ? lazy->ClaimGradient(tiles) : Claim::ADD;
+  }
+  static void ListOnDevice(const vector<SideLists*>& sides,
+      shared_ptr<Blob<int> >* memory);
   static Dtype* Grow(shared_ptr<Blob<Dtype> >* buffer, size_t size);
   static void SetZero(size_t count, Dtype* data);
   static void Gather(const Dtype* whole, int stride, const IndexList& rows,
@@ -100,11 +114,15 @@ struct GpuParts {
       const IndexList& columns, int num_rows, const PartView<Dtype>& part);
   static void AddColumnSums(const PartView<const Dtype>& part, int num_rows,
       Dtype scale, const IndexList& columns, Dtype* sums);
+  /// @brief For all outputs of a side, in num_rows rows of y: y becomes ReLU
+  ///        of y + scale * bias; bias: NULL for none.
+  static void Rectify(const Dtype* bias, Dtype scale, const SideLists& outputs,
+      int num_rows, int stride, Dtype* y);
   static void Gemm(CBLAS_TRANSPOSE trans_a, CBLAS_TRANSPOSE trans_b, int M,
       int N, int K, Dtype alpha, const Dtype* A, int lda, const Dtype* B,
       int ldb, Dtype beta, Dtype* C, int ldc);
 };
-#endif  // __CUDACC__
+#endif  // CPU_ONLY
 
 /// @brief The part in place, if it is a strided view of the whole, else
 ///        gathered into the buffer.

@@ -1,7 +1,7 @@
 #ifndef CAFFE_APPROX_DROPOUT_PRODUCT_LSTM_CELL_HPP_
 #define CAFFE_APPROX_DROPOUT_PRODUCT_LSTM_CELL_HPP_
 
-#include "caffe/approx_dropout/pattern/kept_cells.hpp"
+#include "caffe/approx_dropout/pattern/sample_groups.hpp"
 
 namespace caffe {
 
@@ -16,14 +16,14 @@ namespace caffe {
  */
 
 /**
- * @brief How h_t leaves the cell: to the layer's output, d o h_t, and, as
- *        cont_{t+1} h_t or, if `recurrent`, cont_{t+1} d o h_t, into the
- *        recurrent product of the next step. d is `scale` for kept units,
- *        else 0.
+ * @brief Dropout of h_t on its two ways out. The layer's output is d o h_t.
+ *        The recurrent input of the next step is r_{t+1} = cont_{t+1} h_t, or,
+ *        if `recurrent`, cont_{t+1} d o h_t. d is `scale` for kept units, else
+ *        0.
  */
 template <typename Dtype>
-struct LSTMExit {
-  const int* place;  // (groups x units): place in the output, -1 if dropped
+struct HiddenDropout {
+  const int* compact_index;  // (groups x units): index in the output, or -1
   int units;         // H
   int stored;        // units of a sample in the output: H, or those kept
   GroupRows groups;
@@ -31,14 +31,14 @@ struct LSTMExit {
   Dtype scale;
   bool recurrent;
 
-  CAFFE_HOST_DEVICE int place_of(int sample, int unit) const {
-    return place[groups.group(step, sample) * units + unit];
+  CAFFE_HOST_DEVICE int index_of(int sample, int unit) const {
+    return compact_index[groups.group(step, sample) * units + unit];
   }
 
   /// @brief Writes unit's value of a sample to the output of the step.
   CAFFE_HOST_DEVICE void Output(int sample, int unit, Dtype h,
       Dtype* output) const {
-    const int p = place_of(sample, unit);
+    const int p = index_of(sample, unit);
     if (p >= 0) {
       output[sample * stored + p] = scale * h;
     } else if (stored == units) {
@@ -46,21 +46,21 @@ struct LSTMExit {
     }
   }
 
-  /// @brief What enters the recurrent product.
+  /// @brief The unit's value of the next recurrent input.
   CAFFE_HOST_DEVICE Dtype Recurrent(int sample, int unit, Dtype h,
       Dtype cont) const {
     if (cont == 0) { return 0; }
     if (!recurrent) { return cont * h; }
-    return place_of(sample, unit) >= 0 ? cont * scale * h : Dtype(0);
+    return index_of(sample, unit) >= 0 ? cont * scale * h : Dtype(0);
   }
 
-  /// @brief The gradient of h from that of the output and that of what
-  ///        entered the recurrent product. recurrent_diff is not read where
-  ///        nothing came from: cont = 0, or dropped units if `recurrent`.
+  /// @brief The gradient of h from those of the output and of the next
+  ///        recurrent input. recurrent_diff is not read where h had no
+  ///        influence: cont = 0, or dropped units if `recurrent`.
   CAFFE_HOST_DEVICE Dtype Gradient(int sample, int unit,
       const Dtype* output_diff, const Dtype* recurrent_diff,
       Dtype cont) const {
-    const int p = place_of(sample, unit);
+    const int p = index_of(sample, unit);
     Dtype diff = p >= 0 ? scale * output_diff[sample * stored + p] : Dtype(0);
     if (cont != 0 && !(recurrent && p < 0)) {
       diff += (recurrent ? scale : Dtype(1)) * cont
@@ -70,18 +70,27 @@ struct LSTMExit {
   }
 };
 
-/// @brief The gradients of the gates before their activation, and of c_{t-1},
-///        for one unit. dh and dc are those of h_t and c_t; tanh_c = tanh(c_t).
+/// @brief What one unit's gates were, or their gradients.
 template <typename Dtype>
-CAFFE_HOST_DEVICE inline void LSTMCellGradient(Dtype i, Dtype f, Dtype o,
-    Dtype g, Dtype tanh_c, Dtype c_prev, Dtype cont, Dtype dh, Dtype dc,
-    Dtype* di, Dtype* df, Dtype* d_o, Dtype* dg, Dtype* dc_prev) {
-  const Dtype dc_all = dc + dh * o * (1 - tanh_c * tanh_c);
-  *di = dc_all * g * i * (1 - i);
-  *df = dc_all * cont * c_prev * f * (1 - f);
-  *d_o = dh * tanh_c * o * (1 - o);
-  *dg = dc_all * i * (1 - g * g);
-  *dc_prev = dc_all * cont * f;
+struct LSTMGates {
+  Dtype i, f, o, g;
+};
+
+/// @brief The gradients of the gates before their activation, for one unit. dh
+///        and *dc are those of h_t and c_t; *dc becomes that of c_{t-1}.
+template <typename Dtype>
+CAFFE_HOST_DEVICE inline LSTMGates<Dtype> LSTMCellGradient(
+    const LSTMGates<Dtype>& gates, Dtype tanh_c, Dtype c_prev, Dtype cont,
+    Dtype dh, Dtype* dc) {
+  const Dtype i = gates.i, f = gates.f, o = gates.o, g = gates.g;
+  const Dtype dc_all = *dc + dh * o * (1 - tanh_c * tanh_c);
+  LSTMGates<Dtype> diff;
+  diff.i = dc_all * g * i * (1 - i);
+  diff.f = dc_all * cont * c_prev * f * (1 - f);
+  diff.o = dh * tanh_c * o * (1 - o);
+  diff.g = dc_all * i * (1 - g * g);
+  *dc = dc_all * cont * f;
+  return diff;
 }
 
 /// @brief One sample of one step, on the CPU: activates `gates` (4 x units)

@@ -5,35 +5,25 @@
 
 #include <vector>
 
+#include "caffe/approx_dropout/pattern/cell_grid.hpp"
 #include "caffe/approx_dropout/pattern/kept_cells.hpp"
 #include "caffe/common.hpp"
 
 namespace caffe {
 
-/**
- * Copies of matrices for products on the CPU: cut into panels of 64 bytes of
- * columns, a cache line, panel after panel, in each of them row after row.
- * Buffers given as vectors grow as needed, and OpenMP's threads share the work.
- */
-const int kPanelBytes = 64;
-
-template <typename Dtype>
-struct Panel {
-  static const int kWidth = kPanelBytes / sizeof(Dtype);
-  /// @brief Panels of so many columns.
-  static int count(int columns) { return (columns + kWidth - 1) / kWidth; }
-};
-
 /// @brief The tiles of W (num_output x num_input) that one group of samples
-///        keeps: tile (r, c), counted from 0, if kept.has(r + c). Those at the
-///        right and lower edge are smaller.
+///        keeps.
 struct TileGrid {
   KeptCells kept;
   int tile_size;
   int num_output, num_input;
 
-  int tile_rows() const { return (num_output + tile_size - 1) / tile_size; }
-  int tile_columns() const { return (num_input + tile_size - 1) / tile_size; }
+  CellGrid cells() const {
+    const CellGrid cells = { num_output, num_input, tile_size, tile_size };
+    return cells;
+  }
+  int tile_rows() const { return cells().down(); }
+  int tile_columns() const { return cells().across(); }
   /// @brief The tile columns that a tile row keeps, ascending, and the tile
   ///        rows that a tile column keeps.
   vector<int> kept_columns(int tile_row) const {
@@ -42,37 +32,34 @@ struct TileGrid {
   vector<int> kept_rows(int tile_column) const {
     return Kept(tile_column, tile_rows());
   }
-  /// @brief Elements of the most tiles that a tile column can keep.
+  /// @brief Capacity of one tile column, in elements.
   size_t column_size() const;
   /// @brief Where PackColumns puts a kept tile.
-  size_t place_in_columns(int tile_row, int tile_column) const;
+  size_t offset_in_columns(int tile_row, int tile_column) const;
   /// @brief The numbers of a tile row's kept tiles, or of all, ascending; tiles
   ///        are numbered row by row.
   vector<int> kept_tiles(int tile_row) const;
   vector<int> kept_tiles() const;
 
  private:
-  vector<int> Kept(int shift, int cells) const;
+  vector<int> Kept(int line, int tiles) const;
 };
 
-/// @brief Panels of samples: row k of panel j holds column k of `from`, whose
-///        rows have `columns` elements, for the panel's samples, that is rows
-///        samples[j * width] and on. Zeros fill up the last.
-template <typename Dtype>
-void PackSamples(const vector<int>& samples, int columns, const Dtype* from,
-    vector<Dtype>* panels);
+// TILE's operands as panels (math/panels.hpp). Buffers given as vectors grow as
+// needed, and OpenMP's threads share the work.
 
 /// @brief Panels of each tile's columns, of the given width: row k holds those
-///        of row samples[k]. Each tile has as many panels; zeros fill them up.
+///        of row samples[k]. All tiles have the same number of panels, filled
+///        up with zeros.
 template <typename Dtype>
 void PackTiles(const vector<int>& samples, int tile_size, int width,
     int columns, const Dtype* from, vector<Dtype>* panels);
 
 /// @brief The kept tiles of W, tile column by tile column, grid.column_size()
 ///        elements apart; in each, the rows of its tiles one after the other,
-///        tile_size apart. Copies those of one tile row, by the calling
-///        thread: a column of W is spread over too many pages of memory to be
-///        copied alone.
+///        tile_size apart. Copies those of one tile row, single-threaded:
+///        a column of W is spread over too many pages of memory to be copied
+///        by itself.
 template <typename Dtype>
 void PackColumns(const TileGrid& grid, const Dtype* weight, int tile_row,
     Dtype* columns);

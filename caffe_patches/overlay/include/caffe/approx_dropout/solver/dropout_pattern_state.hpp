@@ -29,14 +29,17 @@ void SeedDropoutPatterns(const Net<Dtype>& net, SolverParameter* param);
 template <typename Dtype>
 void SaveDropoutPatterns(const Net<Dtype>& net, SolverState* state);
 
-/// @brief Restores what SaveDropoutPatterns saved. A state without patterns
-///        (one of stock Caffe) leaves the layers at draw 0, with a warning.
-///        Stops if layer names, family or N of state and net differ.
+/// @brief Restores what SaveDropoutPatterns saved, layer by layer, by name.
+///        Layers that the state has not (a state of stock Caffe has none)
+///        start at draw 0 and those that the net has not are left out, each
+///        with a warning that names them; DropoutPatternLayer::FromProto says
+///        what becomes of one whose K, family or N has changed. Stops if an
+///        entry of the state is damaged.
 template <typename Dtype>
 void RestoreDropoutPatterns(const Net<Dtype>& net, const SolverState& state);
 
 #ifdef USE_HDF5
-/// @brief The same in HDF5: group dropout_pattern, in it one group a layer,
+/// @brief The same in HDF5: group dropout_pattern, in it one group per layer,
 ///        "0", "1", …, with the datasets layer, family (number of the enum),
 ///        max_period, seed, draws and probability.
 template <typename Dtype>

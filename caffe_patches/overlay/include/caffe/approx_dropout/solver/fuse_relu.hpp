@@ -11,8 +11,9 @@ namespace caffe {
  *        touch it, in place; that ReLU then does nothing in its forward pass.
  *        `fused` false ends it.
  *
- * Meanwhile nobody sees the output before the ReLU: not for whoever watches
- * single layers. What comes out of the ReLU is the same up to rounding.
+ * Meanwhile the blob never holds the output before the ReLU, so this is not for
+ * nets whose layers are watched one by one. The ReLU's output is the same up
+ * to rounding.
  */
 template <typename Dtype>
 void FuseReLU(Net<Dtype>* net, bool fused);

@@ -3,7 +3,7 @@
 
 #include <vector>
 
-#include "caffe/approx_dropout/update/lazy_parameter.hpp"
+#include "caffe/approx_dropout/update/lazy_layer.hpp"
 #include "caffe/net.hpp"
 
 namespace caffe {
@@ -21,14 +21,14 @@ template <typename Dtype> class DeviceSteps;
  * At the beginning all gradients must be zero. While it lives, the weights
  * that LazyLayers hold may be behind: CatchUpAll brings them up to date. It
  * does so when it is destroyed, and leaves the last update as gradients, as
- * Caffe does. So nothing is lazy for who calls Step for one step at a time.
+ * Caffe does. With Step(1) nothing is deferred.
  */
 template <typename Dtype>
 class SGDUpdater {
  public:
   /// @brief Whether the solver of this type can leave the updates of this net
-  ///        to an SGDUpdater: plain SGD, where nobody reads whole gradients
-  ///        (debug_info, snapshot_diff) or watches single layers.
+  ///        to an SGDUpdater: plain SGD without debug_info,
+  ///        snapshot_diff or callbacks around single layers.
   static bool CanUpdate(const string& type, const SolverParameter& param,
       const Net<Dtype>& net);
 

@@ -4,55 +4,17 @@
 #include <cmath>
 #include <cstddef>
 
+#include "caffe/approx_dropout/math/wide_access.hpp"
+#include "caffe/approx_dropout/pattern/cell_grid.hpp"
+#include "caffe/approx_dropout/pattern/index_list.hpp"
 #include "caffe/approx_dropout/pattern/kept_cells.hpp"
 #include "caffe/approx_dropout/update/replay_steps.hpp"
 
 namespace caffe {
 
 // What the kernels of DeviceParameter do, cell by cell, for host and device
-// alike: each function is the share of one of `num_threads` threads, with no
-// barrier inside. LazyParameter is their reference.
-
-/// @brief Ascending positions along one side of a matrix, for a kernel:
-///        index[i] if index is not NULL, else
-///        first + i / run * run_stride + i % run.
-struct DeviceList {
-  const int* index;
-  int size, first, run, run_stride;
-
-  CAFFE_HOST_DEVICE int operator()(int i) const {
-    return index ? index[i] : first + i / run * run_stride + i % run;
-  }
-};
-
-/// @brief Rows and columns of a cell.
-struct CellRange {
-  int first_row, num_rows, first_column, num_columns;
-};
-
-/// @brief A matrix cut into cells of cell_rows x cell_columns, smaller at the
-///        right and lower edge; numbered row by row.
-struct CellGrid {
-  int rows, columns, cell_rows, cell_columns;
-
-  CAFFE_HOST_DEVICE int across() const {
-    return (columns + cell_columns - 1) / cell_columns;
-  }
-  CAFFE_HOST_DEVICE int count() const {
-    return (rows + cell_rows - 1) / cell_rows * across();
-  }
-  CAFFE_HOST_DEVICE size_t offset(int row) const {
-    return static_cast<size_t>(row) * columns;
-  }
-  CAFFE_HOST_DEVICE CellRange range(int cell) const {
-    const int row = cell / across() * cell_rows;
-    const int column = cell % across() * cell_columns;
-    const CellRange range = { row,
-        cell_rows < rows - row ? cell_rows : rows - row, column,
-        cell_columns < columns - column ? cell_columns : columns - column };
-    return range;
-  }
-};
+// alike: each function does one thread's part of the work, `thread` of
+// num_threads, with no barrier inside. LazyParameter is their reference.
 
 /// @brief Cells for a kernel: those listed, a word in use for each row, or the
 ///        tiles of a grid that a pattern keeps. Words may occur twice.
@@ -63,14 +25,14 @@ struct CellList {
   int size;
   DeviceList listed;
   const Dtype* words;  // whole numbers
-  KeptCells tiles;     // tile (r, c) if it has r + c
+  KeptCells tiles;
   int across;          // tiles side by side
 
-  /// @brief The i-th cell, i < size, or -1 if there is none at this place.
+  /// @brief The i-th cell, i < size, or -1 if there is none at i.
   CAFFE_HOST_DEVICE int operator()(int i) const {
     if (kind == LISTED) { return listed(i); }
     if (kind == WORDS) { return static_cast<int>(words[i]); }
-    return tiles.has(i / across + i % across) ? i : -1;
+    return tiles.has_tile(i / across, i % across) ? i : -1;
   }
 };
 
@@ -113,7 +75,8 @@ CAFFE_HOST_DEVICE inline Replay ReplayOf(const ParameterView<Dtype>& p,
 }
 
 /// @brief One step of replay_steps.hpp for one element; gradient is clipped
-///        and normalized. Rounded as ReplaySteps does with fused multiply-add.
+///        and normalized. Rounded as ReplaySteps (replay_steps.cpp) does with
+///        fused multiply-add; DeviceCellsTest compares them bit for bit.
 template <typename Dtype>
 CAFFE_HOST_DEVICE inline void DoStep(const UpdateRule<Dtype>& rule, Dtype rate,
     Dtype gradient, Dtype* w, Dtype* h) {
@@ -123,21 +86,9 @@ CAFFE_HOST_DEVICE inline void DoStep(const UpdateRule<Dtype>& rule, Dtype rate,
   *w -= *h;
 }
 
-/// @brief Elements that are read and written together.
-template <typename Dtype, int kWidth>
-struct alignas(sizeof(Dtype) * kWidth) Chunk {
-  Dtype value[kWidth];
-};
-
-template <typename Dtype, int kWidth>
-CAFFE_HOST_DEVICE inline Chunk<Dtype, kWidth>* ChunkAt(Dtype* data,
-    size_t at) {
-  return reinterpret_cast<Chunk<Dtype, kWidth>*>(data + at);
-}
-
-/// @brief Where the i-th chunk of a cell lies; its rows must hold whole ones.
+/// @brief Offset of a cell's i-th vector; kWidth divides the cell's columns.
 template <int kWidth>
-CAFFE_HOST_DEVICE inline size_t ChunkOffset(const CellGrid& grid,
+CAFFE_HOST_DEVICE inline size_t VectorOffset(const CellGrid& grid,
     const CellRange& range, int i) {
   const int across = range.num_columns / kWidth;
   return grid.offset(range.first_row + i / across) + range.first_column
@@ -145,21 +96,21 @@ CAFFE_HOST_DEVICE inline size_t ChunkOffset(const CellGrid& grid,
 }
 
 template <int kWidth>
-CAFFE_HOST_DEVICE inline int NumChunks(const CellRange& range) {
+CAFFE_HOST_DEVICE inline int NumVectors(const CellRange& range) {
   return range.num_columns / kWidth * range.num_rows;
 }
 
-/// @brief All steps of a chunk, in registers.
+/// @brief All steps of one vector, in registers.
 template <typename Dtype, int kWidth>
-CAFFE_HOST_DEVICE inline void ReplayChunk(const ParameterView<Dtype>& p,
+CAFFE_HOST_DEVICE inline void ReplayVector(const ParameterView<Dtype>& p,
     size_t at, const Replay& replay) {
-  typedef Chunk<Dtype, kWidth> Values;
+  typedef AlignedVector<Dtype, kWidth> Values;
   Values g = {}, h = {};
-  Values w = *ChunkAt<Dtype, kWidth>(p.data, at);
-  if (p.rule.momentum != 0) { h = *ChunkAt<Dtype, kWidth>(p.history, at); }
-  if (replay.has_gradient) {
-    const Dtype clip = p.steps[replay.first_step].clip;
-    g = *ChunkAt<Dtype, kWidth>(p.gradient, at);
+  Values w = *VectorAt<Dtype, kWidth>(p.data, at);
+  if (p.rule.momentum != 0) { h = *VectorAt<Dtype, kWidth>(p.history, at); }
+  const Dtype clip = p.steps[replay.first_step].clip;
+  if (replay.has_gradient && clip != 0) {
+    g = *VectorAt<Dtype, kWidth>(p.gradient, at);
     for (int k = 0; k < kWidth; ++k) {
       g.value[k] = g.value[k] * clip * p.rule.normalization;
     }
@@ -171,8 +122,8 @@ CAFFE_HOST_DEVICE inline void ReplayChunk(const ParameterView<Dtype>& p,
       g.value[k] = 0;
     }
   }
-  *ChunkAt<Dtype, kWidth>(p.data, at) = w;
-  if (replay.writes_history) { *ChunkAt<Dtype, kWidth>(p.history, at) = h; }
+  *VectorAt<Dtype, kWidth>(p.data, at) = w;
+  if (replay.writes_history) { *VectorAt<Dtype, kWidth>(p.history, at) = h; }
 }
 
 template <typename Dtype, int kWidth>
@@ -180,9 +131,9 @@ CAFFE_HOST_DEVICE inline void ReplayCell(const ParameterView<Dtype>& p,
     int cell, const Replay& replay, int thread, int num_threads) {
   if (replay.num_steps == 0) { return; }
   const CellRange range = p.grid.range(cell);
-  const int size = NumChunks<kWidth>(range);
+  const int size = NumVectors<kWidth>(range);
   for (int i = thread; i < size; i += num_threads) {
-    ReplayChunk<Dtype, kWidth>(p, ChunkOffset<kWidth>(p.grid, range, i),
+    ReplayVector<Dtype, kWidth>(p, VectorOffset<kWidth>(p.grid, range, i),
         replay);
   }
 }
@@ -192,11 +143,11 @@ template <typename Dtype, int kWidth>
 CAFFE_HOST_DEVICE inline void ClearCell(const ParameterView<Dtype>& p,
     int cell, int thread, int num_threads) {
   const CellRange range = p.grid.range(cell);
-  const Chunk<Dtype, kWidth> zeros = {};
-  const int size = NumChunks<kWidth>(range);
+  const AlignedVector<Dtype, kWidth> zeros = {};
+  const int size = NumVectors<kWidth>(range);
   for (int i = thread; i < size; i += num_threads) {
-    *ChunkAt<Dtype, kWidth>(p.gradient,
-        ChunkOffset<kWidth>(p.grid, range, i)) = zeros;
+    *VectorAt<Dtype, kWidth>(p.gradient,
+        VectorOffset<kWidth>(p.grid, range, i)) = zeros;
   }
 }
 
@@ -205,10 +156,10 @@ template <typename Dtype>
 CAFFE_HOST_DEVICE inline double SumSquaresOfCell(
     const ParameterView<Dtype>& p, int cell, int thread, int num_threads) {
   const CellRange range = p.grid.range(cell);
-  const int size = NumChunks<1>(range);
+  const int size = NumVectors<1>(range);
   double sum = 0;
   for (int i = thread; i < size; i += num_threads) {
-    const double g = p.gradient[ChunkOffset<1>(p.grid, range, i)];
+    const double g = p.gradient[VectorOffset<1>(p.grid, range, i)];
     sum += g * g;
   }
   return sum;
@@ -217,25 +168,23 @@ CAFFE_HOST_DEVICE inline double SumSquaresOfCell(
 /// @brief part[j] = row[columns(j)], kWidth at a time: the list must then be
 ///        made of aligned runs of kWidth neighbours.
 template <typename Dtype, int kWidth>
-CAFFE_HOST_DEVICE inline void GatherRow(Dtype* row, const DeviceList& columns,
-    Dtype* part, int thread, int num_threads) {
+CAFFE_HOST_DEVICE inline void GatherRow(const Dtype* row,
+    const DeviceList& columns, Dtype* part, int thread, int num_threads) {
   for (int j = thread * kWidth; j < columns.size; j += num_threads * kWidth) {
-    *ChunkAt<Dtype, kWidth>(part, j) =
-        *ChunkAt<Dtype, kWidth>(row, columns(j));
+    *VectorAt<Dtype, kWidth>(part, j) =
+        *VectorAt<Dtype, kWidth>(row, columns(j));
   }
 }
 
 /// @brief row[columns(j)] = part[j], or += it; kWidth as for GatherRow.
 template <typename Dtype, int kWidth>
-CAFFE_HOST_DEVICE inline void ScatterRow(Dtype* part,
+CAFFE_HOST_DEVICE inline void ScatterRow(const Dtype* part,
     const DeviceList& columns, bool accumulate, Dtype* row, int thread,
     int num_threads) {
   for (int j = thread * kWidth; j < columns.size; j += num_threads * kWidth) {
-    Chunk<Dtype, kWidth> value = *ChunkAt<Dtype, kWidth>(part, j);
-    Chunk<Dtype, kWidth>* to = ChunkAt<Dtype, kWidth>(row, columns(j));
-    for (int k = 0; accumulate && k < kWidth; ++k) {
-      value.value[k] += to->value[k];
-    }
+    AlignedVector<Dtype, kWidth> value = *VectorAt<Dtype, kWidth>(part, j);
+    AlignedVector<Dtype, kWidth>* to = VectorAt<Dtype, kWidth>(row, columns(j));
+    if (accumulate) { Add<Dtype, kWidth>(*to, &value); }
     *to = value;
   }
 }

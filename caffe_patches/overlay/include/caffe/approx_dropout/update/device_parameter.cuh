@@ -11,8 +11,8 @@ namespace caffe {
 
 const int kThreads = 256;
 
-// The block's sum, in thread 0; kThreads threads, all of them. The order does
-// not depend on anything else.
+// The block's sum, in thread 0, always added up in the same order. All
+// kThreads threads must call it.
 __device__ inline double SumOfBlock(double value) {
   __shared__ double sums[kThreads];
   sums[threadIdx.x] = value;
@@ -25,13 +25,14 @@ __device__ inline double SumOfBlock(double value) {
 }
 
 // Brings cells up to date: data and, where needed, history of a listed cell
-// are overwritten, all of it; its gradient is read, if there is one. A block a
-// cell, its threads side by side along the cell's rows, kWidth values each;
-// kWidth > 1 where the rows of every cell begin and end at whole 16 bytes.
-// Blocks whose cell is up to date, not there or another block's (a word that
-// occurs twice) do nothing but this: if part is not NULL, cells being rows,
+// are overwritten, all of it; its gradient is read, if there is one. One block
+// per cell, its threads side by side along the cell's rows, kWidth values each;
+// kWidth > 1 where the rows of every cell are aligned to 16 bytes. A block has
+// no update to do if its cell is up to date, is not there, or is a word that
+// occurs twice and another block came first. After the update, if part is not
+// NULL and cells are rows,
 //   part[i][j] = data[cells(i)][columns(j)],
-// part dense and, for kWidth > 1, at whole 16 bytes, after the update.
+// part being dense and, for kWidth > 1, aligned to 16 bytes.
 template <typename Dtype, int kWidth>
 __global__ void CatchUpKernel(ParameterView<Dtype> p, CellList<Dtype> cells,
     bool for_all, DeviceList columns, Dtype* part) {
@@ -47,7 +48,7 @@ __global__ void CatchUpKernel(ParameterView<Dtype> p, CellList<Dtype> cells,
       threadIdx.x, blockDim.x);
   if (!part) { return; }
   __syncthreads();
-  Dtype* from = p.data + p.grid.offset(cell);
+  const Dtype* from = p.data + p.grid.offset(cell);
   Dtype* to = part + static_cast<size_t>(blockIdx.x) * columns.size;
   if (columns.size == p.grid.columns) {
     GatherRow<Dtype, kWidth>(from, columns, to, threadIdx.x, blockDim.x);
@@ -56,8 +57,8 @@ __global__ void CatchUpKernel(ParameterView<Dtype> p, CellList<Dtype> cells,
   }
 }
 
-// Says that the gradients of the listed cells belong to this iteration. A
-// thread a cell of the list, whatever its size.
+// Marks the gradients of the listed cells as this iteration's. One thread per
+// cell of the list, whatever its size.
 template <typename Dtype>
 __global__ void StampKernel(ParameterView<Dtype> p, CellList<Dtype> cells) {
   CUDA_KERNEL_LOOP(i, cells.size) {
@@ -68,7 +69,7 @@ __global__ void StampKernel(ParameterView<Dtype> p, CellList<Dtype> cells) {
 
 // Overwrites the gradient of the listed cells with zeros and stamps them;
 // if_none: only of cells that have none of this iteration. Blocks and kWidth
-// as in CatchUpKernel; of the blocks of one word the first does it.
+// as in CatchUpKernel; if a word occurs twice, its first block does the work.
 template <typename Dtype, int kWidth>
 __global__ void ClearKernel(ParameterView<Dtype> p, CellList<Dtype> cells,
     bool if_none) {
@@ -85,12 +86,12 @@ __global__ void ClearKernel(ParameterView<Dtype> p, CellList<Dtype> cells,
 
 // gradient[rows(i)][columns(j)] += part[i][j], cells being rows and part
 // dense, in rows that have a gradient of this iteration; rows without one are
-// overwritten, all of them, with zeros in other columns. Stamps the rows. A
-// block a row, each listed once; kWidth > 1 also where whole rows are listed
-// and part's rows begin at whole 16 bytes, else columns go one by one.
+// overwritten, all of them, with zeros in other columns. Stamps the rows. One
+// block per row, each listed once; kWidth > 1 also where all columns are listed
+// and part's rows are aligned to 16 bytes, else columns go one by one.
 template <typename Dtype, int kWidth>
 __global__ void AddGradientKernel(ParameterView<Dtype> p, DeviceList rows,
-    DeviceList columns, Dtype* part) {
+    DeviceList columns, const Dtype* part) {
   __shared__ int before;
   const int row = rows(blockIdx.x);
   const bool whole = columns.size == p.grid.columns;
@@ -100,7 +101,7 @@ __global__ void AddGradientKernel(ParameterView<Dtype> p, DeviceList rows,
   }
   __syncthreads();
   const bool accumulate = before == p.num_steps;
-  Dtype* from = part + static_cast<size_t>(blockIdx.x) * columns.size;
+  const Dtype* from = part + static_cast<size_t>(blockIdx.x) * columns.size;
   Dtype* to = p.gradient + p.grid.offset(row);
   if (whole) {
     ScatterRow<Dtype, kWidth>(from, columns, accumulate, to, threadIdx.x,
@@ -116,8 +117,8 @@ __global__ void AddGradientKernel(ParameterView<Dtype> p, DeviceList rows,
 }
 
 // sums[b] = the sum of squares over cells b, b + gridDim.x, ... that have a
-// gradient of this iteration, or whole: over all cells. kThreads threads a
-// block; every one of the grid's sums is written.
+// gradient of this iteration, or, if `whole`, over all cells. kThreads threads
+// per block; every one of the grid's sums is written.
 template <typename Dtype>
 __global__ void SumSquaresKernel(ParameterView<Dtype> p, bool whole,
     double* sums) {
@@ -141,7 +142,7 @@ __global__ void AppendStepKernel(const double* sums, int num_sums,
   for (int i = threadIdx.x; i < num_sums; i += blockDim.x) { sum += sums[i]; }
   sum = SumOfBlock(sum);
   if (threadIdx.x > 0) { return; }
-  const Dtype norm = sqrt(sum);
+  const Dtype norm = GradientNorm<Dtype>(sum);
   step->rate = rate;
   step->clip = clip_gradients >= 0 && norm > clip_gradients ?
       clip_gradients / norm : Dtype(1);
@@ -154,17 +155,17 @@ __global__ void AppendStepKernel(const double* sums, int num_sums,
 template <typename Dtype, int kWidth>
 __global__ void UpdateKernel(ParameterView<Dtype> p, int count) {
   const Replay replay = { p.num_steps - 1, 1, true, true };
-  const Chunk<Dtype, kWidth> zeros = {};
-  const int chunks = count / kWidth;
-  CUDA_KERNEL_LOOP(i, chunks) {
+  const AlignedVector<Dtype, kWidth> zeros = {};
+  const int vectors = count / kWidth;
+  CUDA_KERNEL_LOOP(i, vectors) {
     const size_t at = static_cast<size_t>(i) * kWidth;
-    ReplayChunk<Dtype, kWidth>(p, at, replay);
-    *ChunkAt<Dtype, kWidth>(p.gradient, at) = zeros;
+    ReplayVector<Dtype, kWidth>(p, at, replay);
+    *VectorAt<Dtype, kWidth>(p.gradient, at) = zeros;
   }
-  const size_t rest = static_cast<size_t>(chunks) * kWidth
+  const size_t rest = static_cast<size_t>(vectors) * kWidth
       + blockIdx.x * blockDim.x + threadIdx.x;
   if (rest < static_cast<size_t>(count)) {
-    ReplayChunk<Dtype, 1>(p, rest, replay);
+    ReplayVector<Dtype, 1>(p, rest, replay);
     p.gradient[rest] = 0;
   }
 }

@@ -2,6 +2,7 @@
 #define CAFFE_APPROX_DROPOUT_UPDATE_DEVICE_PARAMETER_HPP_
 
 #include "caffe/approx_dropout/update/device_cells.hpp"
+#include "caffe/approx_dropout/update/lazy_parameter.hpp"
 #include "caffe/blob.hpp"
 
 namespace caffe {
@@ -66,12 +67,12 @@ class DeviceParameter {
   void CatchUpWords(const Dtype* words, int num_words);
   void CatchUpAll();
 
-  /// @brief As LazyParameter's. True for the first call of an iteration.
-  bool TakeGradient(const DeviceList& rows);
-  bool TakeGradient(const KeptCells& tiles);
+  /// @brief As LazyParameter's. OVERWRITE for the first call per iteration.
+  Claim ClaimGradient(const DeviceList& rows);
+  Claim ClaimGradient(const KeptCells& tiles);
   /// @brief The gradient of these rows will be added to; it is cleared where
   ///        there is none of this iteration.
-  void TakeGradientOfWords(const Dtype* words, int num_words);
+  void ClaimGradientOfWords(const Dtype* words, int num_words);
   void ClearGradient(const DeviceList& rows);
   void AddGradient(const DeviceList& rows, const DeviceList& columns,
       const Dtype* part);
@@ -81,20 +82,20 @@ class DeviceParameter {
   void SumSquares(bool whole);
   /// @brief To be called before steps->Append.
   void EndStep() { has_gradient_ = false; }
-  /// @brief For a parameter whose layer is not a LazyLayer, after Append: all
-  ///        of it has a gradient, is updated now, and the gradient cleared.
-  void UpdateNow();
+  /// @brief For a parameter whose layer is not a LazyLayer, after Append:
+  ///        updates all of it now, and clears its gradient.
+  void UpdateWhole();
 
  private:
   ParameterView<Dtype> View();
   CellList<Dtype> Rows(const DeviceList& rows) const;
   CellList<Dtype> Tiles(const KeptCells& tiles) const;
   CellList<Dtype> Words(const Dtype* words, int num_words) const;
-  /// @brief Whether 16 bytes can be read at a time, everywhere in each cell.
-  bool Wide(const ParameterView<Dtype>& view) const;
+  /// @brief Whether kernels can take 16 bytes at a time in every cell.
+  bool CanAlign16(const ParameterView<Dtype>& view) const;
   void CatchUp(const CellList<Dtype>& cells, bool for_all,
       const DeviceList& columns, Dtype* part);
-  bool TakeGradient(const CellList<Dtype>& cells);
+  Claim ClaimGradient(const CellList<Dtype>& cells);
   void ClearGradient(const CellList<Dtype>& cells, bool if_none);
   void ForgetSteps();
 

@@ -3,12 +3,20 @@
 
 #include <vector>
 
+#include "caffe/approx_dropout/pattern/cell_grid.hpp"
 #include "caffe/approx_dropout/update/replay_steps.hpp"
 #include "caffe/blob.hpp"
 
 namespace caffe {
 
 template <typename Dtype> class DeviceParameter;
+
+/// After so many steps all cells are brought up to date, needed or not, on the
+/// CPU and on the GPU.
+const int kMaxSteps = 1024;
+
+/// @brief What a gradient that a cell gets does to what is there.
+enum class Claim { OVERWRITE, ADD };
 
 /**
  * @brief Updates a parameter when a part of it is next needed, exactly.
@@ -21,9 +29,9 @@ template <typename Dtype> class DeviceParameter;
  * at every step; a step costs memory traffic for the cells in use only.
  *
  * In an iteration the layer calls CatchUp for the cells that it reads, then
- * TakeGradient or AddGradient for those that get one; the solver ends the
- * iteration by EndStep and calls CatchUpAll before anyone else looks. Until
- * then the blob's diff is for this class only.
+ * ClaimGradient or AddGradient for those that get one; the solver ends the
+ * iteration by EndStep and calls CatchUpAll before others read the weights.
+ * Until then the blob's diff is for this class only.
  */
 template <typename Dtype>
 class LazyParameter {
@@ -56,33 +64,34 @@ class LazyParameter {
       Dtype* part) {
     CatchUp(rows, FOR_USE, &columns, part);
   }
-  /// @brief The same by one of several threads: none of the cells may be
-  ///        another's.
-  void CatchUpHere(const vector<int>& cells);
+  /// @brief The same, single-threaded. Threads that call it at the same time
+  ///        must pass disjoint cells.
+  void CatchUpOnThisThread(const vector<int>& cells);
   void CatchUpAll();
 
-  /// @brief Says that the gradient of these cells will be written to the
-  ///        blob's diff. Returns true if it must be overwritten, all of it,
-  ///        since no cell has one of this iteration; else the cells without
-  ///        one are cleared, and it must be added to.
-  bool TakeGradient(const vector<int>& cells);
-  /// @brief Zeros as the gradient of cells that TakeGradient was called for.
+  /// @brief Announces that the gradient of these cells will be written to the
+  ///        blob's diff. OVERWRITE: all of it must be overwritten, since no
+  ///        cell has a gradient of this iteration. ADD: it must be added to;
+  ///        cells without one have been cleared.
+  Claim ClaimGradient(const vector<int>& cells);
+  /// @brief Zeros as the gradient of cells that ClaimGradient was called for.
   void ClearGradient(const vector<int>& cells);
   /// @brief Adds part[i][j] to the gradient in (rows[i], columns[j]), cells
   ///        being rows; part is (rows x columns). In other columns the
-  ///        gradient is not changed. No TakeGradient is needed before.
+  ///        gradient is not changed. No ClaimGradient is needed before.
   void AddGradient(const vector<int>& rows, const vector<int>& columns,
       const Dtype* part);
-  /// @brief The same by one of several threads: no row may be another's.
-  void AddGradientHere(const vector<int>& rows, const vector<int>& columns,
-      const Dtype* part);
+  /// @brief The same, single-threaded. Threads that call it at the same time
+  ///        must pass disjoint rows.
+  void AddGradientOnThisThread(const vector<int>& rows,
+      const vector<int>& columns, const Dtype* part);
 
   /// @brief Sum of squares of this iteration's gradient.
   double SumSquares() const;
   void EndStep(const UpdateStep<Dtype>& step);
-  /// @brief For a parameter whose layer is not a LazyLayer: all of it has a
-  ///        gradient, is updated now, and the gradient cleared.
-  void UpdateNow(const UpdateStep<Dtype>& step);
+  /// @brief For a parameter whose layer is not a LazyLayer: updates all of it
+  ///        now, and clears its gradient.
+  void UpdateWhole(const UpdateStep<Dtype>& step);
 
  private:
   // What is known of a cell's gradient.
@@ -94,11 +103,10 @@ class LazyParameter {
     Dtype* data;
     Dtype* history;
   };
-  // Rows and columns of a cell.
-  struct Range {
-    int first_row, last_row, first_column, num_columns;
-  };
-  // A row, zero but for the columns of a list, an index of column_lists_ or -1.
+  // A dense row for a compact gradient. Clearing all of it each time would cost
+  // more than filling it, so it is left filled: it is zero outside the columns
+  // of column_lists_[list] (list -1: zero everywhere), and rows that share a
+  // list overwrite just those. Clear() ends that before another list is used.
   struct Scratch {
     vector<Dtype> row;
     int list;
@@ -108,8 +116,6 @@ class LazyParameter {
       list = -1;
     }
   };
-  Range range(int cell) const;
-  size_t offset(int row) const { return static_cast<size_t>(row) * columns_; }
   void CatchUp(const vector<int>& cells, Purpose purpose,
       const vector<int>* columns, Dtype* part);
   // Steps that a cell must still do.
@@ -119,7 +125,10 @@ class LazyParameter {
   };
   Pending PendingOf(int cell, Purpose purpose) const;
   void CatchUpCells(const int* cells, int num_cells, Purpose purpose);
-  void CatchUpRow(int cell, int row, Purpose purpose);
+  /// @brief Fetches the next row of a cell that has one at `at`.
+  void PrefetchBelow(size_t at, int num_columns, bool with_history) const;
+  /// @brief A row of a cell, which begins in first_column.
+  void CatchUpRow(int cell, int row, int first_column, Purpose purpose);
   void CatchUpCompact(int row, Purpose purpose);
   void GrowScratch();
   void Expand(int row, Dtype* gradient);
@@ -127,8 +136,7 @@ class LazyParameter {
 
   Arrays arrays_;
   UpdateRule<Dtype> rule_;
-  int rows_, columns_;
-  int cell_rows_, cell_columns_, cells_across_;
+  CellGrid grid_;
   vector<UpdateStep<Dtype> > steps_;  // those that some cell may have missed
   vector<int> done_;        // of each cell: how many of steps_ it has seen
   vector<char> gradient_;   // of each cell
@@ -140,25 +148,6 @@ class LazyParameter {
   vector<int> all_cells_;
   shared_ptr<DeviceParameter<Dtype> > device_;
 };
-
-/**
- * @brief A layer that says which parts of its parameters it reads and gives
- *        gradients to. Between SetLazy(i, p) and SetLazy(i, NULL) it calls
- *        CatchUp and TakeGradient of *p, or on the GPU of *p->device(), for
- *        its i-th parameter.
- */
-template <typename Dtype>
-class LazyLayer {
- public:
-  virtual ~LazyLayer() {}
-  /// @brief Whether the i-th parameter can be updated lazily.
-  virtual bool CanBeLazy(int param_id) const = 0;
-  virtual void SetLazy(int param_id, LazyParameter<Dtype>* lazy) = 0;
-};
-
-/// @brief The distinct values of a blob of whole numbers, ascending.
-template <typename Dtype>
-vector<int> DistinctValues(const Blob<Dtype>& blob);
 
 }  // namespace caffe
 

@@ -3,6 +3,7 @@
 #include <string>
 #include <vector>
 
+#include "caffe/approx_dropout/pattern/cell_grid.hpp"
 #include "caffe/approx_dropout/pattern/dropout_pattern.hpp"
 
 namespace caffe {
@@ -99,60 +100,79 @@ template <typename Dtype>
 void ApproxDropoutPatterns<Dtype>::CheckUnits(
     const vector<Blob<Dtype>*>& bottom, int num_output, int num_input) const {
   const ApproxDropoutParameter& param = layer_.approx_dropout_param();
-  const string name = Name(layer_);
-  const int tile = param.tile_size();
-  for (int side = 0; side < 2; ++side) {
-    const bool output = side == 0;
-    if (output ? !has_output() : !has_input()) { continue; }
-    const Blob<Dtype>& blob = *bottom[output ? output_bottom_ : input_bottom_];
-    ReadDropoutPattern(blob, layer_);
-    const int max_period = blob.shape(1) - 2;
-    const bool tiles = output &&
-        param.pattern() == ApproxDropoutParameter_Pattern_TILE;
-    const int units = output ? num_output : num_input;
-    const int cells = !tiles ? units :
-        (num_output + tile - 1) / tile + (num_input + tile - 1) / tile - 1;
-    CHECK_LE(max_period, cells) << name << ": the pattern of its "
-        << (output ? "output" : "input") << " has N = " << max_period
-        << ", the longest period, but there are only " << cells
-        << (tiles ? " diagonals of tiles (tile rows + tile columns - 1)"
-                  : " units")
-        << "; set max_period to " << cells << " or less"
-        << (tiles ? ", or a smaller tile_size" : "");
-    const bool compact = output ? param.compact_output() : true;
-    if (blob.shape(0) > 1 && compact) {
-      CHECK_EQ(units % max_period, 0) << name << ": with groups: "
-          << blob.shape(0) << " and a compact " << (output ? "output" : "input")
-          << " its " << units << " units must be divisible by N = "
-          << max_period << ", so that every group keeps equally many";
-    }
+  if (param.pattern() == ApproxDropoutParameter_Pattern_TILE) {
+    CheckTiles(bottom, num_output, num_input, "weights");
+  } else if (has_output()) {
+    CheckSide(*bottom[output_bottom_], "output", num_output,
+        param.compact_output());
   }
+  if (has_input()) {
+    CheckSide(*bottom[input_bottom_], "input", num_input, true);
+  }
+}
+
+template <typename Dtype>
+void ApproxDropoutPatterns<Dtype>::CheckSide(const Blob<Dtype>& blob,
+    const string& side, int units, bool compact) const {
+  const string name = Name(layer_);
+  ReadDropoutPattern(blob, layer_);
+  const int max_period = blob.shape(1) - 2;
+  CHECK_LE(max_period, units) << name << ": the pattern of its " << side
+      << " has N = " << max_period << ", the longest period, but there are "
+      << "only " << units << " units; set max_period to " << units
+      << " or less";
+  CHECK(blob.shape(0) == 1 || !compact || units % max_period == 0) << name
+      << ": with groups: " << blob.shape(0) << " and a compact " << side
+      << " its " << units << " units must be divisible by N = " << max_period
+      << ", so that every group keeps equally many";
+}
+
+template <typename Dtype>
+void ApproxDropoutPatterns<Dtype>::CheckTiles(
+    const vector<Blob<Dtype>*>& bottom, int num_output, int num_input,
+    const string& weights) const {
+  const Blob<Dtype>& blob = *bottom[output_bottom_];
+  ReadDropoutPattern(blob, layer_);
+  const int tile = layer_.approx_dropout_param().tile_size();
+  const int max_period = blob.shape(1) - 2;
+  const int diagonals = NumCells(num_output, tile) + NumCells(num_input, tile)
+      - 1;
+  CHECK_LE(max_period, diagonals) << Name(layer_) << ": the pattern of its "
+      << "output has N = " << max_period << ", the longest period, but the "
+      << weights << " have only " << diagonals << " diagonals of tiles (tile "
+      << "rows + tile columns - 1); set max_period to " << diagonals
+      << " or less, or a smaller tile_size";
 }
 
 template <typename Dtype>
 void ApproxDropoutPatterns<Dtype>::Read(const vector<Blob<Dtype>*>& bottom,
     int num_samples) {
-  for (int side = 0; side < 2; ++side) {
-    const bool output = side == 0;
-    if (output ? !has_output() : !has_input()) { continue; }
-    DropoutPattern<Dtype>& pattern = output ? output_ : input_;
-    pattern = ReadDropoutPattern(
-        *bottom[output ? output_bottom_ : input_bottom_], layer_);
-    const KeptCells& first = pattern.groups[0];
-    if (layer_.phase() == TEST && first.kept == first.period) {
-      pattern.groups.resize(1);  // they are all the same, for any batch
-    }
-    const int groups = pattern.groups.size();
-    if (num_samples % groups == 0) { continue; }
-    std::ostringstream legal;
-    for (int g = 1; g <= num_samples; ++g) {
-      if (num_samples % g == 0) { legal << " " << g; }
-    }
-    LOG(FATAL) << Name(layer_) << ": the pattern of its "
-        << (output ? "output" : "input") << " has groups: " << groups
-        << ", which must divide the " << num_samples
-        << " samples (the axis before the features); legal:" << legal.str();
+  if (has_output()) {
+    output_ = ReadSide(*bottom[output_bottom_], "output", num_samples);
   }
+  if (has_input()) {
+    input_ = ReadSide(*bottom[input_bottom_], "input", num_samples);
+  }
+}
+
+template <typename Dtype>
+DropoutPattern<Dtype> ApproxDropoutPatterns<Dtype>::ReadSide(
+    const Blob<Dtype>& blob, const string& side, int num_samples) const {
+  DropoutPattern<Dtype> pattern = ReadDropoutPattern(blob, layer_);
+  if (layer_.phase() == TEST && pattern.groups[0].keeps_all()) {
+    pattern.groups.resize(1);  // they are all the same, for any batch
+  }
+  const int groups = pattern.groups.size();
+  if (num_samples % groups == 0) { return pattern; }
+  std::ostringstream legal;
+  for (int g = 1; g <= num_samples; ++g) {
+    if (num_samples % g == 0) { legal << " " << g; }
+  }
+  LOG(FATAL) << Name(layer_) << ": the pattern of its " << side
+      << " has groups: " << groups << ", which must divide the "
+      << num_samples << " samples (the axis before the features); legal:"
+      << legal.str();
+  return pattern;
 }
 
 template <typename Dtype>

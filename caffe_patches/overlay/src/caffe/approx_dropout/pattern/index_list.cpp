@@ -22,14 +22,12 @@ void IndexList::FindStride() {
 void ListUnits(const KeptUnits& kept, bool compact, IndexList* weight,
     IndexList* stored) {
   const KeptCells& rows = kept.rows;
-  const int num_tiles = (kept.units + kept.tile_size - 1) / kept.tile_size;
-  const bool all_tiles = kept.tiles.kept == kept.tiles.period;
-  for (int tile = 0; tile < (all_tiles ? 1 : num_tiles); ++tile) {
-    if (!all_tiles && !kept.tiles.has(tile + kept.tile_shift)) { continue; }
-    const int begin = all_tiles ? 0 : tile * kept.tile_size;
-    const int end = all_tiles ? kept.units :
-        std::min(kept.units, begin + kept.tile_size);
-    const int last = rows.count(end);
+  // Where all tiles are kept, the whole side is one.
+  const int tile_size =
+      kept.tiles.keeps_all() ? std::max(1, kept.units) : kept.tile_size;
+  for (int begin = 0; begin < kept.units; begin += tile_size) {
+    if (!kept.tiles.has_tile(kept.line, begin / tile_size)) { continue; }
+    const int last = rows.count(std::min(kept.units, begin + tile_size));
     for (int j = rows.count(begin); j < last; ++j) {
       const int unit = rows.cell(j);
       weight->index.push_back(unit);

@@ -2,8 +2,10 @@
 #include <vector>
 
 #include "caffe/approx_dropout/math/wide_access.hpp"
+#include "caffe/approx_dropout/pattern/cell_grid.hpp"
 #include "caffe/approx_dropout/product/batched_product.cuh"
 #include "caffe/approx_dropout/product/batched_product.hpp"
+#include "caffe/approx_dropout/product/gather_scatter.cuh"
 #include "caffe/approx_dropout/product/gather_scatter.hpp"
 #include "caffe/util/math_functions.hpp"
 
@@ -11,66 +13,50 @@ namespace caffe {
 
 namespace {
 
-const int kColumnsPerBlock = 32;
-const int kRowsPerBlock = 8;
-const int kMaxGridRows = 1024;
 // Sizes that a part is filled up to a multiple of.
 const int kPadding = 4;
-
-dim3 Threads() { return dim3(kColumnsPerBlock, kRowsPerBlock); }
 
 // The blocks of a product first: those that run side by side then read the
 // same rows.
 dim3 Grid(int num_blocks, int num_rows, int num_columns) {
-  const int rows = (num_rows + kRowsPerBlock - 1) / kRowsPerBlock;
-  return dim3(num_blocks,
-      (num_columns + kColumnsPerBlock - 1) / kColumnsPerBlock,
-      std::min(rows, kMaxGridRows));
+  const dim3 part = Blocks(num_rows, num_columns);
+  return dim3(num_blocks, part.x, part.y);
 }
 
 int RoundUp(int size) { return (size + kPadding - 1) / kPadding * kPadding; }
 
-// Whether a kernel can take 16 bytes at a time of matrices that both have rows
-// of these lengths, given that columns are aligned runs.
 template <typename Dtype>
-bool Aligned(const Dtype* a, int stride_a, const Dtype* b, int stride_b) {
-  const size_t pointers = reinterpret_cast<size_t>(a)
-      | reinterpret_cast<size_t>(b);
-  return pointers % 16 == 0 && stride_a % Wide16<Dtype>::kWidth == 0
-      && stride_b % Wide16<Dtype>::kWidth == 0;
-}
-
-template <typename Dtype>
-void Gather(int num_blocks, const Dtype* whole, int stride,
+void Gather(int num_blocks, const PartView<const Dtype>& whole,
     const BlockList& rows, const BlockList& columns, bool runs, Dtype* part) {
-  const int width = Wide16<Dtype>::kWidth;
-  Dtype* from = const_cast<Dtype*>(whole);  // chunks go by their address
-  if (runs && Aligned(whole, stride, part, columns.size)) {
+  const int width = Aligned16<Dtype>::kWidth;
+  if (runs && IsAligned16(whole.data, whole.stride)
+      && IsAligned16(part, columns.size)) {
     // NOLINT_NEXT_LINE(whitespace/operators)
     GatherBlocksKernel<Dtype, width><<<Grid(num_blocks, rows.size,
-        columns.size / width), Threads()>>>(from, stride, rows, columns, part);
+        columns.size / width), Threads()>>>(whole, rows, columns, part);
   } else {
     // NOLINT_NEXT_LINE(whitespace/operators)
     GatherBlocksKernel<Dtype, 1><<<Grid(num_blocks, rows.size, columns.size),
-        Threads()>>>(from, stride, rows, columns, part);
+        Threads()>>>(whole, rows, columns, part);
   }
   CUDA_POST_KERNEL_CHECK;
 }
 
 template <typename Dtype>
-void Scatter(int num_blocks, Dtype* part, const BlockList& rows,
+void Scatter(int num_blocks, const Dtype* part, const BlockList& rows,
     const BlockList& columns, bool runs, const BlockFinish<Dtype>& finish,
-    bool accumulate, int stride, Dtype* whole) {
-  const int width = Wide16<Dtype>::kWidth;
-  if (runs && Aligned(whole, stride, part, columns.size)) {
+    bool accumulate, const PartView<Dtype>& whole) {
+  const int width = Aligned16<Dtype>::kWidth;
+  if (runs && IsAligned16(whole.data, whole.stride)
+      && IsAligned16(part, columns.size)) {
     // NOLINT_NEXT_LINE(whitespace/operators)
     ScatterBlocksKernel<Dtype, width><<<Grid(num_blocks, rows.size,
         columns.size / width), Threads()>>>(part, rows, columns, finish,
-        accumulate, stride, whole);
+        accumulate, whole);
   } else {
     // NOLINT_NEXT_LINE(whitespace/operators)
     ScatterBlocksKernel<Dtype, 1><<<Grid(num_blocks, rows.size, columns.size),
-        Threads()>>>(part, rows, columns, finish, accumulate, stride, whole);
+        Threads()>>>(part, rows, columns, finish, accumulate, whole);
   }
   CUDA_POST_KERNEL_CHECK;
 }
@@ -109,24 +95,20 @@ BlockParts<Dtype> DenseParts(Dtype* data, int rows, int columns) {
   return parts;
 }
 
-// A place in memory that grows as lists are placed; NULL at first, to find out
-// how much there must be.
-struct Memory {
-  int* data;
-  size_t size;
-
-  int* Take(size_t count) {
-    size += count;
-    return data ? data + size - count : NULL;
-  }
-};
-
-void PlaceSide(int num_blocks, bool with_places, Memory* memory,
-    BlockSide* side) {
+// How much memory the lists of one side of all blocks take.
+size_t ListsSize(int num_blocks, const BlockSide& side, bool with_index) {
   const size_t blocks = num_blocks;
-  side->weight = memory->Take(blocks * side->size);
-  side->stored = memory->Take(blocks * side->size);
-  side->place = with_places ? memory->Take(blocks * side->units) : NULL;
+  return blocks * (2 * side.size + (with_index ? side.units : 0));
+}
+
+// Says where they are, from `memory` on. Returns their end.
+int* PlaceLists(int num_blocks, bool with_index, int* memory,
+    BlockSide* side) {
+  const size_t size = static_cast<size_t>(num_blocks) * side->size;
+  side->weight = memory;
+  side->stored = memory + size;
+  side->compact_index = with_index ? memory + 2 * size : NULL;
+  return memory + ListsSize(num_blocks, *side, with_index);
 }
 
 }  // namespace
@@ -134,19 +116,20 @@ void PlaceSide(int num_blocks, bool with_places, Memory* memory,
 template <typename Dtype>
 BlockSide BatchedProduct<Dtype>::MakeSide(bool output, bool gradient) const {
   BlockSide side = {};
-  side.tiles = !tiled() ? BlockSide::NONE
+  side.tiles = !spec_->tiled() ? BlockSide::NONE
       : output == gradient ? BlockSide::KEPT : BlockSide::EVERY_NTH;
   side.output = output;
-  side.compact = output ? shape_.compact_output : shape_.compact_input;
-  side.units = output ? shape_.num_output : shape_.num_input;
-  side.tile_size = std::max(1, shape_.tile_size);
+  side.compact = output ? spec_->compact_output : spec_->compact_input;
+  side.units = output ? spec_->num_output : spec_->num_input;
+  side.tile_size = std::max(1, spec_->tile_size);
   // Tiles of the side that EVERY_NTH cuts; there may be fewer than the period.
-  const int cut = gradient ? shape_.num_input : shape_.num_output;
-  side.blocks_a_group = !tiled() ? 1 : std::min(output_[0].period,
-      (cut + side.tile_size - 1) / side.tile_size);
-  side.size = output ? shape_.stored_output : shape_.stored_input;
+  const int cut = gradient ? spec_->num_input : spec_->num_output;
+  side.blocks_a_group = !spec_->tiled() ? 1 : std::min(spec_->output[0].period,
+      NumCells(cut, side.tile_size));
+  side.size = output ? spec_->stored_output : spec_->stored_input;
   if (whole(side)) { return side; }
-  side.size = RoundUp(std::max(1, LongestList(side, output_, input_)));
+  side.size = RoundUp(std::max(1,
+      LongestList(side, spec_->output, spec_->input)));
   return side;
 }
 
@@ -156,56 +139,58 @@ typename BatchedProduct<Dtype>::Blocks BatchedProduct<Dtype>::MakeBlocks(
   Blocks blocks;
   blocks.output = MakeSide(true, gradient);
   blocks.input = MakeSide(false, gradient);
-  blocks.count = num_groups() * blocks.output.blocks_a_group;
+  blocks.count = spec_->num_groups() * blocks.output.blocks_a_group;
   return blocks;
 }
 
 template <typename Dtype>
 bool BatchedProduct<Dtype>::whole(const BlockSide& side) const {
-  const KeptCells& cells = side.output ? output_[0] : input_[0];
+  const KeptCells& cells =
+      side.output ? spec_->output[0] : spec_->input[0];
   return side.tiles == BlockSide::NONE
-      && (side.compact || cells.kept == cells.period);
+      && (side.compact || cells.keeps_all());
 }
 
 // Tiles are runs, and so is what has no gaps.
 template <typename Dtype>
-bool BatchedProduct<Dtype>::wide(const BlockSide& side, bool stored) const {
-  const int width = Wide16<Dtype>::kWidth;
+bool BatchedProduct<Dtype>::aligned16(const BlockSide& side,
+    bool stored) const {
+  const int width = Aligned16<Dtype>::kWidth;
   if (stored && whole(side)) { return side.size % width == 0; }
-  const bool units = side.output ? tiled()
-      : input_[0].kept == input_[0].period;
+  const bool units = side.output ? spec_->tiled()
+      : spec_->input[0].keeps_all();
   return units && side.units % width == 0
-      && (!tiled() || side.tile_size % width == 0);
+      && (!spec_->tiled() || side.tile_size % width == 0);
 }
 
 template <typename Dtype>
-void BatchedProduct<Dtype>::SetGroups(const Shape& shape,
-    const vector<KeptCells>& output, const vector<KeptCells>& input) {
-  shape_ = shape;
-  output_ = output;
-  input_ = input;
+void BatchedProduct<Dtype>::Pack(const ProductSpec<Dtype>& spec,
+    const Dtype* weight) {
+  spec_ = &spec;
+  weight_ = weight;
   gathered_ = NULL;
+  if (lazy()) { lazy()->CatchUp(UnionOf(spec.output)); }
   blocks_ = MakeBlocks(false);
-  tiled_gradient_ = tiled() ? MakeBlocks(true) : Blocks();
+  tiled_gradient_ = spec.tiled() ? MakeBlocks(true) : Blocks();
   PlaceLists();
   ListUnits();
 }
 
 template <typename Dtype>
 void BatchedProduct<Dtype>::PlaceLists() {
+  Blocks* y = &blocks_;
+  Blocks* dx = &tiled_gradient_;
+  const size_t size = ListsSize(y->count, y->output, true)
+      + ListsSize(y->count, y->input, true)
+      + ListsSize(dx->count, dx->output, false)
+      + ListsSize(dx->count, dx->input, false);
   if (!lists_) { lists_.reset(new Blob<int>()); }
-  Memory memory = { NULL, 0 };
-  for (int pass = 0; pass < 2; ++pass) {
-    PlaceSide(blocks_.count, true, &memory, &blocks_.output);
-    PlaceSide(blocks_.count, true, &memory, &blocks_.input);
-    PlaceSide(tiled_gradient_.count, false, &memory, &tiled_gradient_.output);
-    PlaceSide(tiled_gradient_.count, false, &memory, &tiled_gradient_.input);
-    if (memory.size > lists_->count()) {
-      lists_->Reshape(vector<int>(1, memory.size));
-    }
-    memory.data = lists_->mutable_gpu_data();
-    memory.size = 0;
-  }
+  if (size > lists_->count()) { lists_->Reshape(vector<int>(1, size)); }
+  int* next = lists_->mutable_gpu_data();
+  next = caffe::PlaceLists(y->count, true, next, &y->output);
+  next = caffe::PlaceLists(y->count, true, next, &y->input);
+  next = caffe::PlaceLists(dx->count, false, next, &dx->output);
+  caffe::PlaceLists(dx->count, false, next, &dx->input);
 }
 
 template <typename Dtype>
@@ -215,13 +200,14 @@ void BatchedProduct<Dtype>::ListUnits() {
   const int blocks_a_group = std::max(blocks_.output.blocks_a_group,
       tiled_gradient_.output.blocks_a_group);
   // Sizes are below this too.
-  const int units = RoundUp(std::max(shape_.num_output, shape_.num_input));
-  const int at_once = std::min(MaxGroups(output_[0]), MaxGroups(input_[0]));
-  for (int first = 0; first < num_groups(); first += at_once) {
-    const KeptGroups output = GroupsFrom(output_, first, at_once);
-    const KeptGroups input = GroupsFrom(input_, first, at_once);
+  const int units = RoundUp(std::max(spec_->num_output, spec_->num_input));
+  const int at_once = std::min(MaxGroups(spec_->output[0]),
+      MaxGroups(spec_->input[0]));
+  for (int first = 0; first < spec_->num_groups(); first += at_once) {
+    const KeptGroups output = GroupsFrom(spec_->output, first, at_once);
+    const KeptGroups input = GroupsFrom(spec_->input, first, at_once);
     const dim3 grid(output.count * blocks_a_group,
-        CAFFE_GET_BLOCKS(units), tiled() ? 4 : 2);
+        CAFFE_GET_BLOCKS(units), spec_->tiled() ? 4 : 2);
     // NOLINT_NEXT_LINE(whitespace/operators)
     ListUnitsKernel<<<grid, CAFFE_CUDA_NUM_THREADS>>>(output, input, sides);
     CUDA_POST_KERNEL_CHECK;
@@ -229,24 +215,18 @@ void BatchedProduct<Dtype>::ListUnits() {
 }
 
 template <typename Dtype>
-void BatchedProduct<Dtype>::SetWeight(const Dtype* weight) {
-  weight_ = weight;
-  gathered_ = NULL;
-}
-
-template <typename Dtype>
 BlockList BatchedProduct<Dtype>::Samples(int outer,
     const BlockSide& side) const {
-  const int size = shape_.num_samples / num_groups();
+  const int size = spec_->num_samples / spec_->num_groups();
   const BlockList samples = { NULL, outer * size,
-      { size, shape_.num_samples, shape_.turns }, side.blocks_a_group };
+      { size, spec_->num_samples, spec_->rotates }, side.blocks_a_group };
   return samples;
 }
 
 template <typename Dtype>
 OutputBlocks BatchedProduct<Dtype>::OfGroups() const {
-  const OutputBlocks blocks = { blocks_.output, blocks_.input, num_groups(),
-      tiled() ? output_[0].period : 1 };
+  const OutputBlocks blocks = { blocks_.output, blocks_.input,
+      spec_->num_groups(), spec_->tiled() ? spec_->output[0].period : 1 };
   return blocks;
 }
 
@@ -278,119 +258,123 @@ typename BatchedProduct<Dtype>::ConstParts BatchedProduct<Dtype>::PartsOf(
     return DenseParts<const Dtype>(storage, rows.size, side.size);
   }
   const Parts parts = ResultParts(outer, blocks, side, false, NULL, buffer);
-  Gather(blocks.count, storage,
-      side.output ? shape_.stored_output : shape_.stored_input, rows,
-      List(side, side.stored), wide(side, true), parts.data);
+  const int stride = side.output ? spec_->stored_output : spec_->stored_input;
+  Gather(blocks.count, View(storage, stride), rows, List(side, side.stored),
+      aligned16(side, true), parts.data);
   return DenseParts<const Dtype>(parts.data, rows.size, side.size);
 }
 
 template <typename Dtype>
 const Dtype* BatchedProduct<Dtype>::Weight(const Blocks& blocks) {
   if (gathered_ != &blocks) {
-    Gather(blocks.count, weight_, shape_.num_input,
-        List(blocks.output, blocks.output.weight),
-        List(blocks.input, blocks.input.weight), wide(blocks.input, false),
-        GpuParts<Dtype>::Grow(&packed_, static_cast<size_t>(blocks.count)
-            * blocks.output.size * blocks.input.size));
+    const BlockSide& output = blocks.output;
+    const BlockSide& input = blocks.input;
+    Dtype* parts = GpuParts<Dtype>::Grow(&packed_,
+        static_cast<size_t>(blocks.count) * output.size * input.size);
+    Gather(blocks.count, View(weight_, spec_->num_input),
+        List(output, output.weight), List(input, input.weight),
+        aligned16(input, false), parts);
     gathered_ = &blocks;
   }
   return packed_->gpu_data();
 }
 
 template <typename Dtype>
-void BatchedProduct<Dtype>::Forward(int outer, Dtype alpha, const Dtype* x,
-    const Dtype* bias, Dtype bias_scale, bool rectify, bool accumulate,
-    Dtype* y) {
+void BatchedProduct<Dtype>::Multiply(int outer, const Dtype* x,
+    const Dtype* bias, bool rectify, bool accumulate, Dtype* y) {
   const BlockSide& output = blocks_.output;
   const BlockSide& input = blocks_.input;
   const bool in_place = outer == 1 && whole(output) && !bias && !rectify;
   const ConstParts x_parts = PartsOf(outer, blocks_, input, x, &x_);
   const Parts y_parts = ResultParts(outer, blocks_, output, in_place, y, &y_);
   const BlockList rows = Samples(outer, output);
-  Gemm(CblasNoTrans, CblasTrans, rows.size, output.size, input.size, alpha,
-      x_parts, DenseParts<const Dtype>(Weight(blocks_), output.size,
-      input.size), in_place && accumulate ? 1 : 0, y_parts, blocks_.count);
+  Gemm(CblasNoTrans, CblasTrans, rows.size, output.size, input.size,
+      spec_->scale, x_parts, DenseParts<const Dtype>(Weight(blocks_),
+      output.size, input.size), in_place && accumulate ? 1 : 0, y_parts,
+      blocks_.count);
   if (in_place) { return; }
-  const BlockFinish<Dtype> finish = { bias, bias_scale,
+  const BlockFinish<Dtype> finish = { bias, spec_->bias_scale,
       List(output, output.weight), rectify };
   Scatter(blocks_.count, y_parts.data, rows, List(output, output.stored),
-      wide(output, true), finish, accumulate, shape_.stored_output, y);
+      aligned16(output, true), finish, accumulate,
+      View(y, spec_->stored_output));
 }
 
 template <typename Dtype>
-void BatchedProduct<Dtype>::Backward(int outer, Dtype alpha, const Dtype* x,
-    const Dtype* dy, Dtype bias_scale, bool overwrites, Dtype* dx,
-    Dtype* dweight, Dtype* dbias) {
+void BatchedProduct<Dtype>::Backward(int outer, const Dtype* x,
+    const Dtype* dy, Dtype* dx, Dtype* dweight, Dtype* dbias) {
   ConstParts dy_parts;
-  if (dweight || dbias || !tiled()) {
+  if (dweight || dbias || !spec_->tiled()) {
     dy_parts = PartsOf(outer, blocks_, blocks_.output, dy, &y_);
   }
-  if (dbias) { AddBiasGradient(outer, bias_scale, dy_parts, dbias); }
-  if (dweight) {
-    AddWeightGradient(outer, alpha, x, dy_parts, overwrites, dweight);
-  }
+  if (dbias) { AddBiasGradient(outer, dy_parts, dbias); }
+  if (dweight) { AddWeightGradient(outer, x, dy_parts, dweight); }
   if (!dx) { return; }
-  if (tiled()) {
+  if (spec_->tiled()) {
     dy_parts = PartsOf(outer, tiled_gradient_, tiled_gradient_.output, dy,
         &y_);
   }
-  InputGradient(outer, alpha, dy_parts, dx);
+  InputGradient(outer, dy_parts, dx);
 }
 
 template <typename Dtype>
-void BatchedProduct<Dtype>::AddBiasGradient(int outer, Dtype bias_scale,
+void BatchedProduct<Dtype>::AddBiasGradient(int outer,
     const ConstParts& dy, Dtype* dbias) {
-  const int units = shape_.num_output;
+  const int units = spec_->num_output;
   const int grid = (units + kSumColumnsPerBlock - 1) / kSumColumnsPerBlock;
   // NOLINT_NEXT_LINE(whitespace/operators)
   AddOutputSumsKernel<Dtype><<<grid,
       dim3(kSumColumnsPerBlock, kSumRowsPerBlock)>>>(dy, OfGroups(),
-      Samples(outer, blocks_.output).size, bias_scale, dbias);
+      Samples(outer, blocks_.output).size, spec_->bias_scale, dbias);
   CUDA_POST_KERNEL_CHECK;
 }
 
 template <typename Dtype>
-void BatchedProduct<Dtype>::AddWeightGradient(int outer, Dtype alpha,
-    const Dtype* x, const ConstParts& dy, bool overwrites, Dtype* dweight) {
+void BatchedProduct<Dtype>::AddWeightGradient(int outer, const Dtype* x,
+    const ConstParts& dy, Dtype* dweight) {
+  const bool overwrites = lazy() && lazy()->ClaimGradient(
+      UnionOf(spec_->output)) == Claim::OVERWRITE;
   const int outputs = blocks_.output.size;
   const int inputs = blocks_.input.size;
   Dtype* part = GpuParts<Dtype>::Grow(&dweight_,
       static_cast<size_t>(blocks_.count) * outputs * inputs);
   Gemm(CblasTrans, CblasNoTrans, outputs, inputs,
-      Samples(outer, blocks_.output).size, alpha, dy,
+      Samples(outer, blocks_.output).size, spec_->scale, dy,
       PartsOf(outer, blocks_, blocks_.input, x, &x_), 0,
       DenseParts<Dtype>(part, outputs, inputs), blocks_.count);
-  const int width = Wide16<Dtype>::kWidth;
-  if (wide(blocks_.input, false)
-      && Aligned(part, inputs, dweight, shape_.num_input)) {
+  const int width = Aligned16<Dtype>::kWidth;
+  if (aligned16(blocks_.input, false)
+      && IsAligned16(part, inputs)
+      && IsAligned16(dweight, spec_->num_input)) {
     // NOLINT_NEXT_LINE(whitespace/operators)
-    AddPartsKernel<Dtype, width><<<Grid(1, shape_.num_output,
-        shape_.num_input / width), Threads()>>>(part, OfGroups(), overwrites,
+    AddPartsKernel<Dtype, width><<<Grid(1, spec_->num_output,
+        spec_->num_input / width), Threads()>>>(part, OfGroups(), overwrites,
         dweight);
   } else {
     // NOLINT_NEXT_LINE(whitespace/operators)
-    AddPartsKernel<Dtype, 1><<<Grid(1, shape_.num_output, shape_.num_input),
+    AddPartsKernel<Dtype, 1><<<Grid(1, spec_->num_output, spec_->num_input),
         Threads()>>>(part, OfGroups(), overwrites, dweight);
   }
   CUDA_POST_KERNEL_CHECK;
 }
 
 template <typename Dtype>
-void BatchedProduct<Dtype>::InputGradient(int outer, Dtype alpha,
-    const ConstParts& dy, Dtype* dx) {
+void BatchedProduct<Dtype>::InputGradient(int outer, const ConstParts& dy,
+    Dtype* dx) {
   const Blocks& blocks = gradient_blocks();
   const BlockSide& input = blocks.input;
   const int outputs = blocks.output.size;
   const bool in_place = outer == 1 && whole(input);
   const Parts parts = ResultParts(outer, blocks, input, in_place, dx, &x_);
   const BlockList rows = Samples(outer, input);
-  Gemm(CblasNoTrans, CblasNoTrans, rows.size, input.size, outputs, alpha, dy,
-      DenseParts<const Dtype>(Weight(blocks), outputs, input.size), 0, parts,
-      blocks.count);
+  Gemm(CblasNoTrans, CblasNoTrans, rows.size, input.size, outputs,
+      spec_->scale, dy, DenseParts<const Dtype>(Weight(blocks), outputs,
+      input.size), 0, parts, blocks.count);
   if (in_place) { return; }
   const BlockFinish<Dtype> none = { NULL, 0, rows, false };
   Scatter(blocks.count, parts.data, rows, List(input, input.stored),
-      wide(input, true), none, false, shape_.stored_input, dx);
+      aligned16(input, true), none, false,
+      View(dx, spec_->stored_input));
 }
 
 INSTANTIATE_CLASS(BatchedProduct);

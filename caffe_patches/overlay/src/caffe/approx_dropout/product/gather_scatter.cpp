@@ -1,38 +1,10 @@
-#ifdef _OPENMP
-#include <omp.h>
-#endif
-
 #include <algorithm>
 #include <vector>
 
+#include "caffe/approx_dropout/math/parallel.hpp"
 #include "caffe/approx_dropout/product/gather_scatter.hpp"
 
 namespace caffe {
-
-namespace {
-
-// Below this many elements a loop is not worth waking threads for.
-const int kParallelElements = 1 << 14;
-
-}  // namespace
-
-template <typename Dtype>
-int CpuParts<Dtype>::MaxThreads() {
-#ifdef _OPENMP
-  return omp_get_max_threads();
-#else
-  return 1;
-#endif
-}
-
-template <typename Dtype>
-int CpuParts<Dtype>::Thread() {
-#ifdef _OPENMP
-  return omp_get_thread_num();
-#else
-  return 0;
-#endif
-}
 
 template <typename Dtype>
 Dtype* CpuParts<Dtype>::Grow(shared_ptr<Blob<Dtype> >* buffer, size_t size) {

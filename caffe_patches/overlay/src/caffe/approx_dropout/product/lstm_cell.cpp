@@ -43,10 +43,14 @@ void lstm_cell_backward(int units, Dtype cont, const Dtype* c_prev,
     vector_tanh(size, c + begin, tanh_c);
 #pragma omp simd
     for (int u = 0; u < size; ++u) {
-      LSTMCellGradient(act[u], act[units + u], act[2 * units + u],
-          act[3 * units + u], tanh_c[u], c_before[u], cont, dh[begin + u],
-          dc[begin + u], diff + u, diff + units + u, diff + 2 * units + u,
-          diff + 3 * units + u, dc + begin + u);
+      const LSTMGates<Dtype> unit = { act[u], act[units + u],
+          act[2 * units + u], act[3 * units + u] };
+      const LSTMGates<Dtype> d = LSTMCellGradient(unit, tanh_c[u],
+          c_before[u], cont, dh[begin + u], dc + begin + u);
+      diff[u] = d.i;
+      diff[units + u] = d.f;
+      diff[2 * units + u] = d.o;
+      diff[3 * units + u] = d.g;
     }
   }
 }

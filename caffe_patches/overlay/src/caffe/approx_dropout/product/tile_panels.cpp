@@ -2,16 +2,12 @@
 #include <cstring>
 #include <vector>
 
+#include "caffe/approx_dropout/math/panels.hpp"
 #include "caffe/approx_dropout/product/tile_panels.hpp"
 
 namespace caffe {
 
 namespace {
-
-template <typename Dtype>
-void Grow(size_t size, vector<Dtype>* buffer) {
-  if (buffer->size() < size) { buffer->resize(size); }
-}
 
 // So few elements that calling memmove would take longer.
 template <typename Dtype>
@@ -29,15 +25,14 @@ inline void CopyShort(const Dtype* from, int count, Dtype* to) {
 template <typename Dtype>
 void PackColumns(const TileGrid& grid, const Dtype* weight, int tile_row,
     Dtype* columns) {
-  const int first = tile_row * grid.tile_size;
-  const int last = std::min(first + grid.tile_size, grid.num_output);
+  const CellRange outputs = grid.cells().range(tile_row, 0);
   const vector<int> kept = grid.kept_columns(tile_row);
   vector<Dtype*> to(kept.size());
   for (size_t i = 0; i < kept.size(); ++i) {
-    to[i] = columns + grid.place_in_columns(tile_row, kept[i]);
+    to[i] = columns + grid.offset_in_columns(tile_row, kept[i]);
   }
-  for (int o = first; o < last; ++o) {
-    const Dtype* row = weight + static_cast<size_t>(o) * grid.num_input;
+  for (int o = 0; o < outputs.num_rows; ++o) {
+    const Dtype* row = weight + grid.cells().offset(outputs.first_row + o);
     for (size_t i = 0; i < kept.size(); ++i) {
       const int begin = kept[i] * grid.tile_size;
       const int end = std::min(begin + grid.tile_size, grid.num_input);
@@ -48,40 +43,13 @@ void PackColumns(const TileGrid& grid, const Dtype* weight, int tile_row,
 }
 
 template <typename Dtype>
-void PackSamples(const vector<int>& samples, int columns, const Dtype* from,
-    vector<Dtype>* panels) {
-  const int kWidth = Panel<Dtype>::kWidth;
-  const int num_samples = samples.size();
-  const int count = Panel<Dtype>::count(num_samples);
-  const size_t size = static_cast<size_t>(columns) * kWidth;
-  Grow(count * size, panels);
-  Dtype* all = panels->data();
-  const int kColumns = 256;  // that a thread copies at a time
-#pragma omp parallel for collapse(2)
-  for (int j = 0; j < count; ++j) {
-    for (int begin = 0; begin < columns; begin += kColumns) {
-      Dtype* panel = all + j * size;
-      const int end = std::min(begin + kColumns, columns);
-      const int width = std::min(kWidth, num_samples - j * kWidth);
-      for (int n = 0; n < kWidth; ++n) {
-        const Dtype* row = n < width ? from
-            + static_cast<size_t>(samples[j * kWidth + n]) * columns : NULL;
-        for (int k = begin; k < end; ++k) {
-          panel[k * kWidth + n] = row ? row[k] : Dtype(0);
-        }
-      }
-    }
-  }
-}
-
-template <typename Dtype>
 void PackTiles(const vector<int>& samples, int tile_size, int width,
     int columns, const Dtype* from, vector<Dtype>* panels) {
   const int num_samples = samples.size();
   const int per_tile = (tile_size + width - 1) / width;
-  const int tiles = (columns + tile_size - 1) / tile_size;
+  const int tiles = NumCells(columns, tile_size);
   const size_t size = static_cast<size_t>(num_samples) * width;
-  Grow(tiles * per_tile * size, panels);
+  GrowTo(tiles * per_tile * size, panels);
   Dtype* all = panels->data();
 #pragma omp parallel for
   for (int p = 0; p < tiles * per_tile; ++p) {
@@ -105,20 +73,16 @@ size_t TileGrid::column_size() const {
   return static_cast<size_t>(tiles) * tile_size * tile_size;
 }
 
-size_t TileGrid::place_in_columns(int tile_row, int tile_column) const {
-  const int above = kept.count(tile_row + tile_column)
-      - kept.count(tile_column);
+size_t TileGrid::offset_in_columns(int tile_row, int tile_column) const {
+  const int above = kept.count_tiles(tile_column, tile_row);
   return tile_column * column_size()
       + static_cast<size_t>(above) * tile_size * tile_size;
 }
 
-vector<int> TileGrid::Kept(int shift, int cells) const {
-  vector<int> list;
-  for (int j = kept.count(shift); ; ++j) {
-    const int cell = kept.cell(j) - shift;
-    if (cell >= cells) { return list; }
-    list.push_back(cell);
-  }
+vector<int> TileGrid::Kept(int line, int tiles) const {
+  vector<int> list(kept.count_tiles(line, tiles));
+  for (size_t j = 0; j < list.size(); ++j) { list[j] = kept.tile(line, j); }
+  return list;
 }
 
 vector<int> TileGrid::kept_tiles(int tile_row) const {
@@ -138,14 +102,12 @@ vector<int> TileGrid::kept_tiles() const {
   return tiles;
 }
 
-#define INSTANTIATE_PANELS(Dtype) \
-  template void PackSamples<Dtype>(const vector<int>&, int, const Dtype*, \
-      vector<Dtype>*); \
+#define INSTANTIATE_TILE_PANELS(Dtype) \
   template void PackTiles<Dtype>(const vector<int>&, int, int, int, \
       const Dtype*, vector<Dtype>*); \
   template void PackColumns<Dtype>(const TileGrid&, const Dtype*, int, Dtype*)
 
-INSTANTIATE_PANELS(float);
-INSTANTIATE_PANELS(double);
+INSTANTIATE_TILE_PANELS(float);
+INSTANTIATE_TILE_PANELS(double);
 
 }  // namespace caffe

@@ -1,10 +1,8 @@
-#include <stddef.h>
-
 #include <algorithm>
 #include <vector>
 
-#include "caffe/approx_dropout/math/vector_math.hpp"
-#include "caffe/approx_dropout/math/vector_target.hpp"
+#include "caffe/approx_dropout/math/micro_kernel.hpp"
+#include "caffe/approx_dropout/product/gather_scatter.hpp"
 #include "caffe/approx_dropout/product/tile_panels.hpp"
 #include "caffe/approx_dropout/product/tile_product.hpp"
 
@@ -12,16 +10,14 @@ namespace caffe {
 
 namespace {
 
-// Rows of panels, and of W, that stay in the first cache.
-const int kDepth = 160;
+// Depth of a panel that fits in the L1 cache.
+const int kPanelDepth = 160;
 
-// Places begin, ..., end - 1.
 struct Span {
   int begin, end;
 };
 
-// A product, for all threads. Panels of x and of y: see the functions that
-// pack them.
+// A product, for all threads. Its panels: see the functions that pack them.
 template <typename Dtype>
 struct Operands {
   const TileGrid* grid;
@@ -35,119 +31,64 @@ struct Operands {
   LazyParameter<Dtype>* lazy;
   Dtype* packed;  // W's kept tiles, see PackColumns
 
-  Span rows(int tile) const { return Of(tile, grid->num_output); }
-  Span columns(int tile) const { return Of(tile, grid->num_input); }
-  Span Of(int tile, int units) const {
-    const Span span = { tile * grid->tile_size,
-        std::min((tile + 1) * grid->tile_size, units) };
+  Span rows(int tile) const {
+    const CellRange range = grid->cells().range(tile, 0);
+    const Span span = { range.first_row, range.first_row + range.num_rows };
+    return span;
+  }
+  Span columns(int tile) const {
+    const CellRange range = grid->cells().range(0, tile);
+    const Span span = { range.first_column,
+        range.first_column + range.num_columns };
     return span;
   }
 };
 
-// Rows begin, ..., end - 1 of a panel and what they are multiplied by: the r-th
-// sum takes row begin + k times factors[r * row_step + k * step].
-template <typename Dtype>
-struct Run {
-  int begin, end;
-  const Dtype* factors;
-};
-
-struct Steps {
-  size_t row, next;
-};
-
-// Where sums go: row r to out + r * stride, times alpha, added to what is there
-// or in its place.
+// An Output of MicroKernel: row r of sums goes to out + r * stride, times
+// alpha, added to what is there or in its place.
 template <typename Dtype>
 struct Target {
   Dtype alpha;
   bool add;
   Dtype* out;
   size_t stride;
+
+  CAFFE_INLINE const Target& OfPart(int, int) const { return *this; }
+  CAFFE_INLINE void Fetch(int) const {}
+  template <int kVectorBytes>
+  CAFFE_INLINE void Store(int row,
+      const typename Unaligned<Dtype, kVectorBytes>::Vector* sum) const {
+    typedef typename Unaligned<Dtype, kVectorBytes>::Vector Vector;
+    Vector* to = reinterpret_cast<Vector*>(out + row * stride);
+#pragma GCC unroll 4
+    for (int v = 0; v < kPanelBytes / kVectorBytes; ++v) {
+      Vector value = sum[v] * alpha;
+      if (add) { value += to[v]; }
+      to[v] = value;
+    }
+  }
 };
 
-// The sums of rows first ... first + kRows - 1 over all runs.
-template <typename Dtype, int kVectorBytes, int kRows>
-CAFFE_INLINE void SumOf(const vector<Run<Dtype> >& runs, int first,
-    const Steps& steps, const Dtype* panel, const Target<Dtype>& target) {
-  typedef Dtype Vector __attribute__((vector_size(kVectorBytes), may_alias,
-      aligned(sizeof(Dtype))));
-  const int kVectors = kPanelBytes / kVectorBytes;
-  Vector sum[kRows][kVectors] = {};
-  for (size_t i = 0; i < runs.size(); ++i) {
-    const Dtype* a = runs[i].factors + first * steps.row;
-    const Vector* b = reinterpret_cast<const Vector*>(panel)
-        + runs[i].begin * kVectors;
-    for (int k = runs[i].begin; k < runs[i].end; ++k) {
-#pragma GCC unroll 12
-      for (int r = 0; r < kRows; ++r) {
-        const Dtype factor = a[r * steps.row];
-#pragma GCC unroll 4
-        for (int v = 0; v < kVectors; ++v) { sum[r][v] += factor * b[v]; }
-      }
-      a += steps.next;
-      b += kVectors;
-    }
-  }
-  const Dtype alpha = target.alpha;
-  const bool add = target.add;
-#pragma GCC unroll 12
-  for (int r = 0; r < kRows; ++r) {
-    Vector* out = reinterpret_cast<Vector*>(target.out
-        + (first + r) * target.stride);
-#pragma GCC unroll 4
-    for (int v = 0; v < kVectors; ++v) {
-      Vector value = sum[r][v] * alpha;
-      if (add) { value += out[v]; }
-      out[v] = value;
-    }
-  }
+template <typename Dtype>
+Depth<Dtype> DepthOf(const vector<DepthRange<Dtype> >& ranges,
+    const Strides& strides) {
+  const Depth<Dtype> depth = { ranges.data(), ranges.size(), strides };
+  return depth;
 }
 
-template <typename Dtype, int kVectorBytes, int kRows>
-struct Sum {
-  // The same for any number of rows, about equally many at a time.
-  static CAFFE_INLINE void AllRows(int rows, const vector<Run<Dtype> >& runs,
-      const Steps& steps, const Dtype* panel, const Target<Dtype>& target) {
-    const int parts = (rows + kRows - 1) / kRows;
-    for (int part = 0; part < parts; ++part) {
-      const int first = part * rows / parts;
-      Rows((part + 1) * rows / parts - first, runs, first, steps, panel,
-          target);
-    }
-  }
-
-  // For rows <= kRows of them, from the first.
-  static CAFFE_INLINE void Rows(int rows, const vector<Run<Dtype> >& runs,
-      int first, const Steps& steps, const Dtype* panel,
-      const Target<Dtype>& target) {
-    if (rows == kRows) {
-      SumOf<Dtype, kVectorBytes, kRows>(runs, first, steps, panel, target);
-    } else {
-      Sum<Dtype, kVectorBytes, kRows - 1>::Rows(rows, runs, first, steps,
-          panel, target);
-    }
-  }
-};
-
-template <typename Dtype, int kVectorBytes>
-struct Sum<Dtype, kVectorBytes, 0> {
-  static CAFFE_INLINE void Rows(int, const vector<Run<Dtype> >&, int,
-      const Steps&, const Dtype*, const Target<Dtype>&) {}
-};
-
-// Runs as parts of about kDepth rows.
+// Cuts runs of depth into parts of about kPanelDepth rows.
 template <typename Dtype>
-vector<vector<Run<Dtype> > > CutToDepth(const vector<Run<Dtype> >& runs,
-    const Steps& steps) {
-  vector<vector<Run<Dtype> > > parts;
-  int depth = kDepth;
+vector<vector<DepthRange<Dtype> > > CutToDepth(
+    const vector<DepthRange<Dtype> >& runs, const Strides& strides) {
+  vector<vector<DepthRange<Dtype> > > parts;
+  int depth = kPanelDepth;
   for (size_t i = 0; i < runs.size(); ++i) {
-    for (int begin = runs[i].begin; begin < runs[i].end; begin += kDepth) {
-      const Run<Dtype> run = { begin, std::min(begin + kDepth, runs[i].end),
-          runs[i].factors + (begin - runs[i].begin) * steps.next };
-      if (depth >= kDepth) {
-        parts.push_back(vector<Run<Dtype> >());
+    for (int begin = runs[i].begin; begin < runs[i].end; begin += kPanelDepth) {
+      const DepthRange<Dtype> run = { begin,
+          std::min(begin + kPanelDepth, runs[i].end),
+          runs[i].factors + (begin - runs[i].begin) * strides.next };
+      if (depth >= kPanelDepth) {
+        parts.push_back(vector<DepthRange<Dtype> >());
         depth = 0;
       }
       parts.back().push_back(run);
@@ -161,28 +102,27 @@ vector<vector<Run<Dtype> > > CutToDepth(const vector<Run<Dtype> >& runs,
 // panels are of samples; `sums` holds units x panel width.
 template <typename Dtype, int kVectorBytes, int kRows>
 CAFFE_INLINE void SampleColumns(const Operands<Dtype>& x, const Span& units,
-    const vector<Run<Dtype> >& runs, const Steps& steps,
+    const vector<DepthRange<Dtype> >& runs, const Strides& strides,
     const Dtype* panels, size_t panel_size, int stride, Dtype* sums) {
   const int kWidth = Panel<Dtype>::kWidth;
   const int size = units.end - units.begin;
   const int num_samples = x.samples->size();
   const int* sample = x.samples->data();
-  const int kLine = kPanelBytes / sizeof(Dtype);
-  const vector<vector<Run<Dtype> > > parts = CutToDepth(runs, steps);
+  const vector<vector<DepthRange<Dtype> > > parts = CutToDepth(runs, strides);
   for (int begin = 0; begin < num_samples; begin += kWidth) {
     const Dtype* panel = panels + begin / kWidth * panel_size;
     const int width = std::min(kWidth, num_samples - begin);
     for (int n = 0; n < width; ++n) {
       const Dtype* out = x.out + static_cast<size_t>(sample[begin + n])
           * stride + units.begin;
-      for (int r = 0; r < size; r += kLine) { __builtin_prefetch(out + r, 1); }
+      for (int r = 0; r < size; r += kWidth) { __builtin_prefetch(out + r, 1); }
     }
     if (parts.empty()) { std::fill_n(sums, size * kWidth, Dtype(0)); }
     for (size_t p = 0; p < parts.size(); ++p) {
       const Target<Dtype> target = { x.alpha, p > 0, sums,
           static_cast<size_t>(kWidth) };
-      Sum<Dtype, kVectorBytes, kRows>::AllRows(size, parts[p], steps, panel,
-          target);
+      MicroKernel<Dtype, kVectorBytes, kRows>::AllRows(size,
+          DepthOf(parts[p], strides), panel, target);
     }
     for (int n = 0; n < width; ++n) {
       Dtype* out = x.out + static_cast<size_t>(sample[begin + n]) * stride
@@ -203,18 +143,18 @@ struct ForwardRow {
       Dtype* sums) {
     const TileGrid& grid = *x.grid;
     // The weights are then still in a cache.
-    if (x.lazy) { x.lazy->CatchUpHere(grid.kept_tiles(tile)); }
+    if (x.lazy) { x.lazy->CatchUpOnThisThread(grid.kept_tiles(tile)); }
     PackColumns(grid, x.weight, tile, x.packed);
     const vector<int> kept = grid.kept_columns(tile);
-    vector<caffe::Run<Dtype> > runs(kept.size());
+    vector<DepthRange<Dtype> > runs(kept.size());
     for (size_t i = 0; i < kept.size(); ++i) {
       const Span inputs = x.columns(kept[i]);
       runs[i].begin = inputs.begin;
       runs[i].end = inputs.end;
-      runs[i].factors = x.packed + grid.place_in_columns(tile, kept[i]);
+      runs[i].factors = x.packed + grid.offset_in_columns(tile, kept[i]);
     }
-    const Steps steps = { static_cast<size_t>(grid.tile_size), 1 };
-    SampleColumns<Dtype, kVectorBytes, kRows>(x, x.rows(tile), runs, steps,
+    const Strides strides = { static_cast<size_t>(grid.tile_size), 1 };
+    SampleColumns<Dtype, kVectorBytes, kRows>(x, x.rows(tile), runs, strides,
         x.x_panels, static_cast<size_t>(grid.num_input) * Panel<Dtype>::kWidth,
         grid.num_output, sums);
   }
@@ -228,20 +168,20 @@ struct InputColumn {
       Dtype* sums) {
     const TileGrid& grid = *x.grid;
     const vector<int> kept = grid.kept_rows(tile);
-    vector<caffe::Run<Dtype> > runs;
+    vector<DepthRange<Dtype> > runs;
     const Dtype* factors = x.packed + tile * grid.column_size();
     for (size_t i = 0; i < kept.size(); ++i) {
       const Span outputs = x.rows(kept[i]);
       if (!runs.empty() && runs.back().end == outputs.begin) {
         runs.back().end = outputs.end;
       } else {
-        const caffe::Run<Dtype> run = { outputs.begin, outputs.end, factors };
+        const DepthRange<Dtype> run = { outputs.begin, outputs.end, factors };
         runs.push_back(run);
       }
       factors += static_cast<size_t>(grid.tile_size) * grid.tile_size;
     }
-    const Steps steps = { 1, static_cast<size_t>(grid.tile_size) };
-    SampleColumns<Dtype, kVectorBytes, kRows>(x, x.columns(tile), runs, steps,
+    const Strides strides = { 1, static_cast<size_t>(grid.tile_size) };
+    SampleColumns<Dtype, kVectorBytes, kRows>(x, x.columns(tile), runs, strides,
         x.y_panels,
         static_cast<size_t>(grid.num_output) * Panel<Dtype>::kWidth,
         grid.num_input, sums);
@@ -256,10 +196,10 @@ struct WeightRow {
       Dtype* sums) {
     const int num_samples = x.samples->size();
     const vector<int> kept = x.grid->kept_columns(tile);
-    vector<caffe::Run<Dtype> > depth(1);
-    for (int k = 0; k < num_samples; k += kDepth) {
+    vector<DepthRange<Dtype> > depth(1);
+    for (int k = 0; k < num_samples; k += kPanelDepth) {
       depth[0].begin = k;
-      depth[0].end = std::min(k + kDepth, num_samples);
+      depth[0].end = std::min(k + kPanelDepth, num_samples);
       for (size_t i = 0; i < kept.size(); ++i) {
         Tile<kVectorBytes, kRows>(x, tile, kept[i], &depth,
             x.accumulate || k > 0, sums);
@@ -269,7 +209,7 @@ struct WeightRow {
 
   template <int kVectorBytes, int kRows, typename Dtype>
   static CAFFE_INLINE void Tile(const Operands<Dtype>& x, int tile_row,
-      int tile_column, vector<caffe::Run<Dtype> >* depth, bool accumulate,
+      int tile_column, vector<DepthRange<Dtype> >* depth, bool accumulate,
       Dtype* sums) {
     const int kWidth = Panel<Dtype>::kWidth;
     const size_t num_input = x.grid->num_input;
@@ -278,7 +218,7 @@ struct WeightRow {
     const Span rows = x.rows(tile_row);
     const Span columns = x.columns(tile_column);
     const int height = rows.end - rows.begin;
-    const Steps steps = { 1, tile_size };
+    const Strides strides = { 1, tile_size };
     (*depth)[0].factors = x.y_panels
         + (tile_row * num_samples + (*depth)[0].begin) * tile_size;
     const Dtype* x_panel = x.x_panels + tile_column * num_samples
@@ -295,9 +235,10 @@ struct WeightRow {
       const bool whole = width == kWidth;
       const Target<Dtype> target = { x.alpha, whole && accumulate,
           whole ? tile + i : sums, whole ? num_input : kWidth };
-      Sum<Dtype, kVectorBytes, kRows>::AllRows(height, *depth, steps, x_panel,
-          target);
-      for (int r = 0; !whole && r < height; ++r) {
+      MicroKernel<Dtype, kVectorBytes, kRows>::AllRows(height,
+          DepthOf(*depth, strides), x_panel, target);
+      if (whole) { continue; }
+      for (int r = 0; r < height; ++r) {
         const Dtype* sum = sums + r * kWidth;
         Dtype* out = tile + i + r * num_input;
         for (int j = 0; j < width; ++j) {
@@ -308,33 +249,11 @@ struct WeightRow {
   }
 };
 
-#ifdef CAFFE_X86_VECTORS
-template <typename Part, typename Dtype>
-__attribute__((target("avx512f,avx512dq")))
-void RunAvx512(const Operands<Dtype>& x, int tile, Dtype* sums) {
-  Part::template Run<64, 12>(x, tile, sums);
-}
-
-template <typename Part, typename Dtype>
-__attribute__((target("avx2,fma")))
-void RunAvx2(const Operands<Dtype>& x, int tile, Dtype* sums) {
-  Part::template Run<32, 6>(x, tile, sums);
-}
-#endif
-
-template <typename Part, typename Dtype>
-void RunSse2(const Operands<Dtype>& x, int tile, Dtype* sums) {
-  Part::template Run<16, 3>(x, tile, sums);
-}
-
 // All rows or columns of tiles, with the machine's vectors.
 template <typename Part, typename Dtype>
 void ForEachTile(const Operands<Dtype>& x, int tiles) {
-  void (*run)(const Operands<Dtype>&, int, Dtype*) = RunSse2<Part, Dtype>;
-#ifdef CAFFE_X86_VECTORS
-  if (vector_bytes() == 64) { run = RunAvx512<Part, Dtype>; }
-  if (vector_bytes() == 32) { run = RunAvx2<Part, Dtype>; }
-#endif
+  const auto run =
+      MachineRun<Part, const Operands<Dtype>&, int, Dtype*>::Get();
   const int kWidth = Panel<Dtype>::kWidth;
 #pragma omp parallel
   {
@@ -354,13 +273,21 @@ Dtype* TileProduct<Dtype>::GrowColumns(const TileGrid& grid) {
 }
 
 template <typename Dtype>
-void TileProduct<Dtype>::Forward(const TileGrid& grid, Dtype alpha,
+void TileProduct<Dtype>::ForwardGroup(const TileGrid& grid, Dtype alpha,
     const Dtype* weight, const vector<int>& samples, const Dtype* x,
     bool accumulate, Dtype* y, LazyParameter<Dtype>* lazy, bool again) {
   PackSamples(samples, grid.num_input, x, &x_panels_);
   has_columns_ = again;
-  const Operands<Dtype> operands = { &grid, alpha, weight, &samples,
-      x_panels_.data(), NULL, accumulate, y, lazy, GrowColumns(grid) };
+  Operands<Dtype> operands = Operands<Dtype>();
+  operands.grid = &grid;
+  operands.alpha = alpha;
+  operands.weight = weight;
+  operands.samples = &samples;
+  operands.x_panels = x_panels_.data();
+  operands.accumulate = accumulate;
+  operands.out = y;
+  operands.lazy = lazy;
+  operands.packed = GrowColumns(grid);
   ForEachTile<ForwardRow>(operands, grid.tile_rows());
 }
 
@@ -370,13 +297,21 @@ void TileProduct<Dtype>::InputGradient(const TileGrid& grid, Dtype alpha,
     Dtype* dx) {
   PackSamples(samples, grid.num_output, dy, &y_panels_);
   Dtype* columns = GrowColumns(grid);
-#pragma omp parallel for if (!has_columns_)
-  for (int r = 0; r < (has_columns_ ? 0 : grid.tile_rows()); ++r) {
-    PackColumns(grid, weight, r, columns);
+  if (!has_columns_) {
+    const int tile_rows = grid.tile_rows();
+#pragma omp parallel for
+    for (int r = 0; r < tile_rows; ++r) {
+      PackColumns(grid, weight, r, columns);
+    }
   }
   has_columns_ = false;
-  const Operands<Dtype> operands = { &grid, alpha, NULL, &samples, NULL,
-      y_panels_.data(), false, dx, NULL, columns };
+  Operands<Dtype> operands = Operands<Dtype>();
+  operands.grid = &grid;
+  operands.alpha = alpha;
+  operands.samples = &samples;
+  operands.y_panels = y_panels_.data();
+  operands.out = dx;
+  operands.packed = columns;
   ForEachTile<InputColumn>(operands, grid.tile_columns());
 }
 
@@ -388,12 +323,77 @@ void TileProduct<Dtype>::WeightGradient(const TileGrid& grid, Dtype alpha,
       &x_panels_);
   PackTiles(samples, grid.tile_size, grid.tile_size, grid.num_output, dy,
       &y_panels_);
-  const Operands<Dtype> operands = { &grid, alpha, NULL, &samples,
-      x_panels_.data(), y_panels_.data(), accumulate, dweight, NULL, NULL };
+  Operands<Dtype> operands = Operands<Dtype>();
+  operands.grid = &grid;
+  operands.alpha = alpha;
+  operands.samples = &samples;
+  operands.x_panels = x_panels_.data();
+  operands.y_panels = y_panels_.data();
+  operands.accumulate = accumulate;
+  operands.out = dweight;
   ForEachTile<WeightRow>(operands, grid.tile_rows());
 }
 
-template class TileProduct<float>;
-template class TileProduct<double>;
+template <typename Dtype>
+void TileProduct<Dtype>::Pack(const ProductSpec<Dtype>& spec,
+    const Dtype* weight) {
+  spec_ = &spec;
+  weight_ = weight;
+  has_columns_ = false;
+}
+
+template <typename Dtype>
+TileGrid TileProduct<Dtype>::Grid(int group) const {
+  const TileGrid grid = { spec_->output[group], spec_->tile_size,
+      spec_->num_output, spec_->num_input };
+  return grid;
+}
+
+template <typename Dtype>
+vector<int> TileProduct<Dtype>::Samples(int outer, int group) const {
+  const GroupRows rows = spec_->rows();
+  vector<int> samples(outer * rows.size);
+  for (size_t i = 0; i < samples.size(); ++i) { samples[i] = rows(group, i); }
+  return samples;
+}
+
+template <typename Dtype>
+void TileProduct<Dtype>::Forward(int outer, const Dtype* x, const Dtype* bias,
+    bool accumulate, Dtype* y) {
+  if (bias) {
+    const PartView<Dtype> whole = { y, spec_->num_output };
+    CpuParts<Dtype>::FillRows(bias, spec_->bias_scale,
+        AllUnits(spec_->num_output), outer * spec_->num_samples, whole);
+  }
+  for (int g = 0; g < spec_->num_groups(); ++g) {
+    // While it learns, a gradient follows.
+    const bool again = spec_->lazy && spec_->num_groups() == 1;
+    ForwardGroup(Grid(g), spec_->scale, weight_, Samples(outer, g), x,
+        accumulate || bias, y, spec_->lazy, again);
+  }
+}
+
+template <typename Dtype>
+void TileProduct<Dtype>::Backward(int outer, const Dtype* x, const Dtype* dy,
+    Dtype* dx, Dtype* dweight, Dtype* dbias) {
+  if (dbias) {
+    const PartView<const Dtype> whole = { dy, spec_->num_output };
+    CpuParts<Dtype>::AddColumnSums(whole, outer * spec_->num_samples,
+        spec_->bias_scale, AllUnits(spec_->num_output), dbias);
+  }
+  LazyParameter<Dtype>* lazy = spec_->lazy;
+  for (int g = 0; g < spec_->num_groups(); ++g) {
+    const TileGrid grid = Grid(g);
+    const vector<int> samples = Samples(outer, g);
+    if (dweight) {
+      const bool overwrite = lazy
+          && lazy->ClaimGradient(grid.kept_tiles()) == Claim::OVERWRITE;
+      WeightGradient(grid, spec_->scale, samples, x, dy, !overwrite, dweight);
+    }
+    if (dx) { InputGradient(grid, spec_->scale, weight_, samples, dy, dx); }
+  }
+}
+
+INSTANTIATE_CLASS(TileProduct);
 
 }  // namespace caffe

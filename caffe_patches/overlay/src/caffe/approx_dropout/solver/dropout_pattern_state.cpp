@@ -1,3 +1,4 @@
+#include <cmath>
 #include <sstream>
 #include <string>
 #include <vector>
@@ -7,6 +8,7 @@
 #endif
 
 #include "caffe/approx_dropout/solver/dropout_pattern_state.hpp"
+#include "caffe/approx_dropout/solver/older_caffe.hpp"
 #include "caffe/layers/dropout_pattern_layer.hpp"
 #include "caffe/util/hdf5.hpp"
 #include "caffe/util/math_functions.hpp"
@@ -27,9 +29,57 @@ vector<DropoutPatternLayer<Dtype>*> PatternLayers(const Net<Dtype>& net) {
 }
 
 string Names(const vector<string>& names) {
-  string all = names.empty() ? "none" : names[0];
-  for (size_t i = 1; i < names.size(); ++i) { all += ", " + names[i]; }
+  string all;
+  for (size_t i = 0; i < names.size(); ++i) {
+    all += (i ? ", '" : "'") + names[i] + "'";
+  }
   return all;
+}
+
+// What is wrong with an entry of a solver state, or nothing.
+string DamageOf(const DropoutPatternState& pattern) {
+  std::ostringstream damage;
+  if (!pattern.has_layer()) { return "has no layer"; }
+  if (!pattern.has_family()) { return "has no family"; }
+  if (!pattern.has_max_period()) { return "has no max_period"; }
+  if (!pattern.has_seed()) { return "has no seed"; }
+  if (!pattern.has_draws()) { return "has no draws"; }
+  const int size = pattern.probability_size();
+  if (size != 0 && size != pattern.max_period()) {
+    damage << "has " << size << " values of probability, but max_period is "
+        << pattern.max_period();
+  }
+  double sum = 0;
+  for (int i = 0; i < size; ++i) {
+    if (!(pattern.probability(i) >= 0)) {
+      damage << "has probability " << pattern.probability(i);
+      return damage.str();
+    }
+    sum += pattern.probability(i);
+  }
+  if (size > 0 && !(std::abs(sum - 1) < 1e-3)) {
+    damage << "has probabilities that sum to " << sum << " instead of 1";
+  }
+  return damage.str();
+}
+
+void CheckPatterns(const SolverState& state) {
+  for (int i = 0; i < state.dropout_pattern_size(); ++i) {
+    const DropoutPatternState& pattern = state.dropout_pattern(i);
+    const string damage = DamageOf(pattern);
+    CHECK(damage.empty()) << "The solver state is damaged: entry " << i
+        << " of dropout_pattern (layer '" << pattern.layer() << "') "
+        << damage;
+  }
+}
+
+// The first entry of that name that no layer has taken yet, or -1.
+int Find(const SolverState& state, const string& layer,
+    const vector<bool>& taken) {
+  for (int i = 0; i < state.dropout_pattern_size(); ++i) {
+    if (!taken[i] && state.dropout_pattern(i).layer() == layer) { return i; }
+  }
+  return -1;
 }
 
 }  // namespace
@@ -39,8 +89,8 @@ void SeedDropoutPatterns(const Net<Dtype>& net, SolverParameter* param) {
   const vector<DropoutPatternLayer<Dtype>*> layers = PatternLayers(net);
   if (layers.empty()) { return; }
   if (param->random_seed() < 0) {
-    CHECK(!Caffe::multiprocess()) << "Replicas in processes of their own must "
-        << "draw the same dropout patterns: set random_seed in the solver";
+    CHECK(!IsMultiprocess<Caffe>(0)) << "Replicas in processes of their own "
+        << "must draw the same dropout patterns: set random_seed in the solver";
     param->set_random_seed(caffe_rng_rand());
     LOG_IF(INFO, Caffe::root_solver()) << "Dropout patterns are drawn with "
         << "random_seed: " << param->random_seed();
@@ -60,26 +110,30 @@ void SaveDropoutPatterns(const Net<Dtype>& net, SolverState* state) {
 
 template <typename Dtype>
 void RestoreDropoutPatterns(const Net<Dtype>& net, const SolverState& state) {
+  CheckPatterns(state);
   const vector<DropoutPatternLayer<Dtype>*> layers = PatternLayers(net);
-  if (state.dropout_pattern_size() == 0) {
-    LOG_IF(WARNING, !layers.empty()) << "The solver state holds no dropout "
-        << "patterns: the net's DropoutPattern layers start at draw 0";
-    return;
-  }
-  vector<string> saved;
-  vector<string> present;
-  for (int i = 0; i < state.dropout_pattern_size(); ++i) {
-    saved.push_back(state.dropout_pattern(i).layer());
-  }
+  vector<bool> taken(state.dropout_pattern_size());
+  vector<string> started_over;
   for (size_t i = 0; i < layers.size(); ++i) {
-    present.push_back(layers[i]->layer_param().name());
+    const string& name = layers[i]->layer_param().name();
+    const int entry = Find(state, name, taken);
+    if (entry < 0) {
+      layers[i]->StartOver();
+      started_over.push_back(name);
+    } else {
+      taken[entry] = true;
+      layers[i]->FromProto(state.dropout_pattern(entry));
+    }
   }
-  CHECK(saved == present) << "The solver state does not fit the net: it was "
-      << "saved with the DropoutPattern layers " << Names(saved)
-      << "; the net has " << Names(present);
-  for (size_t i = 0; i < layers.size(); ++i) {
-    layers[i]->FromProto(state.dropout_pattern(i));
+  vector<string> left_out;
+  for (size_t i = 0; i < taken.size(); ++i) {
+    if (!taken[i]) { left_out.push_back(state.dropout_pattern(i).layer()); }
   }
+  LOG_IF(WARNING, !started_over.empty()) << "The solver state holds no "
+      << "dropout patterns of " << Names(started_over) << ": these "
+      << "DropoutPattern layers start at draw 0";
+  LOG_IF(WARNING, !left_out.empty()) << "The net has no DropoutPattern layers "
+      << Names(left_out) << ", which the solver state has: they are left out";
 }
 
 #define INSTANTIATE_DROPOUT_PATTERN_STATE(Dtype) \
@@ -103,13 +157,6 @@ void SaveUint64(hid_t group, const char* name, uint64_t value) {
       0) << "Failed to save " << name << " of a dropout pattern.";
 }
 
-uint64_t LoadUint64(hid_t group, const char* name) {
-  uint64_t value;
-  CHECK_GE(H5LTread_dataset(group, name, H5T_NATIVE_UINT64, &value), 0)
-      << "Failed to load " << name << " of a dropout pattern.";
-  return value;
-}
-
 void SavePatternToHDF5(const DropoutPatternState& state, hid_t group) {
   hdf5_save_string(group, "layer", state.layer());
   hdf5_save_int(group, "family", state.family());
@@ -124,30 +171,45 @@ void SavePatternToHDF5(const DropoutPatternState& state, hid_t group) {
   }
 }
 
+// The dataset's length, or 0 if it is not there or has not one axis.
+hsize_t Length(hid_t group, const char* name) {
+  int axes = 0;
+  hsize_t length = 0;
+  if (H5LTfind_dataset(group, name) > 0
+      && H5LTget_dataset_ndims(group, name, &axes) >= 0 && axes == 1) {
+    H5LTget_dataset_info(group, name, &length, NULL, NULL);
+  }
+  return length;
+}
+
+bool LoadUint64(hid_t group, const char* name, uint64_t* value) {
+  return Length(group, name) == 1
+      && H5LTread_dataset(group, name, H5T_NATIVE_UINT64, value) >= 0;
+}
+
+// Fields that are not there stay unset; CheckPatterns says so.
 DropoutPatternState LoadPatternFromHDF5(hid_t group) {
   DropoutPatternState state;
-  state.set_layer(hdf5_load_string(group, "layer"));
-  const int family = hdf5_load_int(group, "family");
-  CHECK(DropoutPatternParameter::Family_IsValid(family))
-      << "The solver state is damaged: DropoutPattern layer '" << state.layer()
-      << "' has family " << family;
-  state.set_family(static_cast<DropoutPatternParameter::Family>(family));
-  state.set_max_period(hdf5_load_int(group, "max_period"));
-  state.set_seed(LoadUint64(group, "seed"));
-  state.set_draws(LoadUint64(group, "draws"));
-  if (H5LTfind_dataset(group, "probability")) {
-    hsize_t size = 0;
-    CHECK_GE(H5LTget_dataset_info(group, "probability", &size, NULL, NULL), 0)
-        << "Failed to load probability of DropoutPattern layer '"
-        << state.layer() << "'";
-    vector<double> probability(size);
+  if (H5LTfind_dataset(group, "layer") > 0) {
+    state.set_layer(hdf5_load_string(group, "layer"));
+  }
+  uint64_t value = 0;
+  if (LoadUint64(group, "family", &value)
+      && DropoutPatternParameter::Family_IsValid(value)) {
+    state.set_family(static_cast<DropoutPatternParameter::Family>(value));
+  }
+  if (LoadUint64(group, "max_period", &value)) {
+    state.set_max_period(value);
+  }
+  if (LoadUint64(group, "seed", &value)) { state.set_seed(value); }
+  if (LoadUint64(group, "draws", &value)) { state.set_draws(value); }
+  const hsize_t size = Length(group, "probability");
+  if (size > 0) {
+    state.mutable_probability()->Resize(size, 0);
     CHECK_GE(H5LTread_dataset_double(group, "probability",
-        probability.data()), 0)
+        state.mutable_probability()->mutable_data()), 0)
         << "Failed to load probability of DropoutPattern layer '"
         << state.layer() << "'";
-    for (size_t i = 0; i < probability.size(); ++i) {
-      state.add_probability(probability[i]);
-    }
   }
   return state;
 }
@@ -179,11 +241,14 @@ void RestoreDropoutPatternsFromHDF5(const Net<Dtype>& net, hid_t file) {
   SolverState state;
   if (H5Lexists(file, kGroup, H5P_DEFAULT) > 0) {
     const hid_t all = H5Gopen2(file, kGroup, H5P_DEFAULT);
-    CHECK_GE(all, 0) << "Error reading dropout patterns.";
+    CHECK_GE(all, 0) << "The solver state is damaged: " << kGroup
+        << " is no group";
     const int size = hdf5_get_num_links(all);
     for (int i = 0; i < size; ++i) {
       std::ostringstream name;
       name << i;
+      CHECK_GT(H5Lexists(all, name.str().c_str(), H5P_DEFAULT), 0)
+          << "The solver state is damaged: " << kGroup << " has no group " << i;
       const hid_t group = H5Gopen2(all, name.str().c_str(), H5P_DEFAULT);
       CHECK_GE(group, 0) << "Error reading dropout pattern " << i << ".";
       *state.add_dropout_pattern() = LoadPatternFromHDF5(group);

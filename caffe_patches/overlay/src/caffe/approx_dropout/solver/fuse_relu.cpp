@@ -9,8 +9,8 @@ namespace caffe {
 template <typename Dtype>
 void FuseReLU(Net<Dtype>* net, bool fused) {
   typedef ApproxDropoutInnerProductLayer<Dtype> Product;
-  // The product that wrote each blob, if nobody has since. Nobody else reads
-  // it: Caffe splits blobs that have two readers.
+  // The product that wrote each blob, if no other layer has since. Only one
+  // layer reads it: Caffe splits blobs that have two readers.
   vector<Product*> product_of(net->blobs().size());
   for (int i = 0; i < net->layers().size(); ++i) {
     Layer<Dtype>* layer = net->layers()[i].get();

@@ -2,6 +2,7 @@
 #include <string>
 #include <vector>
 
+#include "caffe/approx_dropout/solver/older_caffe.hpp"
 #include "caffe/approx_dropout/solver/sgd_updater.hpp"
 #include "caffe/util/math_functions.hpp"
 #ifndef CPU_ONLY
@@ -15,8 +16,7 @@ template <typename Dtype>
 bool SGDUpdater<Dtype>::CanUpdate(const string& type,
     const SolverParameter& param, const Net<Dtype>& net) {
   return type == "SGD" && !param.debug_info() && !param.snapshot_diff()
-      && net.before_forward().empty() && net.after_forward().empty()
-      && net.before_backward().empty() && net.after_backward().empty();
+      && !IsWatched(net, 0);
 }
 
 template <typename Dtype>
@@ -112,8 +112,9 @@ Dtype SGDUpdater<Dtype>::ClipFactor() const {
     sum += parameters_[i].layer ? parameters_[i].update->SumSquares() :
         net_->learnable_params()[i]->sumsq_diff();
   }
-  const Dtype norm = std::sqrt(sum);
-  if (norm <= clip_gradients_) { return 1; }
+  const Dtype norm = GradientNorm<Dtype>(sum);
+  // As in Caffe a norm that is not a number does not clip.
+  if (!(norm > clip_gradients_)) { return 1; }
   const Dtype factor = clip_gradients_ / norm;
   LOG(INFO) << "Gradient clipping: scaling down gradients (L2 norm " << norm
       << " > " << clip_gradients_ << ") by scale factor " << factor;
@@ -131,7 +132,7 @@ void SGDUpdater<Dtype>::ApplyUpdate(Dtype rate) {
     if (parameters_[i].layer) {
       parameters_[i].update->EndStep(step);
     } else {
-      parameters_[i].update->UpdateNow(step);
+      parameters_[i].update->UpdateWhole(step);
     }
   }
 }
@@ -146,7 +147,9 @@ void SGDUpdater<Dtype>::ApplyUpdateOnDevice(Dtype rate) {
   }
   device_steps_->Append(rate);
   for (size_t i = 0; i < parameters_.size(); ++i) {
-    if (!parameters_[i].layer) { parameters_[i].update->device()->UpdateNow(); }
+    if (!parameters_[i].layer) {
+      parameters_[i].update->device()->UpdateWhole();
+    }
   }
   if (device_steps_->full()) { CatchUpAll(); }
 }

@@ -10,16 +10,14 @@ namespace caffe {
 
 namespace {
 
-// Steps after which cells that nobody needs are brought up to date too.
-const int kMaxSteps = 1024;
-
-bool Aligned(const void* pointer) {
-  return reinterpret_cast<size_t>(pointer) % 16 == 0;
-}
-
 const DeviceList kNoColumns = { NULL, 0, 0, 1, 1 };
 
 }  // namespace
+
+// Steps lie in a Blob<Dtype>, two values each.
+static_assert(sizeof(UpdateStep<float>) == 2 * sizeof(float)
+    && sizeof(UpdateStep<double>) == 2 * sizeof(double),
+    "UpdateStep has two values and no padding");
 
 template <typename Dtype>
 DeviceSteps<Dtype>::DeviceSteps(int num_parameters, Dtype clip_gradients)
@@ -84,22 +82,30 @@ void DeviceParameter<Dtype>::ForgetSteps() {
   caffe_gpu_memset(size, -1, gradient_step_.mutable_gpu_data());
 }
 
-// Asked for at each use, so that Caffe knows that the host's copies are old.
+// Made at each use, so that Caffe marks the host's copies as out of date.
 template <typename Dtype>
 ParameterView<Dtype> DeviceParameter<Dtype>::View() {
-  const ParameterView<Dtype> view = { param_->mutable_gpu_data(),
-      history_->mutable_gpu_data(), param_->mutable_gpu_diff(), grid_, rule_,
-      lr_mult_, steps_->data(), steps_->size(), done_.mutable_gpu_data(),
-      gradient_step_.mutable_gpu_data() };
+  ParameterView<Dtype> view;
+  view.data = param_->mutable_gpu_data();
+  view.history = history_->mutable_gpu_data();
+  view.gradient = param_->mutable_gpu_diff();
+  view.grid = grid_;
+  view.rule = rule_;
+  view.lr_mult = lr_mult_;
+  view.steps = steps_->data();
+  view.num_steps = steps_->size();
+  view.done = done_.mutable_gpu_data();
+  view.gradient_step = gradient_step_.mutable_gpu_data();
   return view;
 }
 
 template <typename Dtype>
-bool DeviceParameter<Dtype>::Wide(const ParameterView<Dtype>& view) const {
-  const int width = Wide16<Dtype>::kWidth;
-  return grid_.columns % width == 0 && grid_.cell_columns % width == 0
-      && Aligned(view.data) && Aligned(view.history)
-      && Aligned(view.gradient);
+bool DeviceParameter<Dtype>::CanAlign16(
+    const ParameterView<Dtype>& view) const {
+  const int width = Aligned16<Dtype>::kWidth;
+  return grid_.cell_columns % width == 0
+      && IsAligned16(view.data, grid_.columns)
+      && IsAligned16(view.history) && IsAligned16(view.gradient);
 }
 
 template <typename Dtype>
@@ -130,9 +136,9 @@ void DeviceParameter<Dtype>::CatchUp(const CellList<Dtype>& cells,
     bool for_all, const DeviceList& columns, Dtype* part) {
   if ((steps_->size() == 0 && !part) || cells.size == 0) { return; }
   const ParameterView<Dtype> view = View();
-  if (Wide(view) && Aligned(part)) {
+  if (CanAlign16(view) && IsAligned16(part)) {
     // NOLINT_NEXT_LINE(whitespace/operators)
-    CatchUpKernel<Dtype, Wide16<Dtype>::kWidth><<<cells.size, kThreads>>>(
+    CatchUpKernel<Dtype, Aligned16<Dtype>::kWidth><<<cells.size, kThreads>>>(
         view, cells, for_all, columns, part);
   } else {
     // NOLINT_NEXT_LINE(whitespace/operators)
@@ -171,32 +177,32 @@ void DeviceParameter<Dtype>::CatchUpAll() {
 }
 
 template <typename Dtype>
-bool DeviceParameter<Dtype>::TakeGradient(const CellList<Dtype>& cells) {
+Claim DeviceParameter<Dtype>::ClaimGradient(const CellList<Dtype>& cells) {
   if (has_gradient_) {
     ClearGradient(cells, true);
-    return false;
+    return Claim::ADD;
   }
   has_gradient_ = true;
-  if (cells.size == 0) { return true; }
+  if (cells.size == 0) { return Claim::OVERWRITE; }
   // NOLINT_NEXT_LINE(whitespace/operators)
   StampKernel<Dtype><<<CAFFE_GET_BLOCKS(cells.size),
       CAFFE_CUDA_NUM_THREADS>>>(View(), cells);
   CUDA_POST_KERNEL_CHECK;
-  return true;
+  return Claim::OVERWRITE;
 }
 
 template <typename Dtype>
-bool DeviceParameter<Dtype>::TakeGradient(const DeviceList& rows) {
-  return TakeGradient(Rows(rows));
+Claim DeviceParameter<Dtype>::ClaimGradient(const DeviceList& rows) {
+  return ClaimGradient(Rows(rows));
 }
 
 template <typename Dtype>
-bool DeviceParameter<Dtype>::TakeGradient(const KeptCells& tiles) {
-  return TakeGradient(Tiles(tiles));
+Claim DeviceParameter<Dtype>::ClaimGradient(const KeptCells& tiles) {
+  return ClaimGradient(Tiles(tiles));
 }
 
 template <typename Dtype>
-void DeviceParameter<Dtype>::TakeGradientOfWords(const Dtype* words,
+void DeviceParameter<Dtype>::ClaimGradientOfWords(const Dtype* words,
     int num_words) {
   has_gradient_ = true;
   ClearGradient(Words(words, num_words), true);
@@ -212,9 +218,9 @@ void DeviceParameter<Dtype>::ClearGradient(const CellList<Dtype>& cells,
     bool if_none) {
   if (cells.size == 0) { return; }
   const ParameterView<Dtype> view = View();
-  if (Wide(view)) {
+  if (CanAlign16(view)) {
     // NOLINT_NEXT_LINE(whitespace/operators)
-    ClearKernel<Dtype, Wide16<Dtype>::kWidth><<<cells.size, kThreads>>>(view,
+    ClearKernel<Dtype, Aligned16<Dtype>::kWidth><<<cells.size, kThreads>>>(view,
         cells, if_none);
   } else {
     // NOLINT_NEXT_LINE(whitespace/operators)
@@ -229,15 +235,14 @@ void DeviceParameter<Dtype>::AddGradient(const DeviceList& rows,
   if (rows.size == 0) { return; }
   has_gradient_ = true;
   const ParameterView<Dtype> view = View();
-  Dtype* from = const_cast<Dtype*>(part);  // chunks are read by their address
-  if (Wide(view) && Aligned(part)) {
+  if (CanAlign16(view) && IsAligned16(part)) {
     // NOLINT_NEXT_LINE(whitespace/operators)
-    AddGradientKernel<Dtype, Wide16<Dtype>::kWidth><<<rows.size, kThreads>>>(
-        view, rows, columns, from);
+    AddGradientKernel<Dtype, Aligned16<Dtype>::kWidth><<<rows.size, kThreads>>>(
+        view, rows, columns, part);
   } else {
     // NOLINT_NEXT_LINE(whitespace/operators)
     AddGradientKernel<Dtype, 1><<<rows.size, kThreads>>>(view, rows, columns,
-        from);
+        part);
   }
   CUDA_POST_KERNEL_CHECK;
 }
@@ -251,11 +256,12 @@ void DeviceParameter<Dtype>::SumSquares(bool whole) {
 }
 
 template <typename Dtype>
-void DeviceParameter<Dtype>::UpdateNow() {
+void DeviceParameter<Dtype>::UpdateWhole() {
   const int count = param_->count();
   const ParameterView<Dtype> view = View();
-  if (Aligned(view.data) && Aligned(view.history) && Aligned(view.gradient)) {
-    const int width = Wide16<Dtype>::kWidth;
+  if (IsAligned16(view.data) && IsAligned16(view.history)
+      && IsAligned16(view.gradient)) {
+    const int width = Aligned16<Dtype>::kWidth;
     // NOLINT_NEXT_LINE(whitespace/operators)
     UpdateKernel<Dtype, width><<<CAFFE_GET_BLOCKS((count + width - 1) / width),
         CAFFE_CUDA_NUM_THREADS>>>(view, count);

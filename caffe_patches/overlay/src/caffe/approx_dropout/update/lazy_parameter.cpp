@@ -1,54 +1,26 @@
-#ifdef _OPENMP
-#include <omp.h>
-#endif
-
 #include <algorithm>
 #include <vector>
 
+#include "caffe/approx_dropout/math/parallel.hpp"
+#include "caffe/approx_dropout/update/lazy_parameter.hpp"
 #ifndef CPU_ONLY
 #include "caffe/approx_dropout/update/device_parameter.hpp"
 #endif
-#include "caffe/approx_dropout/update/lazy_parameter.hpp"
 
 namespace caffe {
-
-namespace {
-
-// Below this many elements a loop is not worth waking threads for.
-const int kParallelElements = 1 << 14;
-// Steps after which cells that nobody needs are brought up to date too.
-const int kMaxSteps = 1024;
-
-int Thread() {
-#ifdef _OPENMP
-  return omp_get_thread_num();
-#else
-  return 0;
-#endif
-}
-
-int MaxThreads() {
-#ifdef _OPENMP
-  return omp_get_max_threads();
-#else
-  return 1;
-#endif
-}
-
-}  // namespace
 
 template <typename Dtype>
 LazyParameter<Dtype>::LazyParameter(Blob<Dtype>* param, Blob<Dtype>* history,
     const UpdateRule<Dtype>& rule)
     : rule_(rule) {
-  rows_ = param->num_axes() > 1 ? param->shape(0) : 1;
-  columns_ = param->count() / rows_;
-  // Now, since memory is allocated when it is first asked for, and threads
-  // must not be the ones who ask.
+  grid_.rows = param->num_axes() > 1 ? param->shape(0) : 1;
+  grid_.columns = param->count() / grid_.rows;
+  // Blobs allocate memory when it is first asked for. That must happen here,
+  // not in several threads at once.
   const Arrays arrays = { param->mutable_cpu_diff(),
       param->mutable_cpu_data(), history->mutable_cpu_data() };
   arrays_ = arrays;
-  SetCells(1, columns_);
+  SetCells(1, grid_.columns);
 }
 
 template <typename Dtype>
@@ -57,26 +29,13 @@ void LazyParameter<Dtype>::SetCells(int cell_rows, int cell_columns) {
   if (device_) { return device_->SetCells(cell_rows, cell_columns); }
 #endif
   CHECK(steps_.empty()) << "Cells cannot change while steps wait for them";
-  cell_rows_ = cell_rows;
-  cell_columns_ = cell_columns;
-  cells_across_ = (columns_ + cell_columns - 1) / cell_columns;
-  const int cells_down = (rows_ + cell_rows - 1) / cell_rows;
-  done_.assign(cells_down * cells_across_, 0);
+  grid_.cell_rows = cell_rows;
+  grid_.cell_columns = cell_columns;
+  done_.assign(grid_.count(), 0);
   gradient_.assign(done_.size(), NONE);
   compact_.assign(done_.size(), -1);
   all_cells_.resize(done_.size());
   for (size_t i = 0; i < all_cells_.size(); ++i) { all_cells_[i] = i; }
-}
-
-template <typename Dtype>
-typename LazyParameter<Dtype>::Range LazyParameter<Dtype>::range(
-    int cell) const {
-  Range range;
-  range.first_row = cell / cells_across_ * cell_rows_;
-  range.last_row = std::min(rows_, range.first_row + cell_rows_);
-  range.first_column = cell % cells_across_ * cell_columns_;
-  range.num_columns = std::min(columns_ - range.first_column, cell_columns_);
-  return range;
 }
 
 template <typename Dtype>
@@ -85,8 +44,8 @@ typename LazyParameter<Dtype>::Pending LazyParameter<Dtype>::PendingOf(
   Pending pending = { steps_.data() + done_[cell],
       static_cast<int>(steps_.size()) - done_[cell] };
   if (rule_.momentum == 0 && rule_.decay == 0) {
-    // A step without gradient only sets h to 0, which nobody reads until
-    // everything is brought up to date.
+    // A step without gradient only sets h to 0, and h is not read before
+    // CatchUpAll.
     const bool has_gradient = gradient_[cell] != NONE;
     pending.num_steps = std::min(pending.num_steps,
         has_gradient + (purpose == FOR_ALL));
@@ -94,23 +53,29 @@ typename LazyParameter<Dtype>::Pending LazyParameter<Dtype>::PendingOf(
   return pending;
 }
 
+// Tile rows are strided; the hardware prefetcher misses them.
 template <typename Dtype>
-void LazyParameter<Dtype>::CatchUpRow(int cell, int row, Purpose purpose) {
-  const Pending pending = PendingOf(cell, purpose);
-  const bool has_gradient = gradient_[cell] != NONE;
-  // Without momentum h is not read; what everyone else sees comes last.
-  const bool writes_history = rule_.momentum != 0 || purpose != FOR_USE;
-  const int first_column = cell % cells_across_ * cell_columns_;
-  const int num_columns = std::min(columns_ - first_column, cell_columns_);
-  const size_t at = offset(row) + first_column;
-  // Pieces of rows come too irregularly for the processor to foresee.
+void LazyParameter<Dtype>::PrefetchBelow(size_t at, int num_columns,
+    bool with_history) const {
   const int kLine = 64 / sizeof(Dtype);
-  for (int j = 0; cell_rows_ > 1 && j < num_columns; j += kLine) {
-    const size_t below = at + columns_ + j;
+  for (int j = 0; j < num_columns; j += kLine) {
+    const size_t below = at + grid_.columns + j;
     __builtin_prefetch(arrays_.data + below, 1);
     __builtin_prefetch(arrays_.gradient + below);
-    if (writes_history) { __builtin_prefetch(arrays_.history + below, 1); }
+    if (with_history) { __builtin_prefetch(arrays_.history + below, 1); }
   }
+}
+
+template <typename Dtype>
+void LazyParameter<Dtype>::CatchUpRow(int cell, int row, int first_column,
+    Purpose purpose) {
+  const Pending pending = PendingOf(cell, purpose);
+  const bool has_gradient = gradient_[cell] != NONE;
+  // Without momentum, h is only for those who look at it after CatchUpAll.
+  const bool writes_history = rule_.momentum != 0 || purpose != FOR_USE;
+  const int num_columns = grid_.width(first_column);
+  const size_t at = grid_.offset(row) + first_column;
+  if (grid_.cell_rows > 1) { PrefetchBelow(at, num_columns, writes_history); }
   if (pending.num_steps > 0) {
     ReplaySteps(rule_, pending.steps, pending.num_steps, num_columns,
         has_gradient ? arrays_.gradient + at : NULL, arrays_.data + at,
@@ -127,9 +92,9 @@ void LazyParameter<Dtype>::CatchUpCompact(int row, Purpose purpose) {
   if (pending.num_steps == 0) { return; }
   const vector<int>& columns = column_lists_[compact_[row]];
   const int size = columns.size();
-  const Dtype* gradient = arrays_.gradient + offset(row);
-  Dtype* data = arrays_.data + offset(row);
-  Scratch& buffer = scratch_[Thread()];
+  const Dtype* gradient = arrays_.gradient + grid_.offset(row);
+  Dtype* data = arrays_.data + grid_.offset(row);
+  Scratch& buffer = scratch_[ThreadIndex()];
   Dtype* scratch = buffer.row.data();
   if (rule_.momentum == 0 && rule_.decay == 0 && purpose == FOR_USE) {
     // Other columns do not change.
@@ -143,22 +108,25 @@ void LazyParameter<Dtype>::CatchUpCompact(int row, Purpose purpose) {
   if (buffer.list != compact_[row]) { buffer.Clear(); }
   buffer.list = compact_[row];
   for (int j = 0; j < size; ++j) { scratch[columns[j]] = gradient[j]; }
-  ReplaySteps(rule_, pending.steps, pending.num_steps, columns_, scratch, data,
-      arrays_.history + offset(row));
+  ReplaySteps(rule_, pending.steps, pending.num_steps, grid_.columns, scratch,
+      data, arrays_.history + grid_.offset(row));
 }
 
-// Cells side by side: row by row, so that memory is passed through in order.
+// Cells side by side: row by row, in the order of memory.
 template <typename Dtype>
 void LazyParameter<Dtype>::CatchUpCells(const int* cells,
     int num_cells, Purpose purpose) {
-  const Range first = range(cells[0]);
-  for (int row = first.first_row; row < first.last_row; ++row) {
+  const CellRange first = grid_.range(cells[0]);
+  const int end = first.first_row + first.num_rows;
+  for (int row = first.first_row; row < end; ++row) {
     for (int i = 0; i < num_cells; ++i) {
       if (done_[cells[i]] == steps_.size()) { continue; }
       if (compact_[cells[i]] >= 0) {
         CatchUpCompact(row, purpose);
       } else {
-        CatchUpRow(cells[i], row, purpose);
+        const int right = cells[i] - cells[0];
+        CatchUpRow(cells[i], row,
+            first.first_column + right * grid_.cell_columns, purpose);
       }
     }
   }
@@ -174,7 +142,7 @@ template <typename Dtype>
 void LazyParameter<Dtype>::GrowScratch() {
   if (scratch_.size() < MaxThreads()) {
     Scratch empty;
-    empty.row.resize(columns_);
+    empty.row.resize(grid_.columns);
     empty.list = -1;
     scratch_.resize(MaxThreads(), empty);
   }
@@ -185,26 +153,27 @@ void LazyParameter<Dtype>::CatchUp(const vector<int>& cells, Purpose purpose,
     const vector<int>* columns, Dtype* part) {
   if ((steps_.empty() && !part) || cells.empty()) { return; }
   GrowScratch();
-  // Where cells side by side begin in the list.
+  const int across = grid_.across();
+  // Where runs of cells side by side begin in the list.
   vector<int> begins;
   for (size_t i = 0; i < cells.size(); ++i) {
-    if (i == 0 || cells[i] / cells_across_ != cells[i - 1] / cells_across_) {
+    if (i == 0 || cells[i] / across != cells[i - 1] / across) {
       begins.push_back(i);
     }
   }
   const int num_begins = begins.size();
   begins.push_back(cells.size());
   const int num_columns = part ? columns->size() : 0;
-  const int cell_size = cell_rows_ * cell_columns_;
-#pragma omp parallel for schedule(dynamic, cell_rows_ == 1 ? 8 : 1) \
+  const int cell_size = grid_.cell_rows * grid_.cell_columns;
+#pragma omp parallel for schedule(dynamic, grid_.cell_rows == 1 ? 8 : 1) \
     if (cells.size() * cell_size > kParallelElements)
   for (int i = 0; i < num_begins; ++i) {
     CatchUpCells(cells.data() + begins[i], begins[i + 1] - begins[i],
         purpose);
     if (!part) { continue; }
-    const Dtype* from = arrays_.data + offset(cells[i]);
+    const Dtype* from = arrays_.data + grid_.offset(cells[i]);
     Dtype* to = part + static_cast<size_t>(i) * num_columns;
-    if (num_columns == columns_) {
+    if (num_columns == grid_.columns) {
       std::copy(from, from + num_columns, to);
     } else {
       const int* column = columns->data();
@@ -214,12 +183,13 @@ void LazyParameter<Dtype>::CatchUp(const vector<int>& cells, Purpose purpose,
 }
 
 template <typename Dtype>
-void LazyParameter<Dtype>::CatchUpHere(const vector<int>& cells) {
+void LazyParameter<Dtype>::CatchUpOnThisThread(const vector<int>& cells) {
   if (steps_.empty()) { return; }
+  const int across = grid_.across();
   size_t begin = 0;
   for (size_t i = 1; i <= cells.size(); ++i) {
     if (i < cells.size()
-        && cells[i] / cells_across_ == cells[begin] / cells_across_) {
+        && cells[i] / across == cells[begin] / across) {
       continue;
     }
     CatchUpCells(cells.data() + begin, i - begin, FOR_USE);
@@ -228,7 +198,7 @@ void LazyParameter<Dtype>::CatchUpHere(const vector<int>& cells) {
 }
 
 template <typename Dtype>
-void LazyParameter<Dtype>::UpdateNow(const UpdateStep<Dtype>& step) {
+void LazyParameter<Dtype>::UpdateWhole(const UpdateStep<Dtype>& step) {
   std::fill(gradient_.begin(), gradient_.end(), NEW);
   steps_.push_back(step);
   CatchUp(all_cells_, FOR_CLEARING, NULL, NULL);
@@ -249,16 +219,16 @@ template <typename Dtype>
 void LazyParameter<Dtype>::ClearGradient(const vector<int>& cells) {
   Dtype* gradient = arrays_.gradient;
   for (size_t i = 0; i < cells.size(); ++i) {
-    const Range cell = range(cells[i]);
-    for (int row = cell.first_row; row < cell.last_row; ++row) {
-      std::fill_n(gradient + offset(row) + cell.first_column,
-          cell.num_columns, Dtype(0));
+    const CellRange cell = grid_.range(cells[i]);
+    for (int row = 0; row < cell.num_rows; ++row) {
+      std::fill_n(gradient + grid_.offset(cell.first_row + row)
+          + cell.first_column, cell.num_columns, Dtype(0));
     }
   }
 }
 
 template <typename Dtype>
-bool LazyParameter<Dtype>::TakeGradient(const vector<int>& cells) {
+Claim LazyParameter<Dtype>::ClaimGradient(const vector<int>& cells) {
   GrowScratch();
   vector<int> without;
   for (size_t i = 0; i < cells.size(); ++i) {
@@ -268,12 +238,12 @@ bool LazyParameter<Dtype>::TakeGradient(const vector<int>& cells) {
       without.push_back(cells[i]);
       gradient_[cells[i]] = NEW;
     } else if (compact_[cells[i]] >= 0) {
-      Expand(cells[i], arrays_.gradient + offset(cells[i]));
+      Expand(cells[i], arrays_.gradient + grid_.offset(cells[i]));
     }
   }
-  if (without.size() == cells.size()) { return true; }
+  if (without.size() == cells.size()) { return Claim::OVERWRITE; }
   ClearGradient(without);
-  return false;
+  return Claim::ADD;
 }
 
 template <typename Dtype>
@@ -282,7 +252,7 @@ void LazyParameter<Dtype>::AddGradient(const vector<int>& rows,
   Dtype* gradient = arrays_.gradient;
   const int num_rows = rows.size();
   const int num_columns = columns.size();
-  const bool whole = num_columns == columns_;
+  const bool whole = num_columns == grid_.columns;
   const int* column = columns.data();
   GrowScratch();
   if (!whole) { column_lists_.push_back(columns); }
@@ -290,7 +260,7 @@ void LazyParameter<Dtype>::AddGradient(const vector<int>& rows,
   for (int i = 0; i < num_rows; ++i) {
     const int row = rows[i];
     const Dtype* from = part + static_cast<size_t>(i) * num_columns;
-    Dtype* to = gradient + offset(row);
+    Dtype* to = gradient + grid_.offset(row);
     CHECK_EQ(done_[row], steps_.size()) << "A gradient for weights that are "
         << "not up to date";
     if (gradient_[row] == NONE) {
@@ -305,18 +275,18 @@ void LazyParameter<Dtype>::AddGradient(const vector<int>& rows,
 }
 
 template <typename Dtype>
-void LazyParameter<Dtype>::AddGradientHere(const vector<int>& rows,
+void LazyParameter<Dtype>::AddGradientOnThisThread(const vector<int>& rows,
     const vector<int>& columns, const Dtype* part) {
   const int num_columns = columns.size();
   const int* column = columns.data();
   for (size_t i = 0; i < rows.size(); ++i) {
     const int row = rows[i];
     const Dtype* from = part + i * num_columns;
-    Dtype* to = arrays_.gradient + offset(row);
+    Dtype* to = arrays_.gradient + grid_.offset(row);
     CHECK_EQ(done_[row], steps_.size()) << "A gradient for weights that are "
         << "not up to date";
     if (gradient_[row] == NONE) {
-      std::fill_n(to, columns_, Dtype(0));
+      std::fill_n(to, grid_.columns, Dtype(0));
       gradient_[row] = NEW;
     } else if (compact_[row] >= 0) {
       Expand(row, to);
@@ -328,9 +298,9 @@ void LazyParameter<Dtype>::AddGradientHere(const vector<int>& rows,
 template <typename Dtype>
 void LazyParameter<Dtype>::Expand(int row, Dtype* gradient) {
   const vector<int>& columns = column_lists_[compact_[row]];
-  Dtype* scratch = scratch_[Thread()].row.data();
+  Dtype* scratch = scratch_[ThreadIndex()].row.data();
   std::copy(gradient, gradient + columns.size(), scratch);
-  std::fill_n(gradient, columns_, Dtype(0));
+  std::fill_n(gradient, grid_.columns, Dtype(0));
   for (size_t j = 0; j < columns.size(); ++j) {
     gradient[columns[j]] = scratch[j];
     scratch[j] = 0;
@@ -340,12 +310,13 @@ void LazyParameter<Dtype>::Expand(int row, Dtype* gradient) {
 
 template <typename Dtype>
 double LazyParameter<Dtype>::SumSquares(int cell) const {
-  const Range cells = range(cell);
-  const int size = compact_[cell] < 0 ? cells.num_columns :
+  const CellRange range = grid_.range(cell);
+  const int size = compact_[cell] < 0 ? range.num_columns :
       column_lists_[compact_[cell]].size();
   double sum = 0;
-  for (int row = cells.first_row; row < cells.last_row; ++row) {
-    const Dtype* g = arrays_.gradient + offset(row) + cells.first_column;
+  for (int row = 0; row < range.num_rows; ++row) {
+    const Dtype* g = arrays_.gradient + grid_.offset(range.first_row + row)
+        + range.first_column;
     double row_sum = 0;
 #pragma omp simd reduction(+ : row_sum)
     for (int j = 0; j < size; ++j) {
@@ -379,16 +350,6 @@ void LazyParameter<Dtype>::EndStep(const UpdateStep<Dtype>& step) {
   if (steps_.size() >= kMaxSteps) { CatchUpAll(); }
 }
 
-template <typename Dtype>
-vector<int> DistinctValues(const Blob<Dtype>& blob) {
-  vector<int> values(blob.cpu_data(), blob.cpu_data() + blob.count());
-  std::sort(values.begin(), values.end());
-  values.erase(std::unique(values.begin(), values.end()), values.end());
-  return values;
-}
-
-template vector<int> DistinctValues<float>(const Blob<float>& blob);
-template vector<int> DistinctValues<double>(const Blob<double>& blob);
 INSTANTIATE_CLASS(LazyParameter);
 
 }  // namespace caffe

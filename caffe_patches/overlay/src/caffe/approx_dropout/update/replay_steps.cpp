@@ -5,8 +5,7 @@
 #include "caffe/approx_dropout/update/replay_steps.hpp"
 
 #ifdef CAFFE_X86_VECTORS
-// The compiler may fuse a product with what it is added to; this keeps it from
-// choosing this one.
+// Keeps the compiler from fusing this product with the sum that it is in.
 #define CAFFE_KEEP_PRODUCT(vector) asm("" : "+x"(vector))
 #else
 #define CAFFE_KEEP_PRODUCT(vector)
@@ -16,13 +15,13 @@ namespace caffe {
 
 namespace {
 
-// So many vectors are kept in registers through all steps: each step waits for
-// the one before, so that fewer would leave the processor idle.
+// Steps depend on each other, so four independent vectors hide their latency.
 const int kVectors = 4;
 
-// All steps for kVectors vectors of each array.
+// All steps for kVectors vectors of each array. One step is DoStep of
+// device_cells.hpp; DeviceCellsTest compares the two bit for bit.
 template <typename Dtype, int kBytes, bool kL1>
-CAFFE_INLINE void ReplayChunk(const UpdateRule<Dtype>& rule,
+CAFFE_INLINE void ReplayVectors(const UpdateRule<Dtype>& rule,
     const UpdateStep<Dtype>* steps, int num_steps, const Dtype* gradient,
     Dtype* data, Dtype* history) {
   typedef Dtype Vector __attribute__((vector_size(kBytes)));
@@ -69,11 +68,11 @@ template <typename Dtype, int kBytes, bool kL1>
 CAFFE_INLINE void Replay(const UpdateRule<Dtype>& shared_rule,
     const UpdateStep<Dtype>* steps, int num_steps, int count,
     const Dtype* gradient, Dtype* data, Dtype* history) {
-  const UpdateRule<Dtype> rule = shared_rule;  // nobody else writes to it
+  const UpdateRule<Dtype> rule = shared_rule;  // a copy cannot be aliased
   const int kSize = kVectors * kBytes / sizeof(Dtype);
   int i = 0;
   for (; i + kSize <= count; i += kSize) {
-    ReplayChunk<Dtype, kBytes, kL1>(rule, steps, num_steps,
+    ReplayVectors<Dtype, kBytes, kL1>(rule, steps, num_steps,
         gradient ? gradient + i : NULL, data + i, history ? history + i : NULL);
   }
   if (i == count) { return; }
@@ -82,7 +81,7 @@ CAFFE_INLINE void Replay(const UpdateRule<Dtype>& shared_rule,
   std::memcpy(w, data + i, bytes);
   if (gradient) { std::memcpy(g, gradient + i, bytes); }
   if (history) { std::memcpy(h, history + i, bytes); }
-  ReplayChunk<Dtype, kBytes, kL1>(rule, steps, num_steps, gradient ? g : NULL,
+  ReplayVectors<Dtype, kBytes, kL1>(rule, steps, num_steps, gradient ? g : NULL,
       w, h);
   std::memcpy(data + i, w, bytes);
   if (history) { std::memcpy(history + i, h, bytes); }
@@ -117,6 +116,9 @@ template <typename Dtype>
 void ReplaySteps(const UpdateRule<Dtype>& rule,
     const UpdateStep<Dtype>* steps, int num_steps, int count,
     const Dtype* gradient, Dtype* data, Dtype* history) {
+  // Clipped by an infinite norm, Caffe's gradient is 0 where it is infinite,
+  // too.
+  if (steps[0].clip == 0) { gradient = NULL; }
 #ifdef CAFFE_X86_VECTORS
   if (vector_bytes() >= 32) {
     ReplayAvx2(rule, steps, num_steps, count, gradient, data, history);

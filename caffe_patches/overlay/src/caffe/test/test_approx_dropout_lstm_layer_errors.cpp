@@ -13,7 +13,7 @@
 namespace caffe {
 
 template <typename Dtype>
-class ApproxDropoutLSTMLayerDeathTest
+class ApproxDropoutLSTMErrorsDeathTest
     : public ApproxDropoutLSTMTest<CPUDevice<Dtype> > {
  protected:
   void SetUpAndDraw(const LSTMCase& c) {
@@ -27,9 +27,9 @@ class ApproxDropoutLSTMLayerDeathTest
   }
 };
 
-TYPED_TEST_CASE(ApproxDropoutLSTMLayerDeathTest, TestDtypes);
+TYPED_TEST_CASE(ApproxDropoutLSTMErrorsDeathTest, TestDtypes);
 
-TYPED_TEST(ApproxDropoutLSTMLayerDeathTest, TestBadSizes) {
+TYPED_TEST(ApproxDropoutLSTMErrorsDeathTest, TestBadSizes) {
   const TestPattern half = MakePattern(4, 2);
   LSTMCase c = {"ROW", 2, 4, 6, 3, 32, half, kNone, true, false};
   EXPECT_DEATH(this->SetUpAndDraw(c),
@@ -70,7 +70,7 @@ TYPED_TEST(ApproxDropoutLSTMLayerDeathTest, TestBadSizes) {
       "'lstm': recurrent: true needs pattern: ROW or TILE, not NONE");
 }
 
-TYPED_TEST(ApproxDropoutLSTMLayerDeathTest, TestBadBottoms) {
+TYPED_TEST(ApproxDropoutLSTMErrorsDeathTest, TestBadBottoms) {
   const LSTMCase c = {"ROW", 2, 4, 6, 8, 32, MakePattern(4, 2), kNone, true,
       false};
   this->SetUpLayer(c);
@@ -103,7 +103,7 @@ TYPED_TEST(ApproxDropoutLSTMLayerDeathTest, TestBadBottoms) {
       "its input has shape 4 4 .*time steps, samples, features");
 }
 
-TYPED_TEST(ApproxDropoutLSTMLayerDeathTest, TestMissingBottoms) {
+TYPED_TEST(ApproxDropoutLSTMErrorsDeathTest, TestMissingBottoms) {
   const LSTMCase c = {"ROW", 2, 4, 6, 8, 32, MakePattern(4, 2),
       MakePattern(3, 2), true, false};
   this->SetUpLayer(c);
@@ -115,7 +115,7 @@ TYPED_TEST(ApproxDropoutLSTMLayerDeathTest, TestMissingBottoms) {
   EXPECT_DEATH(this->SetUpWith(this->Param(c)), "at least 2 bottom blob");
 }
 
-TYPED_TEST(ApproxDropoutLSTMLayerDeathTest, TestBackwardToCont) {
+TYPED_TEST(ApproxDropoutLSTMErrorsDeathTest, TestBackwardToCont) {
   const LSTMCase c = {"NONE", 2, 4, 6, 8, 32, kNone, kNone, false, false};
   this->SetUpLayer(c);
   this->Draw(c, 0);
@@ -124,7 +124,7 @@ TYPED_TEST(ApproxDropoutLSTMLayerDeathTest, TestBackwardToCont) {
       this->bottom_), "'lstm': cannot backpropagate to sequence indicators");
 }
 
-TYPED_TEST(ApproxDropoutLSTMLayerDeathTest, TestBadPattern) {
+TYPED_TEST(ApproxDropoutLSTMErrorsDeathTest, TestBadPattern) {
   const LSTMCase c = {"ROW", 2, 4, 6, 8, 32, MakePattern(4, 2), kNone, true,
       false};
   this->SetUpLayer(c);
@@ -137,14 +137,14 @@ TYPED_TEST(ApproxDropoutLSTMLayerDeathTest, TestBadPattern) {
       "'lstm': a pattern bottom has shape 4 .*must be .groups, 2 . kept");
 }
 
-TYPED_TEST(ApproxDropoutLSTMLayerDeathTest, TestBadWidth) {
+TYPED_TEST(ApproxDropoutLSTMErrorsDeathTest, TestBadWidth) {
   const LSTMCase c = {"NONE", 2, 4, 6, 8, 32, kNone, MakePattern(3, 2), false,
       false};
   this->SetUpLayer(c);
   this->Draw(c, 0);
   this->ShapeInput(2, 4, 5);
   EXPECT_DEATH(this->layer_->Reshape(this->bottom_, this->top_),
-      "'lstm': its input has 5 features a sample; the input's pattern keeps "
+      "'lstm': its input has 5 features per sample; the input's pattern keeps "
       "4 of 6");
   vector<int> shape(4, 2);
   shape[1] = 4;
@@ -155,7 +155,7 @@ TYPED_TEST(ApproxDropoutLSTMLayerDeathTest, TestBadWidth) {
   this->SetUpLayer(whole);
   this->ShapeInput(2, 4, 5);
   EXPECT_DEATH(this->layer_->Reshape(this->bottom_, this->top_),
-      "'lstm': its input has 5 features a sample; W_xc takes 6 of 6");
+      "'lstm': its input has 5 features per sample; W_xc takes 6 of 6");
 }
 
 }  // namespace caffe

@@ -1,0 +1,40 @@
+#ifndef CAFFE_APPROX_DROPOUT_MATH_PANELS_HPP_
+#define CAFFE_APPROX_DROPOUT_MATH_PANELS_HPP_
+
+#include <stddef.h>
+
+#include <vector>
+
+namespace caffe {
+
+/**
+ * Packed panels, as BLIS has them: copies of matrices for products on the
+ * CPU, cut into panels of 64 bytes of columns, a cache line, panel after
+ * panel, in each of them row after row.
+ */
+const int kPanelBytes = 64;
+
+template <typename Dtype>
+struct Panel {
+  static const int kWidth = kPanelBytes / sizeof(Dtype);
+  /// @brief The number of panels that hold this many columns.
+  static int count(int columns) { return (columns + kWidth - 1) / kWidth; }
+};
+
+/// @brief Makes a buffer larger, if needed.
+template <typename Dtype>
+void GrowTo(size_t size, std::vector<Dtype>* buffer) {
+  if (buffer->size() < size) { buffer->resize(size); }
+}
+
+/// @brief Panels of samples: row k of panel j holds column k of `from`, whose
+///        rows have `columns` elements, for the panel's samples, that is rows
+///        samples[j * width] and on. The last is filled up with zeros. Uses
+///        OpenMP's threads.
+template <typename Dtype>
+void PackSamples(const std::vector<int>& samples, int columns,
+    const Dtype* from, std::vector<Dtype>* panels);
+
+}  // namespace caffe
+
+#endif  // CAFFE_APPROX_DROPOUT_MATH_PANELS_HPP_

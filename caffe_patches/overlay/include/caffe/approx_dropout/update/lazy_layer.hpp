@@ -1,0 +1,38 @@
+#ifndef CAFFE_APPROX_DROPOUT_UPDATE_LAZY_LAYER_HPP_
+#define CAFFE_APPROX_DROPOUT_UPDATE_LAZY_LAYER_HPP_
+
+#include <algorithm>
+#include <vector>
+
+#include "caffe/approx_dropout/update/lazy_parameter.hpp"
+#include "caffe/blob.hpp"
+
+namespace caffe {
+
+/**
+ * @brief A layer that says which parts of its parameters it reads and gives
+ *        gradients to. Between SetLazy(i, p) and SetLazy(i, NULL) it calls
+ *        CatchUp and ClaimGradient of *p, or on the GPU of *p->device(), for
+ *        its i-th parameter.
+ */
+template <typename Dtype>
+class LazyLayer {
+ public:
+  virtual ~LazyLayer() {}
+  /// @brief Whether the i-th parameter can be updated lazily.
+  virtual bool CanBeLazy(int param_id) const = 0;
+  virtual void SetLazy(int param_id, LazyParameter<Dtype>* lazy) = 0;
+};
+
+/// @brief The distinct values of a blob of whole numbers, ascending.
+template <typename Dtype>
+vector<int> DistinctValues(const Blob<Dtype>& blob) {
+  vector<int> values(blob.cpu_data(), blob.cpu_data() + blob.count());
+  std::sort(values.begin(), values.end());
+  values.erase(std::unique(values.begin(), values.end()), values.end());
+  return values;
+}
+
+}  // namespace caffe
+
+#endif  // CAFFE_APPROX_DROPOUT_UPDATE_LAZY_LAYER_HPP_

@@ -1,0 +1,40 @@
+#include <algorithm>
+#include <vector>
+
+#include "caffe/approx_dropout/math/panels.hpp"
+
+namespace caffe {
+
+template <typename Dtype>
+void PackSamples(const std::vector<int>& samples, int columns,
+    const Dtype* from, std::vector<Dtype>* panels) {
+  const int kWidth = Panel<Dtype>::kWidth;
+  const int num_samples = samples.size();
+  const int count = Panel<Dtype>::count(num_samples);
+  const size_t size = static_cast<size_t>(columns) * kWidth;
+  GrowTo(count * size, panels);
+  Dtype* all = panels->data();
+  const int kColumns = 256;  // that a thread copies at a time
+#pragma omp parallel for collapse(2)
+  for (int j = 0; j < count; ++j) {
+    for (int begin = 0; begin < columns; begin += kColumns) {
+      Dtype* panel = all + j * size;
+      const int end = std::min(begin + kColumns, columns);
+      const int width = std::min(kWidth, num_samples - j * kWidth);
+      for (int n = 0; n < kWidth; ++n) {
+        const Dtype* row = n < width ? from
+            + static_cast<size_t>(samples[j * kWidth + n]) * columns : NULL;
+        for (int k = begin; k < end; ++k) {
+          panel[k * kWidth + n] = row ? row[k] : Dtype(0);
+        }
+      }
+    }
+  }
+}
+
+template void PackSamples<float>(const std::vector<int>& samples, int columns,
+    const float* from, std::vector<float>* panels);
+template void PackSamples<double>(const std::vector<int>& samples, int columns,
+    const double* from, std::vector<double>* panels);
+
+}  // namespace caffe

@@ -1,0 +1,284 @@
+#include <fstream>  // NOLINT(readability/streams)
+#include <string>
+#include <vector>
+
+#ifdef USE_OPENCV
+#include <opencv2/core/core.hpp>
+#include <opencv2/imgcodecs.hpp>
+#endif
+
+#include "caffe/layers/resumable_layer.hpp"
+#include "caffe/util/hdf5.hpp"
+
+#include "caffe/test/test_run_state_util.hpp"
+
+namespace caffe {
+
+template <typename Dtype>
+class RunStateTest : public RunStateTestBase<Dtype> {
+ protected:
+  string CropText() {
+    return "transform_param { mirror: true crop_size: 3 scale: 0.004 } ";
+  }
+
+  // Files of 9 and 6 rows, of (4) and a label each, and their list.
+  string HDF5Text(bool shuffle) {
+    std::ofstream list((this->folder_ + "/list").c_str());
+    const int kRows[] = {9, 6};
+    for (int f = 0; f < 2; ++f) {
+      vector<int> shape(2, 4);
+      shape[0] = kRows[f];
+      Blob<Dtype> x(shape);
+      Blob<Dtype> label(vector<int>(1, kRows[f]));
+      caffe_rng_gaussian<Dtype>(x.count(), 0, 1, x.mutable_cpu_data());
+      for (int i = 0; i < kRows[f]; ++i) {
+        label.mutable_cpu_data()[i] = i % 4;
+      }
+      const string file = this->folder_ + "/rows" + format_int(f);
+      const hid_t id = H5Fcreate(file.c_str(), H5F_ACC_TRUNC, H5P_DEFAULT,
+          H5P_DEFAULT);
+      hdf5_save_nd_dataset(id, "x", x);
+      hdf5_save_nd_dataset(id, "label", label);
+      H5Fclose(id);
+      list << file << "\n";
+    }
+    return "layer { name: 'data' type: 'HDF5Data' top: 'x' top: 'label' "
+        "hdf5_data_param { source: '" + this->folder_ + "/list' batch_size: 4 "
+        "shuffle: " + (shuffle ? "true" : "false") + " } } ";
+  }
+
+  // Sequences that go on from one batch to the next, through a recurrent
+  // layer whose text is given, without its bottoms.
+  string SequenceText(const string& layer, const string& before = "") {
+    return "layer { name: 'data' type: 'DummyData' top: 'x' top: 'cont' "
+        "top: 't' dummy_data_param { shape { dim: 3 dim: 2 dim: 4 } "
+        "shape { dim: 3 dim: 2 } shape { dim: 3 dim: 2 dim: 5 } "
+        "data_filler { type: 'constant' value: 0.5 } "
+        "data_filler { type: 'constant' value: 1 } "
+        "data_filler { type: 'constant' value: 0.25 } } } " + before
+        + "layer { name: 'rnn' top: 'h' bottom: 'x' bottom: 'cont' " + layer
+        + " } layer { name: 'loss' type: 'EuclideanLoss' bottom: 'h' "
+        "bottom: 't' } ";
+  }
+
+#ifdef USE_OPENCV
+  void WriteImages(int size) {
+    for (int i = 0; i < size; ++i) {
+      cv::Mat image(6, 6, CV_8UC3);
+      for (int j = 0; j < 6 * 6 * 3; ++j) {
+        image.data[j] = caffe_rng_rand() % 256;
+      }
+      cv::imwrite(ImageFile(i), image);
+    }
+  }
+
+  string ImageFile(int i) {
+    return this->folder_ + "/" + format_int(i) + ".png";
+  }
+
+  string ImageDataText(bool shuffle) {
+    WriteImages(11);
+    std::ofstream list((this->folder_ + "/images").c_str());
+    for (int i = 0; i < 11; ++i) {
+      list << ImageFile(i) << " " << i % 4 << "\n";
+    }
+    return "layer { name: 'data' type: 'ImageData' top: 'x' top: 'label' "
+        "image_data_param { source: '" + this->folder_ + "/images' "
+        "batch_size: 4 shuffle: " + (shuffle ? "true" : "false") + " } "
+        + CropText() + "} ";
+  }
+
+  string WindowDataText() {
+    WriteImages(2);
+    std::ofstream list((this->folder_ + "/windows").c_str());
+    for (int i = 0; i < 2; ++i) {
+      list << "# " << i << "\n" << ImageFile(i) << "\n3 6 6\n4\n"
+          << "1 0.9 0 0 3 3\n2 0.8 1 1 5 5\n3 0.1 0 2 4 5\n1 0.2 2 0 5 3\n";
+    }
+    return "layer { name: 'data' type: 'WindowData' top: 'x' top: 'label' "
+        "window_data_param { source: '" + this->folder_ + "/windows' "
+        "batch_size: 4 fg_fraction: 0.5 scale: 0.004 crop_mode: 'warp' } "
+        "transform_param { mirror: true crop_size: 3 } } ";
+  }
+#endif  // USE_OPENCV
+};
+
+TYPED_TEST_CASE(RunStateTest, TestDtypes);
+
+// 23 records and batches of 5: snapshots lie within epochs. The thread has
+// read all batches that it may when a snapshot is taken, or fewer.
+#ifdef USE_LMDB
+TYPED_TEST(RunStateTest, TestLMDB) {
+  this->WriteDB("db", DataParameter_DB_LMDB, 0, 23);
+  this->ExpectSameRun(this->DataLayerText("db", "LMDB", 5, this->CropText())
+      + this->ClassifierText());
+}
+
+TYPED_TEST(RunStateTest, TestLMDBWithoutRandomNumbers) {
+  this->WriteDB("db", DataParameter_DB_LMDB, 0, 23);
+  this->ExpectSameRun(this->DataLayerText("db", "LMDB", 5,
+      "transform_param { scale: 0.004 }")
+      + this->ClassifierText(), "", 12);
+}
+
+// Two test nets with layers of the same names, whose passes are parts of their
+// data, and whose random numbers come from the train net's generator.
+TYPED_TEST(RunStateTest, TestTestNets) {
+  this->WriteDB("db", DataParameter_DB_LMDB, 0, 23);
+  const string net = this->DataLayerText("db", "LMDB", 5, this->CropText())
+      + "layer { name: 'noise' type: 'DummyData' top: 'noise' include { phase: "
+      "TEST } dummy_data_param { shape { dim: 2 } data_filler { type: "
+      "'gaussian' } } } " + this->ClassifierText();
+  const string tests = "test_interval: 2 test_iter: 2 test_iter: 3";
+  this->ExpectSameRun(net, tests);
+  shared_ptr<SGDSolver<TypeParam> > whole = this->MakeSolver(net, 3, tests);
+  whole->Step(7);
+  whole->Snapshot();
+  shared_ptr<SGDSolver<TypeParam> > resumed = this->MakeSolver(net, 4, tests);
+  resumed->Restore(this->StateFile(7).c_str());
+  for (int i = 0; i < 2; ++i) {
+    const shared_ptr<Net<TypeParam> > a = whole->test_nets()[i];
+    const shared_ptr<Net<TypeParam> > b = resumed->test_nets()[i];
+    a->Forward();
+    b->Forward();
+    const Blob<TypeParam>& x = *a->blob_by_name("x");
+    for (int j = 0; j < x.count(); ++j) {
+      ASSERT_EQ(x.cpu_data()[j], b->blob_by_name("x")->cpu_data()[j]);
+    }
+  }
+}
+
+// Step asks once an iteration, a test of three batches three times. The 17th
+// time is in the second batch of the test at iteration 6.
+int requests;
+
+SolverAction::Enum SnapshotWithinTest() {
+  return ++requests == 17 ? SolverAction::SNAPSHOT : SolverAction::NONE;
+}
+
+TYPED_TEST(RunStateTest, TestSnapshotWithinATest) {
+  this->WriteDB("db", DataParameter_DB_LMDB, 0, 23);
+  const string net = this->DataLayerText("db", "LMDB", 5)
+      + "layer { name: 'noise' type: 'DummyData' top: 'noise' include { phase: "
+      "TEST } dummy_data_param { shape { dim: 2 } data_filler { type: "
+      "'gaussian' } } } " + this->ClassifierText();
+  const string tests = "test_interval: 2 test_iter: 3";
+  shared_ptr<SGDSolver<TypeParam> > whole = this->MakeSolver(net, 3, tests);
+  requests = 0;
+  whole->SetActionFunction(SnapshotWithinTest);
+  whole->Step(12);
+  shared_ptr<SGDSolver<TypeParam> > resumed = this->MakeSolver(net, 4, tests);
+  resumed->Restore(this->StateFile(6).c_str());
+  resumed->Step(6);
+  EXPECT_TRUE(this->Weights(resumed.get()) == this->Weights(whole.get()));
+}
+#endif  // USE_LMDB
+
+#ifdef USE_LEVELDB
+TYPED_TEST(RunStateTest, TestLevelDB) {
+  // A LevelDB can be opened once only.
+  this->WriteDB("db", DataParameter_DB_LEVELDB, 0, 23);
+  const string net = this->DataLayerText("db", "LEVELDB", 5, this->CropText())
+      + this->ClassifierText();
+  vector<TypeParam> weights;
+  {
+    shared_ptr<SGDSolver<TypeParam> > whole = this->MakeSolver(net, 3);
+    whole->Step(7);
+    whole->Snapshot();
+    whole->Step(7);
+    weights = this->Weights(whole.get());
+  }
+  shared_ptr<SGDSolver<TypeParam> > resumed = this->MakeSolver(net, 4);
+  resumed->Restore(this->StateFile(7).c_str());
+  resumed->Step(7);
+  EXPECT_TRUE(this->Weights(resumed.get()) == weights);
+}
+#endif  // USE_LEVELDB
+
+TYPED_TEST(RunStateTest, TestHDF5Data) {
+  this->ExpectSameRun(this->HDF5Text(false) + this->ClassifierText());
+}
+
+TYPED_TEST(RunStateTest, TestHDF5DataShuffled) {
+  this->ExpectSameRun(this->HDF5Text(true) + this->ClassifierText());
+}
+
+#ifdef USE_OPENCV
+TYPED_TEST(RunStateTest, TestImageData) {
+  this->ExpectSameRun(this->ImageDataText(false) + this->ClassifierText());
+}
+
+TYPED_TEST(RunStateTest, TestImageDataShuffled) {
+  this->ExpectSameRun(this->ImageDataText(true) + this->ClassifierText());
+}
+
+TYPED_TEST(RunStateTest, TestWindowData) {
+  this->ExpectSameRun(this->WindowDataText() + this->ClassifierText());
+}
+#endif  // USE_OPENCV
+
+// Caffe's generator alone: noise as data, and Dropout.
+TYPED_TEST(RunStateTest, TestDummyData) {
+  this->ExpectSameRun("layer { name: 'data' type: 'DummyData' top: 'x' "
+      "dummy_data_param { shape { dim: 5 dim: 4 } "
+      "data_filler { type: 'gaussian' } } } "
+      "layer { name: 'label' type: 'DummyData' top: 'label' "
+      "dummy_data_param { shape { dim: 5 } "
+      "data_filler { type: 'constant' value: 2 } } } "
+      + this->ClassifierText());
+}
+
+TYPED_TEST(RunStateTest, TestLSTM) {
+  this->ExpectSameRun(this->SequenceText("type: 'LSTM' recurrent_param { "
+      "num_output: 5 weight_filler { type: 'gaussian' std: 0.3 } }"));
+}
+
+TYPED_TEST(RunStateTest, TestRNN) {
+  this->ExpectSameRun(this->SequenceText("type: 'RNN' recurrent_param { "
+      "num_output: 5 weight_filler { type: 'gaussian' std: 0.3 } }"));
+}
+
+TYPED_TEST(RunStateTest, TestApproxDropoutLSTM) {
+  this->ExpectSameRun(this->SequenceText("type: 'ApproxDropoutLSTM' "
+      "bottom: 'pattern' recurrent_param { num_output: 5 "
+      "weight_filler { type: 'gaussian' std: 0.3 } }",
+      "layer { name: 'pattern' type: 'DropoutPattern' top: 'pattern' "
+      "dropout_pattern_param { probability: 0.25 probability: 0.5 "
+      "probability: 0.25 } } "));
+}
+
+// Layers that only the state or only the net has, or that have another type,
+// change nothing for the others.
+TYPED_TEST(RunStateTest, TestOtherLayers) {
+  const string kRecurrent = " recurrent_param { num_output: 5 "
+      "weight_filler { type: 'gaussian' std: 0.3 } }";
+  shared_ptr<SGDSolver<TypeParam> > lstm =
+      this->MakeSolver(this->SequenceText("type: 'LSTM'" + kRecurrent), 3);
+  lstm->Step(3);
+  lstm->Snapshot();
+  SolverState state;
+  ReadProtoFromBinaryFileOrDie(this->StateFile(3), &state);
+  ASSERT_EQ(state.run().layer_size(), 1);
+  EXPECT_EQ(state.run().layer(0).layer(), "rnn");
+  EXPECT_EQ(state.run().layer(0).type(), "LSTM");
+  EXPECT_FALSE(state.run().layer(0).has_test_net());
+  ASSERT_EQ(state.run().layer(0).blob_size(), 2);
+  state.mutable_run()->mutable_layer(0)->set_layer("another");
+  WriteProtoToBinaryFile(state, this->StateFile(3));
+  shared_ptr<SGDSolver<TypeParam> > resumed =
+      this->MakeSolver(this->SequenceText("type: 'LSTM'" + kRecurrent), 4);
+  resumed->Restore(this->StateFile(3).c_str());
+  EXPECT_EQ(resumed->iter(), 3);
+  EXPECT_TRUE(this->Weights(resumed.get()) == this->Weights(lstm.get()));
+  LayerState hidden;
+  dynamic_cast<ResumableLayer*>(resumed->net()->layer_by_name("rnn").get())
+      ->SaveState(&hidden);
+  for (int i = 0; i < 2; ++i) {
+    Blob<TypeParam> blob;
+    blob.FromProto(hidden.blob(i));
+    ASSERT_EQ(blob.count(), 10);
+    EXPECT_EQ(blob.asum_data(), 0);
+  }
+}
+
+}  // namespace caffe
