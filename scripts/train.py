@@ -4,9 +4,10 @@
 A run has a folder, runs/mnist/row_0.7 say, that holds net.prototxt and
 solver.prototxt as used, log.txt (Caffe's), metrics.json (kept up to date while
 it trains), Caffe's snapshot and, when it is finished, `done`. Finished runs
-are skipped. There is a snapshot at the end of each epoch; an interrupted
-(Ctrl-C, SIGTERM, a closed terminal) or killed run goes on from the latest that
-log.txt reaches. Older ones are removed. A folder has one training at a time.
+are skipped. There is a snapshot at the end of each epoch and where a run is
+interrupted (Ctrl-C, SIGTERM, a closed terminal); it goes on from the latest
+that log.txt reaches, as the same run. Older ones are removed. A folder has one
+training at a time.
 """
 
 import argparse

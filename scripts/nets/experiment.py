@@ -180,11 +180,6 @@ class Experiment:
         ]
         return [iteration for iteration in ends if iteration < self.max_iter]
 
-    def goes_on_from(self, iteration):
-        """Whether a snapshot of that iteration can be trained further: Caffe
-        reads the data from their start again, so an epoch must begin."""
-        return iteration > 0 and iteration % self.epoch_iterations == 0
-
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Perceptron(Experiment):

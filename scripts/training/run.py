@@ -174,7 +174,6 @@ class Run:
             i: path
             for i, path in sorted(self.files_of_snapshots())
             if path.suffix == ".solverstate"
-            and self.experiment.goes_on_from(i)
             and not self.missing(log, i)
         }
 

@@ -91,7 +91,7 @@ def test_signal_ends_caffe_with_a_snapshot(program, tmp_path, number):
     process.send_signal(number)
     errors = process.communicate()[1]
     assert process.returncode == 1
-    assert "goes on from snapshot_iter_469.solverstate" in errors
+    assert "goes on from snapshot_iter_500.solverstate" in errors
     assert "Traceback" not in errors and not lives(caffe)
     assert (tmp_path / FOLDER / "snapshot_iter_500.solverstate").exists()
     check_whole(finished(program, tmp_path))

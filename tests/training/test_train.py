@@ -211,8 +211,7 @@ def test_missing_data_is_named(fake, tmp_path):
 
 
 def test_interrupted_run_goes_on_from_its_snapshot(fake, tmp_path):
-    """From an epoch's end, where the data begin again. The signal goes to
-    train.py alone; Caffe must get it all the same."""
+    """The signal goes to train.py alone; Caffe must get it all the same."""
     metrics = tmp_path / "run/metrics.json"
     watcher = subprocess.Popen(
         [
@@ -228,14 +227,14 @@ def test_interrupted_run_goes_on_from_its_snapshot(fake, tmp_path):
             str(os.getpid()),
         ]
     )
-    with pytest.raises(training.run.TrainingError, match="goes on from .*_469"):
+    with pytest.raises(training.run.TrainingError, match="goes on from .*_500"):
         fake("hang", epochs=2)
     watcher.wait(10)
     before = json.loads(metrics.read_text())
     assert before["status"] == "interrupted"
     after = fake("hang", epochs=2)
     assert after["status"] == "finished"
-    assert "_iter_469.solverstate" in after["command"]
+    assert "_iter_500.solverstate" in after["command"]
     (earlier,) = after["earlier"]
     fields = training.run.SESSION_FIELDS
     assert earlier == {field: before[field] for field in fields}

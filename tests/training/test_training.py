@@ -9,6 +9,7 @@ import fcntl
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -39,24 +40,30 @@ def digits(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def trained(digits, tmp_path_factory):
-    """trained(method): metrics and folder of its run, made at first use."""
+    """trained(method): metrics and folder of its run, made at first use;
+    trained.experiment(method): what is trained."""
     runs = {}
     root = tmp_path_factory.mktemp("runs")
 
+    def experiment(method):
+        return dataclasses.replace(
+            registry.find(f"mnist/{method}_{RATE}"),
+            data=str(digits),
+            hidden=(256, 256),
+            tile_size=8,
+            batch_size=32,
+            epochs=EPOCHS,
+            display=5,
+        )
+
     def run(method):
         if method not in runs:
-            experiment = dataclasses.replace(
-                registry.find(f"mnist/{method}_{RATE}"),
-                data=str(digits),
-                hidden=(256, 256),
-                tile_size=8,
-                batch_size=32,
-                epochs=EPOCHS,
-                display=5,
-            )
             folder = root / method
-            runs[method] = training.run.train(experiment, folder), folder
+            metrics = training.run.train(experiment(method), folder)
+            runs[method] = metrics, folder
         return runs[method]
+
+    run.experiment = experiment
 
     with pytest.MonkeyPatch.context() as patch:
         # Products this small only lose by being shared among threads.
@@ -112,6 +119,36 @@ def test_every_epoch_had_its_snapshot_and_the_last_is_left(trained):
         f"snapshot_iter_{47 * EPOCHS}.{end}"
         for end in ("caffemodel", "solverstate")
     }
+
+
+def test_interrupted_training_is_the_same_run(trained, tmp_path, monkeypatch):
+    """Stopped as soon as it begins, then once more, at any iteration."""
+    whole, whole_folder = trained("row")
+    folder = tmp_path / "run"
+    experiment = trained.experiment("row")
+    write_metrics = training.run.Run.write_metrics
+
+    def stop(run, log, *rest):
+        write_metrics(run, log, *rest)
+        if log.losses and rest[0] == "running":
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(training.run.Run, "write_metrics", stop)
+    for _ in range(2):
+        with pytest.raises(training.run.TrainingError, match="goes on from"):
+            training.run.train(experiment, folder)
+    monkeypatch.undo()
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    resumed = training.run.train(experiment, folder)
+    assert len(resumed["earlier"]) == 2
+    stops = [
+        int(re.search(r"_iter_(\d+)", session["command"])[1])
+        for session in [resumed["earlier"][1], resumed]
+    ]
+    assert 0 < stops[0] < stops[1] < whole["tests"][-1]["iteration"]
+    assert resumed["tests"] == whole["tests"]
+    (weights,) = folder.glob("*.caffemodel")
+    assert weights.read_bytes() == (whole_folder / weights.name).read_bytes()
 
 
 KILLED = """
