@@ -1,6 +1,7 @@
 """Damaged idx files and texts: read as they are, or refused by name."""
 
 import gzip
+import os
 import struct
 
 import numpy as np
@@ -101,3 +102,18 @@ def test_text_that_is_a_folder_or_binary(tmp_path):
     with pytest.raises(FileNotFoundError, match="absent"):
         ptb.prepare(tmp_path / "out", **{**texts, "test": tmp_path / "absent"})
     assert not (tmp_path / "out").exists()
+
+
+def test_file_that_may_not_be_read(tmp_path):
+    for name in mnist.CHECKSUMS:
+        (tmp_path / name).write_bytes(gzip.compress(LABELS))
+        (tmp_path / name).chmod(0)
+    root = os.geteuid() == 0
+    if root:  # who may read everything
+        os.seteuid(65534)
+    try:
+        with pytest.raises(PermissionError, match="Permission denied: .*ubyte"):
+            mnist.read_splits(mnist.find_files(tmp_path))
+    finally:
+        if root:
+            os.seteuid(0)
