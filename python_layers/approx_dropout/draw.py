@@ -39,7 +39,6 @@ the same for every draw from K.
 """
 
 import itertools
-import math
 import typing
 
 import numpy as np

@@ -3,10 +3,9 @@
 import dataclasses
 import math
 import os
-import warnings
 
 from .proto import load_caffe_pb2, read_net
-from .state import HDF5_SIGNATURE, reading, text_of
+from .state import HDF5_SIGNATURE, parse, reading, text_of
 
 OUR_TYPES = (
     "ApproxDropout",
@@ -55,10 +54,8 @@ def kind(path):
         ("model", pb2.NetParameter(), ["layer", "layers"]),
     ):
         try:
-            with warnings.catch_warnings():  # of data it could not read
-                warnings.simplefilter("ignore")
-                message.ParseFromString(data)
-        except DecodeError:
+            parse(message, data)
+        except (DecodeError, ValueError):
             continue
         present = {field.name for field, _ in message.ListFields()}
         if present.intersection(fields):
@@ -153,9 +150,8 @@ def read_model(path):
         data = file.read()
     if data.startswith(HDF5_SIGNATURE):
         return _read_hdf5_model(path)
-    net = load_caffe_pb2().NetParameter()
     with reading(path, ".caffemodel"):
-        net.ParseFromString(data)
+        net = parse(load_caffe_pb2().NetParameter(), data)
     if net.layer:
         return [
             ModelLayer(

@@ -5,6 +5,7 @@ Together with draw.py: which patterns a run has drawn, and will draw next.
 
 import contextlib
 import dataclasses
+import warnings
 
 import numpy as np
 
@@ -65,6 +66,17 @@ def reading(path, what):
         ) from None
 
 
+def parse(message, data):
+    """Fills a message from bytes. DecodeError, or ValueError where protobuf
+    only warns: of bytes behind what it could read."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        count = message.ParseFromString(data)
+    if count != len(data):
+        raise ValueError(f"only {count} of its {len(data)} bytes can be read")
+    return message
+
+
 def text_of(value):
     """A name, which protobuf gives as bytes where it is not UTF-8."""
     if isinstance(value, bytes):
@@ -90,9 +102,8 @@ def _pattern_state(layer, family, probability, seed, draws):
 
 
 def _read_binary(path):
-    state = load_caffe_pb2().SolverState()
     with open(path, "rb") as file:
-        state.ParseFromString(file.read())
+        state = parse(load_caffe_pb2().SolverState(), file.read())
     if not state.HasField("iter"):
         raise ValueError("it has no 'iter'")
     patterns = [

@@ -103,9 +103,7 @@ def drop_rates(experiment, state_file):
                 f"{state_file}: DropoutPattern layer '{name}' has {draws} "
                 f"draws; legal: up to one an iteration, {experiment.max_iter}"
             )
-    layers = {
-        name: layer_rates(found[name], groups[name]) for name in groups
-    }
+    layers = {name: layer_rates(found[name], groups[name]) for name in groups}
     return {
         kind: float(np.mean([rates[kind] for rates in layers.values()]))
         for kind in ("expected", "realised")

@@ -24,9 +24,11 @@ from training import caffe_process, lock
 from training.caffe_log import (
     NOT_LOGGED,
     CaffeLog,
+    listed,
     missing,
     progress,
     tested,
+    whole_lines,
 )
 from training.drop_rates import drop_rates, read_state
 
@@ -99,22 +101,6 @@ def is_whole(state):
     return size_of(state) > 0 and size_of(state.with_suffix(".caffemodel")) > 0
 
 
-def whole_lines(path):
-    """The text of a log; a last line that was cut off is removed from it."""
-    data = path.read_bytes() if path.exists() else b""
-    whole = data.rfind(b"\n") + 1
-    if whole < len(data):
-        with writing(path):
-            os.truncate(path, whole)
-    return data[:whole].decode(errors="replace")
-
-
-def listed(holes):
-    """What a log lacks, in a few words."""
-    more = f" and {len(holes) - 1} more" if holes[1:] else ""
-    return f"its log lacks {holes[0]}{more}"
-
-
 def without_comments(text):
     """A prototxt without the lines that are comments: no settings."""
     lines = text.splitlines(keepends=True)
@@ -173,13 +159,21 @@ class Run:
         return {
             i: path
             for i, path in sorted(self.files_of_snapshots())
-            if path.suffix == ".solverstate"
-            and not self.missing(log, i)
+            if path.suffix == ".solverstate" and not self.missing(log, i)
         }
 
     def missing(self, log, before):
         tests = tested(self.experiment, log)
         return missing(self.experiment, log.losses, tests, before)
+
+    def tell_of_holes(self, log):
+        """Says why the newest snapshot is not gone on from, if it is not."""
+        newest = max((i for i, _ in self.files_of_snapshots()), default=0)
+        if holes := self.missing(log, newest):
+            tqdm.write(
+                f"{self.experiment.key}: snapshot_iter_{newest} is not used, "
+                f"since {listed(holes)}"
+            )
 
     def remove_snapshots(self, log):
         """Removes those before the last one to go on from, states and models.
@@ -211,6 +205,7 @@ class Run:
         states = [*filter(is_whole, self.snapshots(log).values())]
         if states and not self.has_same_settings():
             raise self.other_settings("an unfinished")
+        self.tell_of_holes(log)
         if states:
             metrics = self.read_metrics()
             self.earlier_wall_s = metrics["wall_s"]
@@ -284,9 +279,7 @@ class Run:
         self.facts["date"] = now.isoformat(timespec="seconds")
         start = time.monotonic()
         self.write_metrics(log, "running", 0)
-        with caffe_process.started(
-            command, ROOT, [held.descriptor]
-        ) as process:
+        with caffe_process.started(command, ROOT, [held.descriptor]) as process:
             held.write(os.getpid(), process.pid)
             for change in self.follow(process.stdout, log):
                 if change:

@@ -17,9 +17,7 @@ LABELS = struct.pack(">2I", 0x801, 3) + b"\3\1\4"
 HEADERS = strategies.builds(
     lambda words, rest: struct.pack(f">{len(words)}I", *words) + rest,
     strategies.lists(
-        strategies.sampled_from(
-            [0, 1, 2, 28, 0x801, 0x803, 2**31, 2**32 - 1]
-        ),
+        strategies.sampled_from([0, 1, 2, 28, 0x801, 0x803, 2**31, 2**32 - 1]),
         min_size=1,
         max_size=5,
     ),
@@ -59,8 +57,12 @@ def test_idx_in_gzip(tmp_path, content):
 TEXTS = [b"a b\n\nc <unk> d\n", "\ufeffä\u2028b c\r\n".encode(), b"word"]
 
 
-@fuzzed(content=damaged(TEXTS) | strategies.text(max_size=40).map(
-    lambda text: text.encode(errors="surrogatepass")))
+@fuzzed(
+    content=damaged(TEXTS)
+    | strategies.text(max_size=40).map(
+        lambda text: text.encode(errors="surrogatepass")
+    )
+)
 def test_text(tmp_path, content):
     path = tmp_path / "file"
     path.write_bytes(content)
@@ -78,8 +80,9 @@ def test_text(tmp_path, content):
     )
 
 
-@pytest.mark.parametrize("name", ["train-images-idx3-ubyte.gz",
-                                  "train-images-idx3-ubyte"])
+@pytest.mark.parametrize(
+    "name", ["train-images-idx3-ubyte.gz", "train-images-idx3-ubyte"]
+)
 def test_folder_in_a_files_place(tmp_path, name):
     (tmp_path / name).mkdir()
     with pytest.raises(ValueError, match=f"{name}: is no file"):
@@ -93,12 +96,13 @@ def test_text_that_is_a_folder_or_binary(tmp_path):
     (tmp_path / "folder").mkdir()
     (tmp_path / "binary").write_bytes(b"a\0b")
     (tmp_path / "empty").write_bytes(b"\xef\xbb\xbf \n")
-    for name, message in (("folder", "folder: is no file"),
-                          ("binary", "binary: no text: it holds NUL"),
-                          ("empty", "empty: 2 characters, but no word")):
+    for name, message in (
+        ("folder", "folder: is no file"),
+        ("binary", "binary: no text: it holds NUL"),
+        ("empty", "empty: 2 characters, but no word"),
+    ):
         with pytest.raises(ValueError, match=message):
-            ptb.prepare(tmp_path / "out",
-                        **{**texts, "valid": tmp_path / name})
+            ptb.prepare(tmp_path / "out", **{**texts, "valid": tmp_path / name})
     with pytest.raises(FileNotFoundError, match="absent"):
         ptb.prepare(tmp_path / "out", **{**texts, "test": tmp_path / "absent"})
     assert not (tmp_path / "out").exists()

@@ -15,7 +15,8 @@ layer { name: "data" type: "Input" top: "data" top: "cont" input_param {
   shape { dim: 8 dim: 4 dim: 6 dim: 6 } shape { dim: 8 dim: 4 } } }
 """
 NETS = [
-    DATA + """
+    DATA
+    + """
 layer { name: "fc1" type: "InnerProduct" bottom: "data" top: "fc1"
   inner_product_param { num_output: 64 weight_filler { type: "xavier" } } }
 layer { name: "relu" type: "ReLU" bottom: "fc1" top: "fc1" }
@@ -30,7 +31,8 @@ layer { name: "fc3" type: "InnerProduct" bottom: "d2" top: "fc3"
 layer { name: "loss" type: "SoftmaxWithLoss" bottom: "fc3" bottom: "cont"
   top: "loss" }
 """,
-    DATA + """
+    DATA
+    + """
 layer { name: "conv" type: "Convolution" bottom: "data" top: "conv"
   convolution_param { num_output: 16 kernel_size: 3 group: 2 } }
 layer { name: "pool" type: "Pooling" bottom: "conv" top: "pool"
@@ -41,7 +43,8 @@ layer { name: "fc" type: "InnerProduct" bottom: "flat" top: "fc"
   inner_product_param { num_output: 16 } }
 layer { name: "split" type: "Concat" bottom: "fc" bottom: "flat" top: "all" }
 """,
-    DATA + """
+    DATA
+    + """
 layer { name: "lstm" type: "LSTM" bottom: "data" bottom: "cont" top: "h"
   recurrent_param { num_output: 16 weight_filler { type: "uniform" } } }
 layer { name: "drop" type: "Dropout" bottom: "h" top: "hd"

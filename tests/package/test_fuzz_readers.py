@@ -1,12 +1,10 @@
 """Damaged and foreign files, through the command line and its readers: an
 answer, or one message that names the file, and exit status 1."""
 
+import contextlib
 import io
 import json
 import math
-import os
-import subprocess
-import sys
 import warnings
 
 import h5py
@@ -20,7 +18,6 @@ from approx_dropout.__main__ import main
 from approx_dropout.caffe_log import CaffeLog
 from approx_dropout.param_str import KEYS, search_for_layer
 from approx_dropout.state import read_solver_state
-from conftest import ROOT
 from fuzz import damaged, fuzzed
 
 PATTERNS = [
@@ -82,41 +79,29 @@ def binary_model(old=False):
     return net.SerializeToString()
 
 
-def check_command(capsys, *arguments):
+def check_command(*arguments):
     """The command succeeds, or says why not in one line with the file's
-    name."""
-    with warnings.catch_warnings():
+    name; what it printed."""
+    out, err = io.StringIO(), io.StringIO()
+    with (
+        warnings.catch_warnings(),
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+    ):
         warnings.simplefilter("ignore")
         status = main([*map(str, arguments)])
-    error = capsys.readouterr().err
+    error = err.getvalue()
     if status:
         assert status == 1
         assert error.startswith("approx-dropout: ") and error.count("\n") == 1
         assert str(arguments[-1]) in error
-
-
-class Captured:
-    """What capsys does, for a test that runs many times."""
-
-    def __init__(self):
-        self.streams = sys.stdout, sys.stderr
-
-    def __enter__(self):
-        sys.stdout, sys.stderr = io.StringIO(), io.StringIO()
-        return self
-
-    def readouterr(self):
-        self.err = sys.stderr.getvalue()
-        return self
-
-    def __exit__(self, *_):
-        sys.stdout, sys.stderr = self.streams
+        return ""
+    return out.getvalue()
 
 
 def check_inspect(path, content):
     path.write_bytes(content)
-    with Captured() as captured:
-        check_command(captured, "inspect", path)
+    check_command("inspect", path)
     try:
         state = read_solver_state(path)
     except ValueError as error:
@@ -175,8 +160,9 @@ CHANGES = strategies.dictionaries(
 )
 
 
-@fuzzed(write=strategies.sampled_from([write_state, write_model]),
-        changes=CHANGES)
+@fuzzed(
+    write=strategies.sampled_from([write_state, write_model]), changes=CHANGES
+)
 def test_hdf5_of_other_content(tmp_path, write, changes):
     def changed(file):
         write(file)
@@ -229,10 +215,9 @@ def log_texts(draw):
 def test_logs(tmp_path, content, form):
     path = tmp_path / "log"
     path.write_bytes(content)
-    with Captured() as captured:
-        check_command(captured, "log", *filter(None, [form]), path)
-        if form == "--json" and not captured.err:
-            json.loads(sys.stdout.getvalue(), parse_constant=pytest.fail)
+    said = check_command("log", *filter(None, [form]), path)
+    if said and form == "--json":
+        json.loads(said, parse_constant=pytest.fail)
 
 
 @fuzzed(lines=strategies.lists(strategies.text(max_size=80) | LINES))
@@ -249,8 +234,12 @@ JSON = strategies.recursive(
     | strategies.integers()
     | strategies.floats()
     | strategies.text(max_size=5),
-    lambda inner: strategies.lists(inner, max_size=2)
-    | strategies.dictionaries(strategies.text(max_size=3), inner, max_size=2),
+    lambda inner: (
+        strategies.lists(inner, max_size=2)
+        | strategies.dictionaries(
+            strategies.text(max_size=3), inner, max_size=2
+        )
+    ),
     max_leaves=4,
 )
 REALS = strategies.floats(1e-6, 1) | strategies.floats() | JSON

@@ -113,6 +113,17 @@ def test_state_before_any_draw(tmp_path):
     assert (state.seed, state.draws) == (3, 0)
 
 
+def test_state_with_bytes_behind_it_is_refused(tmp_path):
+    """Which protobuf only warns of: an end of a group, here."""
+    path = tmp_path / "a.solverstate"
+    write_binary(path, STATES)
+    whole = path.read_bytes()
+    path.write_bytes(whole + b"\x0c" + whole)
+    message = r"a.solverstate is no .* only \d+ of its \d+ bytes can be read"
+    with pytest.raises(ValueError, match=message):
+        read_state(path)
+
+
 def test_no_solver_state(tmp_path):
     path = tmp_path / "broken"
     write_binary(path, STATES)

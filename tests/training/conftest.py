@@ -107,8 +107,8 @@ def fake(tmp_path, monkeypatch):
 @pytest.fixture
 def program(tmp_path):
     """train.py as a process, with a program in Caffe's place and tmp_path in
-    the repository's: program(mode, **options of Popen) starts it on two
-    epochs of the conventional net, in tmp_path/runs/mnist/conventional_0.5.
+    the repository's: program(mode, *arguments, **options of Popen) starts it
+    on two epochs of the conventional net, in runs/mnist/conventional_0.5.
     """
     data = tmp_path / "build/data/mnist"
     data.mkdir(parents=True)
@@ -116,11 +116,11 @@ def program(tmp_path):
     (tmp_path / "train.py").write_text(PROGRAM)
     started = []
 
-    def start(mode="", **options):
+    def start(mode="", *arguments, **options):
         write_fake(tmp_path / "caffe", mode)
         command = [
             sys.executable, tmp_path / "train.py", tmp_path, "--epochs=2",
-            "mnist/conventional_0.5",
+            "mnist/conventional_0.5", *arguments,
         ]  # fmt: skip
         options = {"stderr": subprocess.PIPE, "text": True, **options}
         started.append(subprocess.Popen(command, **options))

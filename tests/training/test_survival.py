@@ -72,8 +72,8 @@ def test_second_training_of_a_folder_is_refused(program, tmp_path):
     ids = at_first_epoch(tmp_path)
     assert ids[0] == first.pid
     before = files(tmp_path / FOLDER)
-    for force in [], ["--force"]:
-        second = program("hang")
+    for options in [], ["--force"]:
+        second = program("hang", *options)
         errors = second.communicate()[1]
         assert second.returncode == 1
         assert f"{FOLDER} is in use: process {ids[0]}, {ids[1]}" in errors
@@ -163,7 +163,7 @@ def test_killed_before_any_snapshot_starts_again(program, tmp_path):
 # A log with holes
 
 
-def test_snapshot_behind_a_hole_in_the_log_is_not_used(fake, tmp_path):
+def test_snapshot_behind_a_hole_in_the_log_is_not_used(fake, tmp_path, capsys):
     with pytest.raises(training.run.TrainingError, match="status -9"):
         fake("die", epochs=2)
     log = tmp_path / "run/log.txt"
@@ -171,6 +171,8 @@ def test_snapshot_behind_a_hole_in_the_log_is_not_used(fake, tmp_path):
     log.write_text("".join(x for x in lines if "Iteration 150 " not in x))
     metrics = fake("", epochs=2)
     assert "--snapshot" not in metrics["command"]
+    said = capsys.readouterr().out
+    assert "snapshot_iter_938 is not used, since its log lacks the loss" in said
     check_whole(metrics)
 
 
