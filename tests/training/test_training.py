@@ -151,6 +151,42 @@ def test_interrupted_training_is_the_same_run(trained, tmp_path, monkeypatch):
     assert weights.read_bytes() == (whole_folder / weights.name).read_bytes()
 
 
+@pytest.fixture
+def small_disk(tmp_path):
+    """A disk that has room for one snapshot, not for two."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", disk]
+    try:
+        done = subprocess.run(mount, capture_output=True, check=False)
+    except FileNotFoundError:
+        pytest.skip("no mount on this machine")
+    if done.returncode:
+        pytest.skip("no tmpfs may be mounted here")
+    yield disk
+    subprocess.run(["umount", "--lazy", disk], check=True)
+
+
+def test_full_disk_is_survived(trained, small_disk):
+    """The first snapshot stays whole; with more room the run is the same."""
+    whole, whole_folder = trained("row")
+    folder = small_disk / "run"
+    with pytest.raises(
+        (training.run.TrainingError, OSError), match="No space left on device"
+    ):
+        training.run.train(trained.experiment("row"), folder)
+    assert not (folder / "done").exists()
+    states = list(folder.glob("snapshot_iter_*.solverstate"))
+    assert states and all(read_solver_state(path) for path in states)
+    remount = ["mount", "-o", "remount,size=30m", small_disk]
+    subprocess.run(remount, check=True)
+    resumed = training.run.train(trained.experiment("row"), folder)
+    assert "--snapshot=" in resumed["command"]
+    assert resumed["tests"] == whole["tests"]
+    (weights,) = folder.glob("*.caffemodel")
+    assert weights.read_bytes() == (whole_folder / weights.name).read_bytes()
+
+
 KILLED = """
 import dataclasses, pathlib, sys
 import training.run
