@@ -64,6 +64,16 @@ def write_whole(path, content):
             raise
 
 
+def whole_lines(path):
+    """The text of a log; a last line that was cut off is removed from it."""
+    data = path.read_bytes() if path.exists() else b""
+    whole = data.rfind(b"\n") + 1
+    if whole < len(data):
+        with writing(path):
+            os.truncate(path, whole)
+    return data[:whole].decode(errors="replace")
+
+
 def import_caffe(build=None):
     """pycaffe of build/BUILD; without a build that of PYTHONPATH, or else the
     first of BUILDS. `import caffe` gives the same from then on.

@@ -1,15 +1,10 @@
 """What a training's log says of an experiment."""
 
 import itertools
-import os
 
 from approx_dropout.caffe_log import CaffeLog
-from project import writing
 
-__all__ = [
-    "NOT_LOGGED", "CaffeLog", "listed", "missing", "progress", "tested",
-    "whole_lines",
-]  # fmt: skip
+__all__ = ["NOT_LOGGED", "CaffeLog", "listed", "missing", "progress", "tested"]
 
 NOT_LOGGED = "Gradient clipping: scaling down gradients"  # every iteration
 
@@ -46,16 +41,6 @@ def missing(experiment, losses, tests, before):
             for i, net in sorted(ends - set(tests))
         ),
     ]
-
-
-def whole_lines(path):
-    """The text of a log; a last line that was cut off is removed from it."""
-    data = path.read_bytes() if path.exists() else b""
-    whole = data.rfind(b"\n") + 1
-    if whole < len(data):
-        with writing(path):
-            os.truncate(path, whole)
-    return data[:whole].decode(errors="replace")
 
 
 def listed(holes):

@@ -19,7 +19,15 @@ import time
 from tqdm import tqdm
 
 from nets.text import net_text, solver_text
-from project import ROOT, commit, machine, shown, write_whole, writing
+from project import (
+    ROOT,
+    commit,
+    machine,
+    shown,
+    whole_lines,
+    write_whole,
+    writing,
+)
 from training import caffe_process, lock
 from training.caffe_log import (
     NOT_LOGGED,
@@ -28,7 +36,6 @@ from training.caffe_log import (
     missing,
     progress,
     tested,
-    whole_lines,
 )
 from training.drop_rates import drop_rates, read_state
 
