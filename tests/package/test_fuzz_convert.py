@@ -4,6 +4,7 @@ names the file, exit status 1 and nothing written."""
 import contextlib
 import io
 
+import pytest
 from hypothesis import strategies
 
 from approx_dropout.__main__ import main
@@ -108,3 +109,17 @@ def test_convert(tmp_path, content, flags):
     error = said.getvalue().rstrip("\n").split("\n")[-1]
     assert status == 1 and not output.exists()
     assert error.startswith("approx-dropout: ")
+
+
+@pytest.mark.parametrize("kind", ["Concat", "Flatten", "InnerProduct"])
+def test_layer_without_a_bottom(tmp_path, kind):
+    """Found so: Caffe refuses it; what it puts out has no shape."""
+    net, output = tmp_path / "net.prototxt", tmp_path / "out.prototxt"
+    net.write_text(
+        f'layer {{ name: "data" type: "{kind}" top: "data" }}'
+        'layer { name: "fc" type: "InnerProduct" bottom: "data" top: "fc"'
+        "  inner_product_param { num_output: 32 } }"
+        'layer { name: "drop" type: "Dropout" bottom: "fc" top: "fc" }'
+    )
+    assert main(["convert", str(net), "-o", str(output)]) == 0
+    assert "DropoutPattern" in output.read_text()
