@@ -76,31 +76,62 @@ class RunStateTest : public RunStateTestBase<Dtype> {
     return this->folder_ + "/" + format_int(i) + ".png";
   }
 
+  // So many of 11 images, from one on and round.
+  void WriteImageList(int first, int size) {
+    std::ofstream list((this->folder_ + "/images").c_str());
+    for (int i = first; i < first + size; ++i) {
+      list << ImageFile(i % 11) << " " << i % 11 % 4 << "\n";
+    }
+  }
+
   string ImageDataText(bool shuffle) {
     WriteImages(11);
-    std::ofstream list((this->folder_ + "/images").c_str());
-    for (int i = 0; i < 11; ++i) {
-      list << ImageFile(i) << " " << i % 4 << "\n";
-    }
+    WriteImageList(0, 11);
     return "layer { name: 'data' type: 'ImageData' top: 'x' top: 'label' "
         "image_data_param { source: '" + this->folder_ + "/images' "
         "batch_size: 4 shuffle: " + (shuffle ? "true" : "false") + " } "
         + CropText() + "} ";
   }
 
-  string WindowDataText() {
-    WriteImages(2);
+  void WriteWindowList(int images) {
     std::ofstream list((this->folder_ + "/windows").c_str());
-    for (int i = 0; i < 2; ++i) {
+    for (int i = 0; i < images; ++i) {
       list << "# " << i << "\n" << ImageFile(i) << "\n3 6 6\n4\n"
           << "1 0.9 0 0 3 3\n2 0.8 1 1 5 5\n3 0.1 0 2 4 5\n1 0.2 2 0 5 3\n";
     }
+  }
+
+  string WindowDataText() {
+    WriteImages(2);
+    WriteWindowList(2);
     return "layer { name: 'data' type: 'WindowData' top: 'x' top: 'label' "
         "window_data_param { source: '" + this->folder_ + "/windows' "
         "batch_size: 4 fg_fraction: 0.5 scale: 0.004 crop_mode: 'warp' } "
         "transform_param { mirror: true crop_size: 3 } } ";
   }
 #endif  // USE_OPENCV
+
+  shared_ptr<Net<Dtype> > MakeNet(const string& text) {
+    NetParameter param;
+    CHECK(google::protobuf::TextFormat::ParseFromString(text, &param));
+    param.mutable_state()->set_phase(TRAIN);
+    return shared_ptr<Net<Dtype> >(new Net<Dtype>(param));
+  }
+
+  LayerState StateOf(const shared_ptr<Net<Dtype> >& net) {
+    LayerState state;
+    dynamic_cast<ResumableLayer*>(net->layers()[0].get())->SaveState(&state);
+    return state;
+  }
+
+  // What a layer that goes on from the state says.
+  string Warnings(const LayerState& state, const string& text) {
+    const shared_ptr<Net<Dtype> > net = MakeNet(text);
+    LogText log;
+    dynamic_cast<ResumableLayer*>(net->layers()[0].get())->RestoreState(state);
+    net->Forward();
+    return log.text();
+  }
 };
 
 TYPED_TEST_CASE(RunStateTest, TestDtypes);
@@ -214,6 +245,35 @@ TYPED_TEST(RunStateTest, TestImageDataShuffled) {
 
 TYPED_TEST(RunStateTest, TestWindowData) {
   this->ExpectSameRun(this->WindowDataText() + this->ClassifierText());
+}
+
+TYPED_TEST(RunStateTest, TestChangedImageList) {
+  const string text = this->ImageDataText(false);
+  const shared_ptr<Net<TypeParam> > net = this->MakeNet(text);
+  for (int i = 0; i < 4; ++i) { net->Forward(); }
+  const LayerState state = this->StateOf(net);
+  EXPECT_EQ(state.key(), this->ImageFile(5));
+  EXPECT_EQ(this->Warnings(state, text).find("has changed"), string::npos);
+  // The same images in another order, and fewer.
+  const int kSize[] = {11, 9};
+  const int kNext[] = {6, 1};
+  for (int i = 0; i < 2; ++i) {
+    this->WriteImageList(1, kSize[i]);
+    const string warnings = this->Warnings(state, text);
+    EXPECT_NE(warnings.find("has changed since the snapshot, where image "
+        + this->ImageFile(5) + " was the next. Training goes on with image "
+        + this->ImageFile(kNext[i])), string::npos) << warnings;
+  }
+}
+
+TYPED_TEST(RunStateTest, TestChangedWindowList) {
+  const string text = this->WindowDataText();
+  const LayerState state = this->StateOf(this->MakeNet(text));
+  EXPECT_EQ(this->Warnings(state, text).find("has changed"), string::npos);
+  this->WriteWindowList(1);
+  const string warnings = this->Warnings(state, text);
+  EXPECT_NE(warnings.find("it had 8 windows and has 4"), string::npos)
+      << warnings;
 }
 #endif  // USE_OPENCV
 
