@@ -284,6 +284,7 @@ class CaffeLog:
             self.seconds[iteration] = round(before + self._clock - start, 3)
 
     def _time(self, seconds, display):
-        if self._start is not None and self._at - self._start == display:
+        stretch = self._at - self._start if self._start is not None else 0
+        if stretch and stretch == display and math.isfinite(seconds):
             self.seconds_per_iteration.append(seconds / display)
         self._start = self._at

@@ -48,6 +48,24 @@ def check_real(name, value, legal, is_legal):
         raise ValueError(f"{name} is {value!r}, must be {legal}")
 
 
+def check_probability(probability):
+    """K as a list of floats; ValueError unless it is N of them, none negative
+    and one more than 0. They need not sum to 1."""
+    k = np.asarray(probability, dtype=np.float64)
+    if k.ndim != 1 or len(k) == 0:
+        raise ValueError(
+            f"probability has shape {k.shape}, must be (N,) with N >= 1"
+        )
+    for i, value in enumerate(k, 1):
+        if not math.isfinite(value) or value < 0:
+            raise ValueError(
+                f"probability of {i} is {value}, must be finite and >= 0"
+            )
+    if not 0 < k.sum() < math.inf:
+        raise ValueError(f"probability sums to {k.sum()}, must be > 0")
+    return [float(value) for value in k]
+
+
 def check_max_period(max_period, family):
     """Raises ValueError unless N, `max_period`, is legal for the family."""
     check_family(family)

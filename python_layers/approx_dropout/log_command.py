@@ -96,8 +96,8 @@ def _print_json(files):
                 "max_iter": log.max_iter,
                 "ended": log.ended,
                 "diverged": log.diverged,
-                "ms_per_iteration": None if pace is None else 1000 * pace,
-                "seconds_left": log.seconds_left(),
+                "ms_per_iteration": pace and finite(1000 * pace),
+                "seconds_left": finite(log.seconds_left()),
                 "rows": [
                     {name: finite(value) for name, value in row.items()}
                     for row in log.rows()

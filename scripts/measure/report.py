@@ -5,6 +5,7 @@ import textwrap
 
 from matplotlib import ticker
 
+from project import write_whole
 from reports.curves import TITLES, plt
 from reports.table import table
 
@@ -209,4 +210,4 @@ def write(folder, names):
     for results in every:
         plot(results, folder / f"{results['sweep']}.png")
     text = "\n".join([HEAD, *map(section, every)])
-    (folder / "table.md").write_text(text)
+    write_whole(folder / "table.md", text)

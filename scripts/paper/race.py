@@ -19,6 +19,7 @@ from measure import sweeps, turns
 from paper import studies
 from paper.profiles import PROFILES
 from project import commit, machine, write_whole
+from training.run import TrainingError
 
 
 def race(profile, key):
@@ -72,12 +73,14 @@ def main(arguments=None):
     profile = PROFILES[options.profile]
     try:
         result = race(profile, options.key)
-    except (turns.BenchError, ValueError) as error:
+        path = studies.race_file(profile, options.key)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, json.dumps(result, indent=1) + "\n")
+    except (
+        turns.BenchError, TrainingError, ValueError, OSError,
+    ) as error:  # fmt: skip
         print(f"race.py: {error}", file=sys.stderr)
         return 1
-    path = studies.race_file(profile, options.key)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, json.dumps(result, indent=1) + "\n")
     return 0
 
 
