@@ -141,7 +141,7 @@ def net_lines(net):
                  f"{kept:.2%}"])  # fmt: skip
     yield "multiply-adds of the matrix products in training"
     yield ""
-    heads = ["layer", "type", "a sample", "samples", "forward", "backward",
+    heads = ["layer", "type", "per sample", "samples", "forward", "backward",
              "kept"]  # fmt: skip
     yield from aligned(heads, rows, left=(0, 1))
     yield ""

@@ -236,7 +236,7 @@ class LanguageModel(Experiment):
     each LSTM layer, between time steps nowhere.
 
     init: parameters start uniform in -init ... init.
-    tokens: words of train, valid and test, each a target once an epoch.
+    tokens: words of train, valid and test, each a target once per epoch.
     """
 
     vocabulary: int

@@ -131,7 +131,7 @@ RESIDUES = {
 
 
 def usual_groups(rate, batch_size):
-    """Few patterns a pass that train as well as conventional dropout, as a
+    """Few patterns per pass that train as well as conventional dropout, as a
     pair: of the last place, in front of the softmax, and, the first, of all
     others. At rate 0.5 two groups complement each other; but an error that both
     share there moves every word's score alike, so that it takes four or six

@@ -112,7 +112,7 @@ def cells(numbers, outcome):
         "rate": format(numbers["rate"], "g"),
         "epochs": cell(numbers["epochs"], ".3g"),
         **outcome,
-        "ms an iteration (quartiles)": time,
+        "ms/iteration (quartiles)": time,
         "speed-up": speed_up,
         "drop rate achieved": cell(numbers["drop_rate"], ".4f"),
     }
