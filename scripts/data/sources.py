@@ -64,7 +64,7 @@ def download(checksums, mirrors, cache, timeout_s=5.0, limit_s=120.0):
     limit_s: longest time for one file. A mirror that fails once is left.
 
     Returns {file name: path in `cache`}, or None if no mirror could give
-    what is missing; why is printed, one line per mirror.
+    what is missing; why is printed, a line a mirror.
     """
     cache.mkdir(parents=True, exist_ok=True)
     for mirror in mirrors:
