@@ -258,7 +258,7 @@ class LanguageModel(Experiment):
         return self.sequence_length
 
     def iterations(self, tokens):
-        """Iterations that go once through so many words."""
+        """Iterations of one pass over this many words."""
         return iterations_per_epoch(
             tokens, self.batch_size, self.sequence_length
         )

@@ -11,7 +11,7 @@ namespace caffe {
 
 template <typename Dtype> class DeviceParameter;
 
-/// After so many steps all cells are brought up to date, needed or not, on the
+/// After this many steps all cells are brought up to date, needed or not, on the
 /// CPU and on the GPU.
 const int kMaxSteps = 1024;
 
