@@ -22,7 +22,7 @@ TABLE1_HIDDEN = ((1024, 64), (1024, 1024), USUAL_HIDDEN, (4096, 4096))
 
 
 def usual_lambda3(method):
-    """Of the search for K, None for the search's default.
+    """λ3 of the search for K, None for the search's default.
 
     As the kept fraction varies from pass to pass, PERIOD's MLPs lose accuracy
     and its LSTMs do not learn at all: with PERIOD_LAMBDA3 it hardly varies

@@ -30,7 +30,7 @@ def read_runs(folder, chosen):
 
 
 def incomparable(run, other):
-    """In what the two runs' conditions differ, as phrases."""
+    """What differs between the two runs' conditions, as phrases."""
     conditions = {
         "machine": lambda metrics: metrics["machine"],
         "commit": lambda metrics: metrics["commit"],
