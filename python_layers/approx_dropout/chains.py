@@ -1,16 +1,17 @@
-"""Finds what a net's Dropout layers drop: the chains that convert.py rewrites.
+"""Finds what a Dropout layer drops, and who reads it: what convert.py rewrites.
 
 A chain is an InnerProduct or LSTM, any number of elementwise layers, and a
-Dropout, each reading what the one before wrote. Blob names say too little,
-since layers may work in place: a layer reads the last write before it. Layers
-with include or exclude rules are there in some states of the net only; a chain
-is followed among layers with the same rules, so that it is the same in every
-state.
+Dropout, each reading what the one before wrote. In other states of the net (see
+graph.py) other layers may take their places. Layers that are ours already count
+as what they were: one Dropout's conversion does not hide the next one's.
 """
 
 import dataclasses
 
-BASES = ("InnerProduct", "LSTM")
+from .graph import TRAIN
+from .shapes import base_type
+
+PRODUCTS = ("InnerProduct", "LSTM")
 # f(s x) = s f(x) for s > 0, and f(0) = 0: dropping before is dropping after.
 HOMOGENEOUS = ("ReLU", "PReLU")
 ELEMENTWISE = HOMOGENEOUS + (
@@ -34,164 +35,176 @@ class Refused(Exception):
 
 @dataclasses.dataclass(frozen=True)
 class Chain:
-    """Indices into the net's layers.
+    """Indices into the net's layers, of all states.
 
-    base: the InnerProduct or LSTM. between: the elementwise layers, in order.
-    drop: the Dropout. exclusive: nothing outside the chain reads what is
-    written between base and drop.
+    bases: the InnerProducts or LSTMs, one in each state. between: the
+    elementwise layers, in order. exclusive: nothing outside the chain reads
+    what is written between bases and Dropout, in any state.
     """
 
-    base: int
+    bases: tuple
     between: tuple
-    drop: int
     exclusive: bool
 
 
-def rules(layer):
-    """The include and exclude rules of a layer, comparable."""
-    return tuple(
-        tuple(rule.SerializeToString() for rule in kind)
-        for kind in (layer.include, layer.exclude)
+def is_product(layer):
+    """Whether a layer is an InnerProduct or LSTM, Caffe's or ours."""
+    return base_type(layer) in PRODUCTS
+
+
+def own_pattern(layer):
+    """What a layer itself drops: "ROW", "TILE", or "NONE"."""
+    if not layer.type.startswith("ApproxDropout"):
+        return "NONE"
+    param = layer.approx_dropout_param
+    return param.Pattern.Name(param.pattern)
+
+
+def data_bottoms(layer):
+    """How many bottoms come before those of patterns."""
+    if not layer.type.startswith("ApproxDropout"):
+        return len(layer.bottom)
+    patterns = (own_pattern(layer) != "NONE") + (
+        layer.approx_dropout_param.compact_input
     )
+    return len(layer.bottom) - patterns
 
 
-def num_output(base):
-    """Units of an InnerProduct or LSTM."""
-    if base.type == "InnerProduct":
-        return base.inner_product_param.num_output
-    return base.recurrent_param.num_output
-
-
-def writer(layers, reader, blob):
-    """Index of the layer whose write of `blob` layer `reader` reads, or None.
-
-    None too if that layer's rules differ from the reader's, so that it may be
-    another one in another state of the net.
-    """
-    for i in range(reader - 1, -1, -1):
-        if blob in layers[i].top:
-            same = rules(layers[i]) == rules(layers[reader])
-            return i if same else None
+def obstacle(layer):
+    """Why a product cannot become one of ours, or None."""
+    name = f"{base_type(layer)} '{layer.name}'"
+    if layer.inner_product_param.transpose:
+        return f"{name} has transpose: true"
+    if layer.recurrent_param.expose_hidden:
+        return f"{name} has expose_hidden: true"
+    wanted = 2 if base_type(layer) == "LSTM" else 1
+    if data_bottoms(layer) != wanted:
+        return f"{name} has {data_bottoms(layer)} bottoms, not {wanted}"
     return None
 
 
-def readers(layers, source, blob):
-    """Layers that in some state read `source`'s write of `blob`: indices."""
-    found = []
-    for i in range(source + 1, len(layers)):
-        if blob in layers[i].bottom:
-            found.append(i)
-        if blob in layers[i].top and rules(layers[i]) in (
-            rules(layers[source]),
-            ((), ()),
-        ):
-            break
-    return found
+def share_rules(graph, drop):
+    """Gives an in-place Dropout the rules of the layer that it reads.
+
+    Its own rules may leave it out of TEST states, where it does nothing
+    anyway; in every TRAIN state the two must be there together.
+    """
+    layer = graph.layers[drop]
+    sources = graph.sources(drop, TRAIN)
+    if layer.bottom[0] != layer.top[0] or len(sources) != 1 or None in sources:
+        return False
+    writer = sources.pop()[0]
+    before = graph.layers[writer]
+    if not graph.present(drop) < graph.present(writer) or graph.present(
+        writer, TRAIN
+    ) != graph.present(drop, TRAIN):
+        return False
+    for kind in ("include", "exclude"):
+        layer.ClearField(kind)
+        getattr(layer, kind).extend(getattr(before, kind))
+    return True
 
 
-def check_base(layer):
-    """Raises Refused if an InnerProduct or LSTM has no replacement."""
-    if layer.type == "InnerProduct" and layer.inner_product_param.transpose:
-        raise Refused(f"InnerProduct '{layer.name}' has transpose: true")
-    if layer.type == "LSTM":
-        if layer.recurrent_param.expose_hidden:
-            raise Refused(f"LSTM '{layer.name}' has expose_hidden: true")
-        if len(layer.bottom) != 2:
-            raise Refused(
-                f"LSTM '{layer.name}' has {len(layer.bottom)} bottoms, not 2"
-            )
-
-
-def find_chain(layers, drop):
-    """The Chain that ends in Dropout layer `drop`; raises Refused."""
-    if layers[drop].loss_weight or layers[drop].propagate_down:
-        raise Refused("it has loss_weight or propagate_down")
-    between = []
+def find_chain(graph, drop):
+    """The Chain that ends in Dropout layer `drop`, or None."""
+    bases, between = set(), set()
     exclusive = True
-    at = drop
-    while True:
-        blob = layers[at].bottom[0]
-        before = writer(layers, at, blob)
-        if before is None:
-            raise Refused(
-                f"blob '{blob}' is an input of the net, or comes "
-                f"from a layer with other include/exclude rules"
-            )
-        exclusive &= (
-            readers(layers, before, blob) == [at]
-            and not layers[before].loss_weight
-        )
-        layer = layers[before]
-        if layer.type in BASES:
-            check_base(layer)
-            return Chain(before, tuple(between), drop, bool(exclusive))
-        if layer.type not in ELEMENTWISE:
-            raise Refused(f"it follows {layer.type} '{layer.name}'")
-        between.insert(0, before)
-        at = before
+    waiting = [drop]
+    while waiting:
+        sources = graph.sources(waiting.pop())
+        if not sources or None in sources:
+            return None
+        for before, top in sources:
+            layer = graph.layers[before]
+            if top != 0 or before in bases | between:
+                continue
+            exclusive &= graph.sole_readers(before) is not None
+            exclusive &= not layer.loss_weight
+            if is_product(layer):
+                bases.add(before)
+            elif layer.type in ELEMENTWISE:
+                between.add(before)
+                waiting.append(before)
+            else:
+                return None
+    states = set().union(*(graph.present(i) for i in bases))
+    if states != graph.present(drop):
+        exclusive = False
+    return Chain(tuple(sorted(bases)), tuple(sorted(between)), exclusive)
 
 
-def _last_axis(layer):
-    """Index of the base's output's last axis, or None if not known here."""
-    if layer.type == "LSTM":
-        return 2
+def can_fuse(graph, chain):
+    """Whether the chain's bases can drop ROW in place of the Dropout."""
+    bases = [graph.layers[i] for i in chain.bases]
+    return (
+        chain.exclusive
+        and all(graph.layers[i].type in HOMOGENEOUS for i in chain.between)
+        and all(own_pattern(base) == "NONE" for base in bases)
+        and all(obstacle(base) is None for base in bases)
+    )
+
+
+def product_readers(graph, drop):
+    """Indices of the readers of a Dropout, if one alone reads it in each state,
+    as its x, is there in no others, and is a product of ours or can become one;
+    or None."""
+    readers = graph.sole_readers(drop)
+    for reader in readers or ():
+        layer = graph.layers[reader]
+        if not is_product(layer) or obstacle(layer) is not None:
+            return None
+        if layer.approx_dropout_param.compact_input:
+            return None
+        if not graph.present(reader) <= graph.present(drop):
+            return None
+    return readers or None
+
+
+def _takes_last_axis(layer, shape):
+    """Whether a product's input features are just the last axis of its x."""
+    known = shape is not None and ... not in shape
+    if base_type(layer) == "LSTM":
+        return known and len(shape) == 3
     axis = layer.inner_product_param.axis
-    return axis if axis >= 0 else None
+    return axis == -1 or (known and axis % len(shape) == len(shape) - 1)
 
 
-def _takes_last_axis(layer, last):
-    """Whether a base's input features are just the axis `last`."""
-    if layer.type == "LSTM":
-        return last == 2
-    axis = layer.inner_product_param.axis
-    return axis == -1 or (last is not None and axis == last)
+def compact_readers(graph, drop):
+    """The product_readers, if the units dropped are their features; or None."""
+    readers = product_readers(graph, drop)
+    shape = graph.shape(drop)
+    if readers and all(
+        _takes_last_axis(graph.layers[i], shape) for i in readers
+    ):
+        return readers
+    return None
 
 
-def product_reader(layers, chain):
-    """Index of the InnerProduct or LSTM whose x is the chain's output, or None.
-
-    It must be the only reader, in every state, and one that can be replaced.
-    """
-    blob = layers[chain.drop].top[0]
-    found = readers(layers, chain.drop, blob)
-    if len(found) != 1:
-        return None
-    reader = layers[found[0]]
-    if reader.type not in BASES or list(reader.bottom).count(blob) != 1:
-        return None
-    try:
-        check_base(reader)
-    except Refused:
-        return None
-    if reader.bottom[0] != blob or writer(layers, found[0], blob) != chain.drop:
-        return None
-    return found[0]
-
-
-def compact_reader(layers, chain):
-    """The product_reader, if it can take the chain's output compact, or None.
-
-    Its features must be the units that are dropped.
-    """
-    reader = product_reader(layers, chain)
-    if (
-        reader is None
-        or any(layers[i].type == "PReLU" for i in chain.between)
-        or not _takes_last_axis(
-            layers[reader], _last_axis(layers[chain.base])
-        )
+def tile_readers(graph, drop):
+    """The product_readers, if they can read what the Dropout reads; or None."""
+    readers = product_readers(graph, drop)
+    if readers is None or any(
+        own_pattern(graph.layers[i]) != "NONE" for i in readers
     ):
         return None
-    return reader
-
-
-def tile_reader(layers, chain):
-    """The product_reader, if it can read what the Dropout reads, or None."""
-    reader = product_reader(layers, chain)
-    drop = layers[chain.drop]
-    in_place = drop.bottom[0] == drop.top[0]
-    if reader is not None and not in_place:
-        later = layers[chain.drop + 1 : reader]
-        if any(drop.bottom[0] in layer.top for layer in later):
+    layer = graph.layers[drop]
+    if layer.bottom[0] != layer.top[0]:
+        later = graph.layers[drop + 1 : max(readers)]
+        if any(layer.bottom[0] in x.top for x in later):
             return None
-    return reader
+    return readers
+
+
+def flattening_readers(graph, drop):
+    """Whether all that reads a Dropout takes each sample's values as features,
+    whatever their axes, as InnerProducts with axis: 1 do."""
+    reads = graph.readers(drop)
+    return all(reads) and all(
+        base_type(graph.layers[i]) == "InnerProduct"
+        and bottom == 0
+        and graph.layers[i].inner_product_param.axis == 1
+        and not graph.layers[i].approx_dropout_param.compact_input
+        and graph.present(i) <= graph.present(drop)
+        for found in reads
+        for i, bottom in found
+    )

@@ -1,39 +1,85 @@
 """The command line of the converter: approx-dropout convert, see --help."""
 
-import os
+import argparse
 import sys
 
-from .convert import PATTERNS, convert
+from .conversion import PATTERNS, Options
+from .convert import convert_net
 from .families import FAMILIES
-from .proto import read_net
+from .proto import net_bytes, parse_net, read_text, write_whole
+from .revert import revert_net
+from .upgrade import upgrade
+
+
+def _shape(text):
+    """(blob, shape) of BLOB:SIZES."""
+    blob, _, sizes = text.rpartition(":")
+    try:
+        shape = tuple(int(size) for size in sizes.split(","))
+    except ValueError:
+        shape = ()
+    if not blob or not shape or min(shape) < 1:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not BLOB:SIZES, as in data:32,3,224,224"
+        )
+    return blob, shape
 
 
 def add_arguments(parser):
     """Adds the arguments of convert to a parser."""
     parser.description = (
-        "Writes the net with InnerProduct or LSTM followed by Dropout "
-        "rewritten; what became of each Dropout goes to standard error. "
+        "Writes the net with its Dropouts rewritten into approximate random "
+        "dropout, or back; what became of each goes to standard error. "
         "Comments of the prototxt are lost."
     )
-    parser.add_argument("net", help="a prototxt")
-    parser.add_argument(
+    add = parser.add_argument
+    add("net", help="a prototxt, in today's format or one of Caffe's older two")
+    add(
         "--pattern",
         choices=PATTERNS,
         default="ROW",
         help="drop neurons or synapses (%(default)s)",
     )
-    parser.add_argument(
-        "--family", choices=FAMILIES, default="RESIDUE", help="(%(default)s)"
+    add("--family", choices=FAMILIES, default="RESIDUE", help="(%(default)s)")
+    add(
+        "--max-period",
+        type=int,
+        default=16,
+        metavar="N",
+        help="longest period, or residues, of a pattern (%(default)s)",
     )
-    parser.add_argument(
-        "--max-period", type=int, default=16, metavar="N", help="(%(default)s)"
+    add(
+        "--rate",
+        type=float,
+        metavar="P",
+        help="drop rate of all Dropouts (each its own)",
     )
-    parser.add_argument(
+    add(
+        "--only",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="convert this Dropout only; may be given several times",
+    )
+    add(
+        "--skip",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="leave this Dropout as it is; may be given several times",
+    )
+    add(
+        "--share",
+        action="store_true",
+        help="one pattern for the Dropouts of layers that share their weights "
+        "by name, as a siamese net's towers",
+    )
+    add(
         "--inline-probability",
         action="store_true",
         help="write K into the net, which then needs no Python layer",
     )
-    parser.add_argument(
+    add(
         "--groups",
         type=int,
         default=1,
@@ -41,38 +87,98 @@ def add_arguments(parser):
         help="patterns a pass, one for each G-th of the samples (RESIDUE; "
         "%(default)s)",
     )
-    parser.add_argument(
+    add(
         "--last-groups",
         type=int,
         metavar="G",
         help="patterns of the last Dropout, in front of the net's output "
         "(as many as of the others)",
     )
-    parser.add_argument(
-        "-o", "--output", help="file to write instead of standard output"
+    add(
+        "--revert",
+        action="store_true",
+        help="the other way: back to Caffe's layers and Dropout; of the other "
+        "options only --check, --shape and --output count",
+    )
+    add(
+        "--check",
+        action="store_true",
+        help="build both nets and hold them against each other, with random "
+        "weights and inputs; needs no data",
+    )
+    add(
+        "--shape",
+        action="append",
+        default=[],
+        metavar="BLOB[@PHASE]:SIZES",
+        type=_shape,
+        help="shape of a data layer's top, where the prototxt does not tell, "
+        "as in data:32,3,224,224; @TRAIN or @TEST for one of two layers",
+    )
+    add("-o", "--output", help="file to write instead of standard output")
+
+
+def _options(arguments):
+    return Options(
+        pattern=arguments.pattern,
+        family=arguments.family,
+        max_period=arguments.max_period,
+        inline_probability=arguments.inline_probability,
+        groups=arguments.groups,
+        last_groups=arguments.last_groups,
+        rate=arguments.rate,
+        only=tuple(arguments.only),
+        skip=tuple(arguments.skip),
+        share=arguments.share,
+        shapes=dict(arguments.shape),
     )
 
 
 def run(arguments):
-    """Writes the net; ValueError for one that cannot be converted."""
-    from google.protobuf import text_format
+    """Writes the net, and what became of each Dropout to standard error.
 
-    net, notes = convert(
-        read_net(arguments.net),
-        arguments.pattern,
-        arguments.family,
-        arguments.max_period,
-        arguments.inline_probability,
-        arguments.groups,
-        arguments.last_groups,
-    )
-    for note in notes or ["the net has no Dropout"]:
+    Returns the exit status. Raises ValueError and OSError.
+    """
+    text, encoding = read_text(arguments.net)
+    net = upgrade(parse_net(text, arguments.net))
+    if arguments.revert:
+        result = revert_net(net)
+    else:
+        result = convert_net(net, _options(arguments))
+    nothing = "ApproxDropout layer" if arguments.revert else "Dropout"
+    for note in result.notes or [f"the net has no {nothing}"]:
         print(note, file=sys.stderr)
-    text = text_format.MessageToString(net)
+    nets = (net, result.net) if arguments.revert else (result.net, net)
+    good = not arguments.check or _check(
+        *nets, result.dropped, dict(arguments.shape)
+    )
+    data = net_bytes(result.net, encoding)
     if arguments.output is None:
-        sys.stdout.write(text)
-        return
-    temporary = f"{arguments.output}.part"
-    with open(temporary, "w", encoding="utf-8") as file:
-        file.write(text)
-    os.replace(temporary, arguments.output)
+        sys.stdout.flush()
+        sys.stdout.buffer.write(data)
+    else:
+        write_whole(arguments.output, data)
+    return 0 if good else 1
+
+
+def _check(ours, stock, dropped, shapes):
+    """Prints what --check compared; whether it was the same."""
+    from .check import TOLERANCE, check, drops_recurrent
+
+    if drops_recurrent(ours):
+        print(
+            "TRAIN is not compared: an LSTM drops its recurrent product, which "
+            "has no equal in Caffe",
+            file=sys.stderr,
+        )
+    compared = check(ours, stock, dropped, shapes)
+    for x in compared:
+        print(x, file=sys.stderr)
+    worst = max(compared, key=lambda x: x.difference)
+    good = worst.difference <= TOLERANCE
+    print(
+        f"check {'passed' if good else 'FAILED'}: {len(compared)} comparisons, "
+        f"largest difference {worst.difference:.2g}, allowed {TOLERANCE:g}",
+        file=sys.stderr,
+    )
+    return good

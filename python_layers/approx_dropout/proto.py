@@ -1,9 +1,19 @@
 """Caffe's protobuf messages, loaded when they are first needed, and nets."""
 
+import codecs
+import os
+
 ADVICE = (
     "run make, and put the patched Caffe's Python folder "
     "(build/caffe/python) into PYTHONPATH"
 )
+_BYTE_ORDER_MARKS = {
+    codecs.BOM_UTF8: "utf-8",
+    codecs.BOM_UTF16_LE: "utf-16-le",
+    codecs.BOM_UTF16_BE: "utf-16-be",
+}
+# Each byte is one character of it: any text survives reading and writing.
+_BYTES = "latin-1"
 
 
 def load_caffe_pb2():
@@ -26,13 +36,57 @@ def load_caffe_pb2():
     return caffe_pb2
 
 
-def read_net(path):
-    """The NetParameter in a prototxt; ValueError says where it is wrong."""
+def read_text(path):
+    """(text, encoding) of a prototxt in whatever encoding it is, without its
+    byte order mark. Caffe takes any bytes in comments and strings, so what is
+    not UTF-8 is read byte by byte, and is written so again."""
+    with open(path, "rb") as file:
+        data = file.read()
+    for mark, encoding in _BYTE_ORDER_MARKS.items():
+        if data.startswith(mark):
+            data = data[len(mark) :]
+            if encoding != "utf-8":
+                return data.decode(encoding), "utf-8"
+            break
+    try:
+        return data.decode("utf-8"), "utf-8"
+    except UnicodeDecodeError:
+        return data.decode(_BYTES), _BYTES
+
+
+def parse_net(text, path="net"):
+    """The NetParameter of a prototxt's text; ValueError says where it is wrong,
+    beginning with `path`."""
     from google.protobuf import text_format
 
     net = load_caffe_pb2().NetParameter()
-    with open(path, encoding="utf-8") as file:
-        try:
-            return text_format.Parse(file.read(), net)
-        except (text_format.ParseError, UnicodeDecodeError) as error:
-            raise ValueError(f"{path}: {error}") from error
+    try:
+        return text_format.Parse(text, net)
+    except text_format.ParseError as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def read_net(path):
+    """The NetParameter in a prototxt; ValueError says where it is wrong."""
+    return parse_net(read_text(path)[0], path)
+
+
+def net_bytes(net, encoding="utf-8"):
+    """A net as the bytes of a prototxt."""
+    from google.protobuf import text_format
+
+    text = text_format.MessageToString(net, as_utf8=True)
+    return text.encode(encoding)
+
+
+def write_whole(path, data):
+    """Writes bytes into a file; a failure leaves no half of it behind."""
+    temporary = f"{path}.part"
+    try:
+        with open(temporary, "wb") as file:
+            file.write(data)
+        os.replace(temporary, path)
+    except OSError:
+        if os.path.exists(temporary):
+            os.remove(temporary)
+        raise

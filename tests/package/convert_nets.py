@@ -220,7 +220,7 @@ NETS = {
         + ip("b", "a", "b", 10, "transpose: true")
         + drop("db", "b", "b"),
         None,
-        {"a": "r", "b": "", "db": "D"},
+        {"a": "r", "b": "", "db": ""},
     ),
     "other layers": (
         X
@@ -230,7 +230,7 @@ NETS = {
         + drop("da", "a", "a")
         + drop("dd", "a", "a"),
         (6, 7, 2, 2),
-        {"dp": "D", "a": "r", "dd": "D"},
+        {"dp": "D", "a": "r", "dd": ""},
     ),
     "input of the net": (
         X + drop("dx", "x", "x") + ip("a", "x", "a"),
@@ -279,7 +279,7 @@ NETS = {
         + lstm("b", "da cont", "b", 8, "expose_hidden: true")
         + drop("db", "b", "db"),
         None,
-        {"a": "", "da": "D", "b": "", "db": "D"},
+        {"a": "", "da": "", "b": "", "db": ""},
     ),
     "data by phase": (
         layer("Input", "train", "", "x", IN_TRAIN)
@@ -306,7 +306,7 @@ NETS = {
         + drop("da", "a", "a", extra=IN_TRAIN)
         + ip("b", "a", "b"),
         (6, 7),
-        {"a": "", "da": "D", "b": ""},
+        {"a": "ro", "b": "ni"},
     ),
     "noise in one phase": (
         X
@@ -314,7 +314,7 @@ NETS = {
         + layer("Sigmoid", "s", "a", "a", IN_TRAIN)
         + drop("da", "a", "a"),
         (6, 7),
-        {"a": "", "da": "D"},
+        {"a": "", "da": ""},
     ),
     "one Dropout after either phase's layer": (
         X
@@ -323,7 +323,7 @@ NETS = {
         + drop("da", "y", "z")
         + ip("b", "z", "b"),
         (6, 7),
-        {"a": "", "a2": "", "da": "D", "b": ""},
+        {"a": "ro", "a2": "ro", "b": "ni"},
     ),
     "chain in one phase": (
         X
@@ -342,6 +342,6 @@ NETS = {
         + drop("da", "y", "y", extra=IN_TRAIN)
         + ip("b", "y", "b"),
         (6, 7),
-        {"a": "", "da": "D", "a2": "", "b": ""},
+        {"a": "", "da": "", "a2": "", "b": ""},
     ),
 }

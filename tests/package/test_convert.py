@@ -199,7 +199,8 @@ def test_tile():
         "b": "t",
     }
     assert notes == [
-        "Dropout 'da': InnerProduct 'b' behind it drops TILE",
+        "Dropout 'da': InnerProduct 'b' behind it drops TILE; blob 'da' is now "
+        "'a', with no unit dropped",
     ]
     assert "da" not in by_name
     assert list(by_name["b"].bottom) == ["a", "da_pattern"]
@@ -234,18 +235,21 @@ def test_tile_of_every_product_but_the_first():
 
 
 @pytest.mark.parametrize(
-    "text",
+    "text, compact",
     [
-        drop("da", "a", "a"),  # no product reads it
-        drop("da", "a", "da")
-        + layer("ReLU", "r", "a", "a")  # the product would read this
-        + ip("b", "da", "b"),
+        (drop("da", "a", "a"), ""),  # no product reads it
+        (
+            drop("da", "a", "da")
+            + layer("ReLU", "r", "a", "a")  # the product would read this
+            + ip("b", "da", "b"),
+            ", compact",
+        ),
     ],
 )
-def test_tile_drops_units_where_it_cannot_drop_tiles(text):
+def test_tile_drops_units_where_it_cannot_drop_tiles(text, compact):
     net = parse(X + ip("a", "x", "a") + text)
     converted, notes = convert(net, pattern="TILE", max_period=N)
-    assert notes == ["Dropout 'da': becomes ApproxDropout"]
+    assert notes == [f"Dropout 'da': becomes ApproxDropout{compact}"]
     by_name = {x.name: x for x in converted.layer}
     assert by_name["da"].type == "ApproxDropout"
     patterns = make_patterns(net, "RESIDUE", 0)
@@ -346,12 +350,14 @@ def test_rate_zero():
             dict(family="PERIOD", groups=2),
             "groups is 2, must be 1 for PERIOD",
         ),
+        (NETS["mlp"][0], dict(rate=1.0), "dropout_ratio is 1.0, must be"),
         (
             NETS["mlp"][0],
-            dict(max_period=3),
-            "Dropout 'db': dropout_ratio is 0.7.*at least 4",
+            dict(only=["dx"]),
+            "only names 'dx', but the net's Dropout layers are 'da', 'db'",
         ),
-        ('layers { name: "a" }', {}, "upgrade_net_proto_text"),
+        (NETS["mlp"][0], dict(skip=["a"]), "skip names 'a'"),
+        ('layers { } layer { name: "a" }', {}, "both 'layer' and 'layers'"),
     ],
 )
 def test_refused(text, arguments, message):

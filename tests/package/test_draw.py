@@ -232,8 +232,9 @@ def test_pairs_of_groups_are_as_random_as_rounds_allow():
     draws = 6000
     pairs = collections.Counter(
         tuple(
-            draw_pattern([0, 1, 0, 0, 0], "RESIDUE", 6, "c", draw, 2)
-            .residues.ravel()
+            draw_pattern(
+                [0, 1, 0, 0, 0], "RESIDUE", 6, "c", draw, 2
+            ).residues.ravel()
         )
         for draw in range(draws)
     )
@@ -242,8 +243,10 @@ def test_pairs_of_groups_are_as_random_as_rounds_allow():
     assert chi_square_p([*pairs.values()], np.full(30, draws / 30)) > 1e-3
     left_out = collections.Counter(
         tuple(
-            3 - draw_pattern([0, 1, 0], "RESIDUE", 6, "c", draw, 3)
-            .residues.sum(1)
+            3
+            - draw_pattern([0, 1, 0], "RESIDUE", 6, "c", draw, 3).residues.sum(
+                1
+            )
         )
         for draw in range(draws)
     )

@@ -25,12 +25,14 @@ def solver_with_patterns(folder, seed):
         layers.append(
             f"layer {{ name: 'pattern/{i}' type: 'DropoutPattern' "
             f"top: 'p{i}' dropout_pattern_param {{ family: {family} "
-            f"groups: {groups} {values} }} }}")
+            f"groups: {groups} {values} }} }}"
+        )
     (folder / "net.prototxt").write_text("\n".join(layers))
     (folder / "solver.prototxt").write_text(
         f"net: '{folder}/net.prototxt' base_lr: 1 lr_policy: 'fixed' "
         f"random_seed: {seed} snapshot_prefix: '{folder}/state' "
-        "solver_mode: CPU")
+        "solver_mode: CPU"
+    )
     return caffe.SGDSolver(str(folder / "solver.prototxt"))
 
 
@@ -41,7 +43,8 @@ def test_same_patterns(tmp_path, seed):
         solver.net.forward()
         for i, (family, probability, groups) in enumerate(CASES):
             scale, period, residues = draw_pattern(
-                probability, family, seed, f"pattern/{i}", draw, groups)
+                probability, family, seed, f"pattern/{i}", draw, groups
+            )
             blob = solver.net.blobs[f"p{i}"].data
             assert blob.shape == (groups, 2 + residues.shape[1])
             np.testing.assert_allclose(blob[:, 0], scale, rtol=1e-6)

@@ -22,9 +22,7 @@ class Blob:
 
 def run_layer(param_str, bottoms=(), tops=1):
     """The tops after set-up and reshape, and the layer."""
-    layer = types.SimpleNamespace(
-        param_str=param_str, phase=0, layer_name="k1"
-    )
+    layer = types.SimpleNamespace(param_str=param_str, phase=0, layer_name="k1")
     top = [Blob() for _ in range(tops)]
     cls = approx_dropout.PatternSearchLayer
     cls.setup(layer, list(bottoms), top)
