@@ -41,7 +41,7 @@ def add_arguments(parser):
         default=[],
         metavar="BLOB:SIZES",
         help="shape of a data layer's top whose data are not here, as in "
-        "data:32,3,224,224; its other tops then hold a value a sample",
+        "data:32,3,224,224; its other tops then hold one value per sample",
     )
 
 

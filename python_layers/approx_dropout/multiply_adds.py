@@ -58,7 +58,7 @@ class Product:
 
     layer, type: whose. part: "" or which of an LSTM's or RNN's.
     samples: it is done for so many per pass (time steps count). count:
-    multiply-adds a sample. share: of them kept, expected. backward: products
+    multiply-adds per sample. share: of them kept, expected. backward: products
     of this size in the backward pass, 0 to 2.
     """
 
