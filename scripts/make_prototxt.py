@@ -50,7 +50,7 @@ def write(root, files):
 
 
 def differences(root):
-    """What is wrong with root/prototxt, one line a file; [] if nothing."""
+    """What is wrong with root/prototxt, one line per file; [] if nothing."""
     expected = generated(COMMITTED, FOLDER)
     found = {
         str(path.relative_to(root)): path.read_text()

@@ -55,7 +55,7 @@ def main(arguments=None):
         type=int,
         dest="iteration_limit",
         metavar="ITERATIONS",
-        help="end after so many, with a test",
+        help="end after this many, with a test",
     )
     parser.add_argument(
         "--seed", type=int, help="instead of the registry's, in its own folder"

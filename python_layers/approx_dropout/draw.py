@@ -21,7 +21,7 @@ below(n). w = next word; prod = w n in 64 bits; if (prod mod 2^32) >=
 
 PERIOD. i chosen from K; period i, the one residue kept is below(i).
 RESIDUE. m = i chosen from K once, period N. Groups are dealt their residues in
-rounds, each residue once a round: so the numbers of groups that keep two
+rounds, each residue once per round: so the numbers of groups that keep two
 residues differ by one at most, and two groups that keep half each complement
 one another. Their errors of one pass then cancel to first order, which
 independent groups' only do on average; each group alone keeps any m of the N

@@ -35,7 +35,7 @@ def check_integer(name, value, low, high):
 
 
 def check_groups(groups, family, name="groups"):
-    """Raises ValueError unless a pass of the family can have so many."""
+    """Raises ValueError unless the family takes this many per pass."""
     check_integer(name, groups, 1, 2**31 - 1)
     if family == "PERIOD" and groups != 1:
         raise ValueError(f"{name} is {groups}, must be 1 for PERIOD")
@@ -126,6 +126,6 @@ def check_rate(dropout_ratio, family, max_period):
 
 
 def tile_size_behind(units, tile_size, max_period):
-    """Of tiles behind so many units: smaller than tile_size where a row would
-    hold fewer than N of them."""
+    """The size of tiles behind this many units: tile_size, or less where a row
+    would hold fewer than N of them."""
     return max(1, min(tile_size, units // max_period))

@@ -11,7 +11,7 @@ from .log_file import LogFile
 _DESCRIPTION = """\
 Reads what `caffe train` wrote to standard error, or glog's own files: of any
 Caffe, one run or several. A single run is shown as a table of its course,
-thinned, where a test stands beside the last loss before it; several runs as a
+thinned, with each test beside the last loss before it; several runs as a
 table of their last values. CSV and JSON hold every iteration."""
 POLL_SECONDS = 0.5
 PICTURE_SECONDS = 10

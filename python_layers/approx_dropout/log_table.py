@@ -135,7 +135,7 @@ def status(file):
     if log.max_iter is not None:
         said[0] += f" of {log.max_iter}"
     if log.pace() is not None:
-        said.append(f"{1000 * log.pace():.4g} ms an iteration")
+        said.append(f"{1000 * log.pace():.4g} ms/iteration")
     left = log.seconds_left()
     if log.ended:
         said.append("done" if log.ended == "done" else "stopped early")

@@ -62,8 +62,8 @@ class Product:
     """One matrix product of a layer.
 
     layer, type: whose. part: "" or which of an LSTM's or RNN's.
-    samples: it is done for so many a pass (time steps count). count:
-    multiply-adds a sample. share: of them kept, expected. backward: products
+    samples: it is done for so many per pass (time steps count). count:
+    multiply-adds per sample. share: of them kept, expected. backward: products
     of this size in the backward pass, 0 to 2.
     """
 

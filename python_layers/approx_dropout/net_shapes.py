@@ -60,7 +60,7 @@ def _without_fillers(layer):
 
 def _as_input(layer, inputs):
     """Makes a data layer an Input of the given shapes; a top that has none
-    is taken for labels, one a sample."""
+    is taken for labels, one per sample."""
     samples = next(inputs[top][0] for top in layer.top if top in inputs)
     tops = list(layer.top)
     name = layer.name

@@ -62,7 +62,7 @@ def times(line, names):
     """A row of the table of step times."""
     cells = condition(line, names)
     every = line["wall_ms_all"]
-    cells["ms a step"] = ranged(line["wall_ms"], min(every), max(every), ".1f")
+    cells["ms/step"] = ranged(line["wall_ms"], min(every), max(every), ".1f")
     ours = line["family"]
     cells["speed-up"] = "-"
     if ours:

@@ -245,7 +245,7 @@ class LanguageModel(Experiment):
     each LSTM layer, between time steps nowhere.
 
     init: parameters start uniform in -init ... init.
-    tokens: words of train, valid and test, each a target once an epoch.
+    tokens: words of train, valid and test, each a target once per epoch.
     """
 
     vocabulary: int
@@ -267,7 +267,7 @@ class LanguageModel(Experiment):
         return self.sequence_length
 
     def iterations(self, tokens):
-        """Iterations that go once through so many words."""
+        """Iterations of one pass over this many words."""
         return iterations_per_epoch(
             tokens, self.batch_size, self.sequence_length
         )

@@ -150,8 +150,8 @@ def interval(differences):
 
 
 def compared(mine, other):
-    """Of values by seed, {seed: value}: mine minus other, seed by seed, as
-    mean and interval, and the same in percent of other."""
+    """The difference of values by seed, {seed: value}: mine minus other, seed
+    by seed, as mean and interval, and the same in percent of other."""
     seeds = sorted(mine.keys() & other.keys())
     differences = [mine[seed] - other[seed] for seed in seeds]
     percent = [100 * (mine[seed] / other[seed] - 1) for seed in seeds]

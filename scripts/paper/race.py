@@ -2,7 +2,7 @@
 
 All nets that are held against one conventional net take steps in turn, each
 in a process of its own (measure/turns.py). Writes the race's JSON
-file: each net's milliseconds a step and its speed-up over the conventional
+file: each net's milliseconds per step and its speed-up over the conventional
 net, as the median of the rounds, with the rounds' lowest and highest. Warns if
 something else keeps the machine busy, and writes down how much.
 """

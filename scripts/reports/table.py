@@ -30,7 +30,7 @@ def read_runs(folder, chosen):
 
 
 def incomparable(run, other):
-    """In what the two runs' conditions differ, as phrases."""
+    """What differs between the two runs' conditions, as phrases."""
     conditions = {
         "machine": lambda metrics: metrics["machine"],
         "commit": lambda metrics: metrics["commit"],
@@ -112,7 +112,7 @@ def cells(numbers, outcome):
         "rate": format(numbers["rate"], "g"),
         "epochs": cell(numbers["epochs"], ".3g"),
         **outcome,
-        "ms an iteration (quartiles)": time,
+        "ms/iteration (quartiles)": time,
         "speed-up": speed_up,
         "drop rate achieved": cell(numbers["drop_rate"], ".4f"),
     }

@@ -60,7 +60,7 @@ def rows(found):
 
 
 def inspect(capsys, *arguments):
-    """What the command prints, as lists of words a line."""
+    """What the command prints, as lists of words, one per line."""
     assert main(["inspect", *map(str, arguments)]) == 0
     return [line.split() for line in capsys.readouterr().out.splitlines()]
 

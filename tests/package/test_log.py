@@ -44,7 +44,7 @@ def test_table_of_one_run(logs, capsys):
         "100 0:00:42 0:00:14 0.01 1 0.9 0.75 0.5".split()
     )
     assert lines[-1] == (
-        "a.log: iteration 100 of 400, 140 ms an iteration, 0:00:42 left"
+        "a.log: iteration 100 of 400, 140 ms/iteration, 0:00:42 left"
     )
 
 

@@ -190,7 +190,7 @@ def test_conventional_dropout_lies_at_the_same_places():
 
 
 def test_perplexity_and_accuracy_leave_padding_out():
-    """7 words in 2 streams of 4 and 3, 3 rows an iteration: 12 positions, 5
+    """7 words in 2 streams of 4 and 3, 3 rows per iteration: 12 positions, 5
     of them padded. Caffe's outputs are means over the 2 iterations."""
     experiment = dataclasses.replace(
         registry.find("ptb/small_none"),
