@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """Writes the nets and solvers that are committed, into prototxt/.
 
-With --all those of every experiment are written, into build/prototxt. With
---check nothing is written: committed files that differ, are missing or are
-stale (not generated any more) are named, and the exit status is 1.
+With --all those of every experiment are written, into build/prototxt; epochs,
+tests and vocabularies are those of the data that is prepared. With --check
+nothing is written: committed files that differ, are missing or are stale (not
+generated any more) are named, and the exit status is 1.
 """
 
 import argparse
@@ -13,7 +14,7 @@ from pathlib import Path
 
 from nets.registry import COMMITTED, EXPERIMENTS, MORE
 from nets.text import net_text, solver_text
-from project import ROOT
+from project import ROOT, write_whole
 
 FOLDER, ALL_FOLDER = "prototxt", "build/prototxt"
 
@@ -30,14 +31,26 @@ def generated(chosen, folder):
     return files
 
 
+def fitted(experiment):
+    """The experiment on the data that is prepared for it, if any is."""
+    if not (ROOT / experiment.data / "source.json").exists():
+        return experiment
+    from training import run  # --check needs nothing of it
+
+    try:
+        return experiment.fitted(run.data_source(experiment))
+    except run.TrainingError as error:
+        raise ValueError(error) from None
+
+
 def write(root, files):
     for path, text in files.items():
         (root / path).parent.mkdir(parents=True, exist_ok=True)
-        (root / path).write_text(text)
+        write_whole(root / path, text)
 
 
 def differences(root):
-    """What is wrong with root/prototxt, one line a file; [] if nothing."""
+    """What is wrong with root/prototxt, one line per file; [] if nothing."""
     expected = generated(COMMITTED, FOLDER)
     found = {
         str(path.relative_to(root)): path.read_text()
@@ -70,12 +83,17 @@ def main(arguments=None):
         "--root", type=Path, default=ROOT, help="the folder of prototxt/"
     )
     options = parser.parse_args(arguments)
-    if options.all:
-        shutil.rmtree(options.root / ALL_FOLDER, ignore_errors=True)
-        write(options.root, generated(EXPERIMENTS + MORE, ALL_FOLDER))
-        return 0
-    if not options.check:
-        write(options.root, generated(COMMITTED, FOLDER))
+    try:
+        if options.all:
+            every = generated(map(fitted, EXPERIMENTS + MORE), ALL_FOLDER)
+            shutil.rmtree(options.root / ALL_FOLDER, ignore_errors=True)
+            write(options.root, every)
+            return 0
+        if not options.check:
+            write(options.root, generated(COMMITTED, FOLDER))
+    except (ValueError, OSError) as error:
+        print(f"make_prototxt.py: {error}", file=sys.stderr)
+        return 1
     wrong = differences(options.root)
     for line in wrong:
         print(line, file=sys.stderr)

@@ -96,7 +96,7 @@ def main(arguments=None):
                 f"{estimates[field]:15.4g}" for field in COLUMNS.values()
             )
             print(f"{experiment.key:32} {groups:>6}{values}")
-    except (TrainingError, ValueError) as error:
+    except (TrainingError, ValueError, OSError) as error:
         print(f"measure_noise.py: {error}", file=sys.stderr)
         return 1
     if options.output:
@@ -112,9 +112,11 @@ def main(arguments=None):
             "seed": options.seed,
             "rows": rows,
         }
-        write_whole(
-            options.output, json.dumps(result, indent=1) + "\n"
-        )
+        try:
+            write_whole(options.output, json.dumps(result, indent=1) + "\n")
+        except OSError as error:
+            print(f"measure_noise.py: {error}", file=sys.stderr)
+            return 1
     return 0
 
 

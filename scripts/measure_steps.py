@@ -100,12 +100,14 @@ def main(arguments=None):
         parser.error(f"no sweep {' '.join(unknown)}; there are: {known}")
     if options.rounds < 1:
         parser.error(f"--rounds is {options.rounds}, must be at least 1")
-    options.output.mkdir(parents=True, exist_ok=True)
     try:
+        options.output.mkdir(parents=True, exist_ok=True)
         for name in names:
             write(sweeps.sweeps(options.quick)[name], options)
             report.write(options.output, known)
-    except (turns.BenchError, TrainingError) as error:
+    except (
+        turns.BenchError, TrainingError, ValueError, OSError,
+    ) as error:
         print(f"measure_steps.py: {error}", file=sys.stderr)
         return 1
     print((options.output / "table.md").read_text())

@@ -33,7 +33,7 @@ def add_options(parser):
     parser.add_argument("--batch-size", type=int, default=20, metavar="N",
                         help="batch streams (default: 20)")
     parser.add_argument("--sequence-length", type=int, default=35,
-                        metavar="T", help="rows an iteration (default: 35)")
+                        metavar="T", help="rows per iteration (default: 35)")
     parser.add_argument("--vocab-size", type=int, metavar="V",
                         help="words kept, <eos> and <unk> among them "
                         "(default: all of the training text)")

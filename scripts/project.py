@@ -4,6 +4,7 @@ and where numbers come from, that is the machine and the commit."""
 import contextlib
 import importlib
 import importlib.util
+import json
 import os
 import platform
 import subprocess
@@ -19,11 +20,58 @@ def shown(path):
     return str(path.relative_to(ROOT) if path.is_relative_to(ROOT) else path)
 
 
-def write_whole(path, text):
-    """Writes a file that is never seen half-written."""
+def read_json(path):
+    """What a JSON file holds; ValueError names it if it is damaged."""
+    try:
+        return json.loads(path.read_text())
+    except ValueError as error:
+        raise ValueError(f"{shown(path)} is damaged: {error}") from None
+
+
+class StorageError(OSError):
+    """A file that cannot be written: its path and why."""
+
+    def __str__(self):
+        return f"{self.filename}: {self.strerror}"
+
+
+@contextlib.contextmanager
+def writing(path):
+    """Names the path in what the system says when a write fails."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise StorageError(error.errno, reason, str(path)) from None
+
+
+def write_whole(path, content):
+    """Writes a text or bytes as a file that is never seen half-written, not
+    even after a power failure. StorageError leaves an earlier file as it was.
+    """
+    data = content.encode() if isinstance(content, str) else content
     part = path.with_name(path.name + ".part")
-    part.write_text(text)
-    part.replace(path)
+    with writing(path):
+        try:
+            with open(part, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            part.replace(path)
+        except OSError:
+            with contextlib.suppress(OSError):
+                part.unlink()
+            raise
+
+
+def whole_lines(path):
+    """The text of a log; a last line that was cut off is removed from it."""
+    data = path.read_bytes() if path.exists() else b""
+    whole = data.rfind(b"\n") + 1
+    if whole < len(data):
+        with writing(path):
+            os.truncate(path, whole)
+    return data[:whole].decode(errors="replace")
 
 
 def import_caffe(build=None):
@@ -84,7 +132,13 @@ def commit():
     command = "git describe --always --dirty --abbrev=12 --exclude *"
     try:
         result = subprocess.run(
-            command.split(), cwd=ROOT, capture_output=True, text=True
+            command.split(),
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            # A limit of files' sizes must not kill git, which would leave
+            # the lock of its index behind.
+            restore_signals=False,
         )
     except FileNotFoundError:  # no git, in an image
         return "unknown"

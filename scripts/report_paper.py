@@ -8,6 +8,7 @@ tables. What has not been run is marked X.
 """
 
 import argparse
+import sys
 
 from paper import page
 from paper.profiles import PROFILES
@@ -18,9 +19,14 @@ def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--profile", choices=PROFILES, required=True)
     options = parser.parse_args(arguments)
-    folder = page.write(PROFILES[options.profile])
+    try:
+        folder = page.write(PROFILES[options.profile])
+    except (ValueError, OSError) as error:
+        print(f"report_paper.py: {error}", file=sys.stderr)
+        return 1
     print(f"report: {folder.relative_to(ROOT)}/report.html and report.md")
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -4,8 +4,10 @@
 A run has a folder, runs/mnist/row_0.7 say, that holds net.prototxt and
 solver.prototxt as used, log.txt (Caffe's), metrics.json (kept up to date while
 it trains), Caffe's snapshot and, when it is finished, `done`. Finished runs
-are skipped. There is a snapshot at the end of each epoch; an interrupted
-(Ctrl-C, SIGTERM) or killed run goes on from the latest. Older ones are removed.
+are skipped. There is a snapshot at the end of each epoch and where a run is
+interrupted (Ctrl-C, SIGTERM, a closed terminal); it goes on from the latest
+that log.txt reaches, as the same run. Older ones are removed. A folder has one
+training at a time.
 """
 
 import argparse
@@ -15,6 +17,7 @@ import sys
 from nets import registry
 from paper import studies
 from paper.profiles import PROFILES
+from training.lock import LockedError
 from training.run import TrainingError, train
 
 
@@ -52,7 +55,7 @@ def main(arguments=None):
         type=int,
         dest="iteration_limit",
         metavar="ITERATIONS",
-        help="end after so many, with a test",
+        help="end after this many, with a test",
     )
     parser.add_argument(
         "--seed", type=int, help="instead of the registry's, in its own folder"
@@ -82,9 +85,14 @@ def main(arguments=None):
         for experiment, folder in chosen(options):
             changed = dataclasses.replace(experiment, **changes)
             train(changed, folder, force=options.force, gpu=options.gpu)
-    except (TrainingError, ValueError, OSError) as error:
+    except (
+        TrainingError, LockedError, ValueError, OSError, ImportError,
+    ) as error:  # fmt: skip
         print(f"train.py: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:  # before or after Caffe's part
+        print("train.py: interrupted", file=sys.stderr)
+        return 130
     return 0
 
 

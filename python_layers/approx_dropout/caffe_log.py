@@ -114,7 +114,7 @@ class CaffeLog:
         return sorted({net for _, net in self.tests})
 
     def timing(self):
-        """Milliseconds an iteration: median, quartiles and every stretch's,
+        """Milliseconds per iteration: median, quartiles and every stretch's,
         None where there are too few to tell."""
         stretches = [1000 * value for value in self.seconds_per_iteration]
         result = {"median_ms": None, "quartiles_ms": None}
@@ -149,7 +149,7 @@ class CaffeLog:
         return max(0, self.max_iter - iteration) * pace
 
     def rows(self):
-        """One dictionary an iteration, ascending: "iteration", "seconds",
+        """One dictionary per iteration, ascending: "iteration", "seconds",
         "learning_rate", "loss", "train OUTPUT", and "test OUTPUT" or, if
         there are several test nets, "test0 OUTPUT", as far as logged."""
         rows = {}
@@ -284,6 +284,7 @@ class CaffeLog:
             self.seconds[iteration] = round(before + self._clock - start, 3)
 
     def _time(self, seconds, display):
-        if self._start is not None and self._at - self._start == display:
+        stretch = self._at - self._start if self._start is not None else 0
+        if stretch and stretch == display and math.isfinite(seconds):
             self.seconds_per_iteration.append(seconds / display)
         self._start = self._at

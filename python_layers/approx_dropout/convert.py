@@ -24,8 +24,8 @@ A Dropout that does nothing in the TEST phase anyway, by rules of its own, is
 taken as one without them; any other rules stay with what it becomes.
 
 Each Dropout gets a DropoutPattern layer, "<its name>_pattern"; K comes from one
-PatternSearch layer a rate, or inline. Layers with weights keep their names, so
-that a .caffemodel loads either way. In the TEST phase both nets compute the
+PatternSearch layer per rate, or inline. Layers with weights keep their names,
+so that a .caffemodel loads either way. In the TEST phase both nets compute the
 same. Dropouts are converted from the last to the first, each on the net that
 the ones behind it left, so that no decision rests on what is no longer there.
 """
@@ -170,7 +170,7 @@ class _Converter:
         return target
 
     def groups(self, drop, target):
-        """Patterns a pass: of the shared pattern, or as the options say."""
+        """Patterns per pass: of the shared pattern, or as the options say."""
         shared = self.patterns.shared.get(self.key(drop, target))
         if shared is not None:
             return self.patterns.groups(shared)
@@ -361,9 +361,10 @@ def convert(net, pattern="ROW", family="RESIDUE", max_period=16, **more):
     "ROW" or "TILE". family: "PERIOD" or "RESIDUE"; PERIOD's search gets
     lambda3, without which nets learn badly. max_period: N. More, by name:
     inline_probability: K is searched now and written into the net, which then
-    needs no Python. groups: patterns a pass, each for so many equal parts of
-    the samples; 1 for PERIOD. last_groups: of the last Dropout, in front of the
-    net's output, where a language model needs more of them; None for as many.
+    needs no Python. groups: patterns per pass, one for each of as many equal
+    parts of the samples; 1 for PERIOD. last_groups: of the last Dropout, in
+    front of the net's output, where a language model needs more of them; None
+    for as many.
     rate: the drop rate of all, instead of each Dropout's own. only, skip: names
     of the Dropouts to convert, or to leave. share: Dropouts around layers that
     share their weights by name share one pattern, as the towers of a siamese

@@ -84,7 +84,7 @@ def add_arguments(parser):
         type=int,
         default=1,
         metavar="G",
-        help="patterns a pass, one for each G-th of the samples (RESIDUE; "
+        help="patterns per pass, one for each G-th of the samples (RESIDUE; "
         "%(default)s)",
     )
     add(

@@ -21,7 +21,7 @@ below(n). w = next word; prod = w n in 64 bits; if (prod mod 2^32) >=
 
 PERIOD. i chosen from K; period i, the one residue kept is below(i).
 RESIDUE. m = i chosen from K once, period N. Groups are dealt their residues in
-rounds, each residue once a round: so the numbers of groups that keep two
+rounds, each residue once per round: so the numbers of groups that keep two
 residues differ by one at most, and two groups that keep half each complement
 one another. Their errors of one pass then cancel to first order, which
 independent groups' only do on average; each group alone keeps any m of the N
@@ -39,12 +39,16 @@ the same for every draw from K.
 """
 
 import itertools
-import math
 import typing
 
 import numpy as np
 
-from .families import check_groups, check_integer, drop_rates
+from .families import (
+    check_groups,
+    check_integer,
+    check_probability,
+    drop_rates,
+)
 
 _MASK32 = 2**32 - 1
 _MASK64 = 2**64 - 1
@@ -136,22 +140,6 @@ def _deal(words, period, kept, groups):
         yield sorted(last_round + taken)
 
 
-def _check_probability(probability):
-    k = np.asarray(probability, dtype=np.float64)
-    if k.ndim != 1 or len(k) == 0:
-        raise ValueError(
-            f"probability has shape {k.shape}, must be (N,) with N >= 1"
-        )
-    for i, value in enumerate(k, 1):
-        if not math.isfinite(value) or value < 0:
-            raise ValueError(
-                f"probability of {i} is {value}, must be finite and >= 0"
-            )
-    if not 0 < k.sum() < math.inf:
-        raise ValueError(f"probability sums to {k.sum()}, must be > 0")
-    return [float(value) for value in k]
-
-
 def draw_pattern(probability, family, seed, layer, draw, groups=1):
     """The pattern of one draw, as the module's docstring specifies.
 
@@ -160,7 +148,7 @@ def draw_pattern(probability, family, seed, layer, draw, groups=1):
     first. layer: name of the DropoutPattern layer. groups: G >= 1, 1 for
     PERIOD. Returns a Pattern; raises ValueError for anything else.
     """
-    k = _check_probability(probability)
+    k = check_probability(probability)
     pu = drop_rates(family, len(k))
     check_integer("seed", seed, 0, _MASK64)
     check_integer("draw", draw, 0, _MASK64)

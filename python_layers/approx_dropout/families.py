@@ -35,7 +35,7 @@ def check_integer(name, value, low, high):
 
 
 def check_groups(groups, family, name="groups"):
-    """Raises ValueError unless a pass of the family can have so many."""
+    """Raises ValueError unless the family takes this many per pass."""
     check_integer(name, groups, 1, 2**31 - 1)
     if family == "PERIOD" and groups != 1:
         raise ValueError(f"{name} is {groups}, must be 1 for PERIOD")
@@ -46,6 +46,24 @@ def check_real(name, value, legal, is_legal):
     real = isinstance(value, numbers.Real) and not isinstance(value, bool)
     if not real or not math.isfinite(value) or not is_legal(value):
         raise ValueError(f"{name} is {value!r}, must be {legal}")
+
+
+def check_probability(probability):
+    """K as a list of floats; ValueError unless it is N of them, none negative
+    and one more than 0. They need not sum to 1."""
+    k = np.asarray(probability, dtype=np.float64)
+    if k.ndim != 1 or len(k) == 0:
+        raise ValueError(
+            f"probability has shape {k.shape}, must be (N,) with N >= 1"
+        )
+    for i, value in enumerate(k, 1):
+        if not math.isfinite(value) or value < 0:
+            raise ValueError(
+                f"probability of {i} is {value}, must be finite and >= 0"
+            )
+    if not 0 < k.sum() < math.inf:
+        raise ValueError(f"probability sums to {k.sum()}, must be > 0")
+    return [float(value) for value in k]
 
 
 def check_max_period(max_period, family):
@@ -108,6 +126,6 @@ def check_rate(dropout_ratio, family, max_period):
 
 
 def tile_size_behind(units, tile_size, max_period):
-    """Of tiles behind so many units: smaller than tile_size where a row would
-    hold fewer than N of them."""
+    """The size of tiles behind this many units: tile_size, or less where a row
+    would hold fewer than N of them."""
     return max(1, min(tile_size, units // max_period))

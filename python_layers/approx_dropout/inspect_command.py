@@ -41,7 +41,7 @@ def add_arguments(parser):
         default=[],
         metavar="BLOB:SIZES",
         help="shape of a data layer's top whose data are not here, as in "
-        "data:32,3,224,224; its other tops then hold a value a sample",
+        "data:32,3,224,224; its other tops then hold one value per sample",
     )
 
 
@@ -141,7 +141,7 @@ def net_lines(net):
                  f"{kept:.2%}"])  # fmt: skip
     yield "multiply-adds of the matrix products in training"
     yield ""
-    heads = ["layer", "type", "a sample", "samples", "forward", "backward",
+    heads = ["layer", "type", "per sample", "samples", "forward", "backward",
              "kept"]  # fmt: skip
     yield from aligned(heads, rows, left=(0, 1))
     yield ""

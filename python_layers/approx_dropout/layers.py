@@ -38,7 +38,7 @@ def _search_once(**arguments):
 class PatternSearchLayer(caffe.Layer):
     """K by Algorithm 1. No bottoms; top: K, shape (N). No gradient.
 
-    The search runs once a process for the same arguments: train and test nets
+    The search runs once per process for the same arguments: train and test nets
     share it. K is written in reshape, which Caffe calls before each forward
     as well as at set-up, where other layers read its size. A DropoutPattern
     that K goes to is of the search's family; Caffe's Net reads it in

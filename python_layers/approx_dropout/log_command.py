@@ -11,7 +11,7 @@ from .log_file import LogFile
 _DESCRIPTION = """\
 Reads what `caffe train` wrote to standard error, or glog's own files: of any
 Caffe, one run or several. A single run is shown as a table of its course,
-thinned, where a test stands beside the last loss before it; several runs as a
+thinned, with each test beside the last loss before it; several runs as a
 table of their last values. CSV and JSON hold every iteration."""
 POLL_SECONDS = 0.5
 PICTURE_SECONDS = 10
@@ -96,8 +96,8 @@ def _print_json(files):
                 "max_iter": log.max_iter,
                 "ended": log.ended,
                 "diverged": log.diverged,
-                "ms_per_iteration": None if pace is None else 1000 * pace,
-                "seconds_left": log.seconds_left(),
+                "ms_per_iteration": pace and finite(1000 * pace),
+                "seconds_left": finite(log.seconds_left()),
                 "rows": [
                     {name: finite(value) for name, value in row.items()}
                     for row in log.rows()

@@ -13,7 +13,8 @@ _MARKS = {
 
 
 def _encoding(data):
-    """Of a log that begins so: PowerShell's redirections write UTF-16."""
+    """The encoding of a log that begins with data. PowerShell redirects in
+    UTF-16."""
     for mark, name in _MARKS.items():
         if data.startswith(mark):
             return name

@@ -1,6 +1,7 @@
 """Caffe's logs as text: the course of a run, several runs, CSV."""
 
 import csv
+import math
 
 ROWS_SHOWN = 24
 _COLUMN_WIDTH = 10
@@ -17,8 +18,8 @@ def columns(rows):
 
 
 def duration(seconds):
-    """h:mm:ss, or "?" for None."""
-    if seconds is None:
+    """h:mm:ss, or "?" for None and what is no finite number."""
+    if seconds is None or not math.isfinite(seconds):
         return "?"
     minutes, seconds = divmod(round(seconds), 60)
     return f"{minutes // 60}:{minutes % 60:02}:{seconds:02}"
@@ -134,7 +135,7 @@ def status(file):
     if log.max_iter is not None:
         said[0] += f" of {log.max_iter}"
     if log.pace() is not None:
-        said.append(f"{1000 * log.pace():.4g} ms an iteration")
+        said.append(f"{1000 * log.pace():.4g} ms/iteration")
     left = log.seconds_left()
     if log.ended:
         said.append("done" if log.ended == "done" else "stopped early")

@@ -3,10 +3,9 @@
 import dataclasses
 import math
 import os
-import warnings
 
 from .proto import load_caffe_pb2, read_net
-from .state import HDF5_SIGNATURE
+from .state import HDF5_SIGNATURE, parse, reading, text_of
 
 OUR_TYPES = (
     "ApproxDropout",
@@ -55,10 +54,8 @@ def kind(path):
         ("model", pb2.NetParameter(), ["layer", "layers"]),
     ):
         try:
-            with warnings.catch_warnings():  # of data it could not read
-                warnings.simplefilter("ignore")
-                message.ParseFromString(data)
-        except DecodeError:
+            parse(message, data)
+        except (DecodeError, ValueError):
             continue
         present = {field.name for field, _ in message.ListFields()}
         if present.intersection(fields):
@@ -75,7 +72,8 @@ def _hdf5():
 
 
 def _hdf5_kind(path):
-    with _hdf5().File(path, "r") as file:
+    h5py = _hdf5()
+    with reading(path, "HDF5 file"), h5py.File(path, "r") as file:
         if "iter" in file:
             return "solver state"
         if "data" in file and hasattr(file["data"], "keys"):
@@ -152,11 +150,13 @@ def read_model(path):
         data = file.read()
     if data.startswith(HDF5_SIGNATURE):
         return _read_hdf5_model(path)
-    net = load_caffe_pb2().NetParameter()
-    net.ParseFromString(data)
+    with reading(path, ".caffemodel"):
+        net = parse(load_caffe_pb2().NetParameter(), data)
     if net.layer:
         return [
-            ModelLayer(x.name, x.type, [_blob_shape(b) for b in x.blobs])
+            ModelLayer(
+                text_of(x.name), text_of(x.type), [*map(_blob_shape, x.blobs)]
+            )
             for x in net.layer
         ]
     found = []
@@ -164,13 +164,16 @@ def read_model(path):
         kind = x.LayerType.Name(x.type)
         x, kind = (x.layer, x.layer.type) if x.HasField("layer") else (x, kind)
         found.append(
-            ModelLayer(x.name, kind, [_blob_shape(b) for b in x.blobs])
+            ModelLayer(
+                text_of(x.name), text_of(kind), [*map(_blob_shape, x.blobs)]
+            )
         )
     return found
 
 
 def _read_hdf5_model(path):
-    with _hdf5().File(path, "r") as file:
+    h5py = _hdf5()
+    with reading(path, ".caffemodel"), h5py.File(path, "r") as file:
         return [
             ModelLayer(
                 name,

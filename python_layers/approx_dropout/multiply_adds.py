@@ -16,7 +16,12 @@ import math
 
 import numpy as np
 
-from .families import FAMILIES, drop_rates
+from .families import (
+    FAMILIES,
+    check_max_period,
+    check_probability,
+    drop_rates,
+)
 from .param_str import parse_param_str, search_for_layer
 
 _NOT_DIFFERENTIABLE = ("Accuracy", "ArgMax", "DropoutPattern", "Silence")
@@ -57,8 +62,8 @@ class Product:
     """One matrix product of a layer.
 
     layer, type: whose. part: "" or which of an LSTM's or RNN's.
-    samples: it is done for so many a pass (time steps count). count:
-    multiply-adds a sample. share: of them kept, expected. backward: products
+    samples: it is done for so many per pass (time steps count). count:
+    multiply-adds per sample. share: of them kept, expected. backward: products
     of this size in the backward pass, 0 to 2.
     """
 
@@ -121,6 +126,13 @@ def _pattern(layers, i):
         param_str = source.python_param.param_str
         k = search_for_layer(source.name, param_str).probability
         family = parse_param_str(param_str).get("family", "RESIDUE")
+    try:
+        check_probability(k)
+        check_max_period(len(k), family)
+    except ValueError as error:
+        raise ValueError(
+            f"DropoutPattern layer '{layer.name}': {error}"
+        ) from None
     return Pattern(layer.name, family, param.groups, k)
 
 

@@ -11,7 +11,9 @@ import subprocess
 import sys
 import tempfile
 
+from .graph import TRAIN, State
 from .proto import ADVICE
+from .upgrade import upgrade
 
 # Types that read files: the field that names the file.
 SOURCES = {
@@ -46,24 +48,6 @@ class TrainingNet:
     force_backward: bool
 
 
-def _meets(state, rule):
-    """Whether a NetState meets a NetStateRule, as Caffe sees it."""
-    if rule.HasField("phase") and rule.phase != state.phase:
-        return False
-    if rule.HasField("min_level") and state.level < rule.min_level:
-        return False
-    if rule.HasField("max_level") and state.level > rule.max_level:
-        return False
-    stages = set(state.stage)
-    return stages.issuperset(rule.stage) and not stages & {*rule.not_stage}
-
-
-def _is_in(state, layer):
-    if layer.include:
-        return any(_meets(state, rule) for rule in layer.include)
-    return not any(_meets(state, rule) for rule in layer.exclude)
-
-
 def _without_fillers(layer):
     for field, value in layer.ListFields():
         if field.name.endswith("_param") and field.message_type:
@@ -76,7 +60,7 @@ def _without_fillers(layer):
 
 def _as_input(layer, inputs):
     """Makes a data layer an Input of the given shapes; a top that has none
-    is taken for labels, one a sample."""
+    is taken for labels, one per sample."""
     samples = next(inputs[top][0] for top in layer.top if top in inputs)
     tops = list(layer.top)
     name = layer.name
@@ -109,19 +93,15 @@ def training_net(net, inputs=None):
     cannot build the net, ImportError without pycaffe.
     """
     inputs = inputs or {}
-    if net.layers:
-        raise ValueError(
-            "the net is in Caffe's old format, with 'layers' for 'layer': "
-            "convert it with Caffe's upgrade_net_proto_text"
-        )
+    net = upgrade(net)
     net_in_training = type(net)()
     net_in_training.CopyFrom(net)
     del net_in_training.layer[:]
-    state = net_in_training.state
-    state.phase = 0  # TRAIN
+    net_in_training.state.phase = TRAIN
+    state = State(TRAIN, net.state.level, {*net.state.stage})
     unused = set(inputs)
     for layer in net.layer:
-        if not _is_in(state, layer):
+        if not state.includes(layer):
             continue
         added = net_in_training.layer.add()
         added.CopyFrom(layer)

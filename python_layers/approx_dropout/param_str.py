@@ -15,21 +15,26 @@ KEYS = (
 )
 
 
+def _short(value):
+    text = repr(value)
+    return text if len(text) <= 300 else f"{text[:300]}..."
+
+
 def parse_param_str(param_str):
     """The search's arguments. ValueError for what is no JSON object of them;
     their values are the search's to check."""
+    said = f"param_str {_short(param_str)}"
     try:
         arguments = json.loads(param_str)
-    except ValueError as error:
-        problem = f"param_str {param_str!r} is not JSON ({error})"
-        raise ValueError(problem) from None
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{said} is not JSON ({error})") from None
     if not isinstance(arguments, dict):
-        raise ValueError(f"param_str {param_str!r} is no JSON object")
+        raise ValueError(f"{said} is no JSON object")
     for key, value in arguments.items():
         if key not in KEYS:
-            raise ValueError(f"key {key!r} in param_str is unknown")
+            raise ValueError(f"key {_short(key)} in param_str is unknown")
         if isinstance(value, (bool, list, dict)) or value is None:
-            raise ValueError(f"key {key!r} in param_str is {value!r}")
+            raise ValueError(f"key {key!r} in param_str is {_short(value)}")
     if "dropout_ratio" not in arguments:
         raise ValueError("key 'dropout_ratio' is missing in param_str")
     return arguments

@@ -13,7 +13,7 @@ _search = functools.lru_cache(maxsize=None)(search)
 
 class PatternLayers:
     """A DropoutPattern layer for each Dropout, or for several that share it,
-    and one PatternSearch layer a rate, unless K is written into the net.
+    and one PatternSearch layer per rate, unless K is written into the net.
 
     All name their family, so that K and the family that it was searched for
     stay together.

@@ -222,6 +222,6 @@ class _Reverter:
 
 def revert_net(net):
     """A net's approximate dropout layers become Caffe's; returns a Result, its
-    notes a line for each of our layers. The net is left as it is. Raises
+    notes one line for each of our layers. The net is left as it is. Raises
     ValueError if a pattern's rate is not known."""
     return _Reverter(upgrade(net)).run()

@@ -63,7 +63,10 @@ def _tops(layer, bottoms):
     rule = _RULES.get(kind)
     if rule is None or (None in bottoms[:1] and kind not in _LAST_KNOWN):
         return []
-    return rule(layer, bottoms)
+    try:
+        return rule(layer, bottoms)
+    except (ArithmeticError, LookupError, TypeError, ValueError):
+        return []  # Caffe refuses such a layer: no bottom, an axis too many
 
 
 def _input(layer, bottoms):

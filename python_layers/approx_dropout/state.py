@@ -3,11 +3,18 @@
 Together with draw.py: which patterns a run has drawn, and will draw next.
 """
 
+import contextlib
 import dataclasses
+import warnings
 
 import numpy as np
 
-from .families import FAMILIES
+from .families import (
+    FAMILIES,
+    check_integer,
+    check_max_period,
+    check_probability,
+)
 from .proto import load_caffe_pb2
 
 HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
@@ -42,37 +49,68 @@ class SolverState:
     patterns: list
 
 
-def _pattern_state(layer, family, probability, seed, draws):
-    if not 0 <= family < len(FAMILIES):
+@contextlib.contextmanager
+def reading(path, what):
+    """Names the file where libraries stumble over what is in it."""
+    from google.protobuf.message import DecodeError
+
+    try:
+        yield
+    except (
+        ValueError, TypeError, LookupError, AttributeError, ArithmeticError,
+        OSError, RuntimeError, DecodeError,
+    ) as error:  # fmt: skip
+        reason = (str(error) or type(error).__name__).splitlines()[0]
         raise ValueError(
-            f"the solver state is damaged: DropoutPattern layer '{layer}' "
-            f"has family {family}"
-        )
-    return PatternState(
-        layer,
-        FAMILIES[int(family)],
-        np.array(probability, dtype=np.float64),
-        int(seed),
-        int(draws),
-    )
+            f"{path} is no {what}, or is damaged: {reason}"
+        ) from None
+
+
+def parse(message, data):
+    """Fills a message from bytes. DecodeError, or ValueError where protobuf
+    only warns: of bytes behind what it could read."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        count = message.ParseFromString(data)
+    if count != len(data):
+        raise ValueError(f"only {count} of its {len(data)} bytes can be read")
+    return message
+
+
+def text_of(value):
+    """A name, which protobuf gives as bytes where it is not UTF-8."""
+    if isinstance(value, bytes):
+        return value.decode("utf-8", errors="backslashreplace")
+    return value
+
+
+def _pattern_state(layer, family, probability, seed, draws):
+    layer = text_of(layer)
+    if not 0 <= family < len(FAMILIES):
+        raise ValueError(f"DropoutPattern layer '{layer}' has family {family}")
+    name = FAMILIES[int(family)]
+    try:
+        k = np.array(probability, dtype=np.float64)
+        if k.size:  # none before the first draw
+            check_probability(k)
+            check_max_period(len(k), name)
+        check_integer("seed", int(seed), 0, 2**64 - 1)
+        check_integer("draws", int(draws), 0, 2**64 - 1)
+    except ValueError as error:
+        raise ValueError(f"DropoutPattern layer '{layer}': {error}") from None
+    return PatternState(layer, name, k.ravel(), int(seed), int(draws))
 
 
 def _read_binary(path):
-    from google.protobuf.message import DecodeError
-
-    state = load_caffe_pb2().SolverState()
     with open(path, "rb") as file:
-        try:
-            state.ParseFromString(file.read())
-        except DecodeError as error:
-            raise ValueError(f"{path} is no solver state: {error}") from error
+        state = parse(load_caffe_pb2().SolverState(), file.read())
     if not state.HasField("iter"):
-        raise ValueError(f"{path} is no solver state: it has no 'iter'")
+        raise ValueError("it has no 'iter'")
     patterns = [
         _pattern_state(s.layer, s.family, s.probability, s.seed, s.draws)
         for s in state.dropout_pattern
     ]
-    return SolverState(state.iter, state.learned_net, patterns)
+    return SolverState(state.iter, text_of(state.learned_net), patterns)
 
 
 def _read_hdf5(path):
@@ -80,7 +118,7 @@ def _read_hdf5(path):
 
     with h5py.File(path, "r") as file:
         if "iter" not in file:
-            raise ValueError(f"{path} is no solver state: it has no 'iter'")
+            raise ValueError("it has no 'iter'")
         group = file.get("dropout_pattern", {})
         states = []
         for name in sorted(group, key=int):
@@ -90,7 +128,7 @@ def _read_hdf5(path):
             missing = {"layer", "family", "seed", "draws"} - field.keys()
             if missing:
                 raise ValueError(
-                    f"{path} is damaged: dropout_pattern/{name} has no "
+                    f"dropout_pattern/{name} has no "
                     f"{', '.join(sorted(missing))}"
                 )
             states.append(
@@ -118,9 +156,9 @@ def read_solver_state(path):
     """
     with open(path, "rb") as file:
         signature = file.read(len(HDF5_SIGNATURE))
-    if signature == HDF5_SIGNATURE:
-        return _read_hdf5(path)
-    return _read_binary(path)
+    is_hdf5 = signature == HDF5_SIGNATURE
+    with reading(path, "solver state"):
+        return _read_hdf5(path) if is_hdf5 else _read_binary(path)
 
 
 def read_state(path):

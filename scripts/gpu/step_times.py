@@ -108,7 +108,7 @@ def time_case(check, case):
         # PyTorch's is held against the first rate's, as which it was made.
         against = workers[0] if worker.label == "PyTorch" else baseline
         rows.append(step_workers.row(worker, against))
-    check.say(f"\n### {case['name']}, {case['steps']} steps a turn, "
+    check.say(f"\n### {case['name']}, {case['steps']} steps per turn, "
               f"{case['rounds']} rounds\n\n{step_workers.table(rows)}\n")
     return {"case": case["name"], "rounds": case["rounds"],
             "steps": case["steps"], "losses": losses, "rows": rows,

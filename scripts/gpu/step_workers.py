@@ -83,7 +83,7 @@ def row(worker, baseline):
 def table(rows):
     """The rows as Markdown."""
     lines = [
-        "| case | ms a step | speed-up (min–max of rounds) | peak MB |",
+        "| case | ms/step | speed-up (min–max of rounds) | peak MB |",
         "| --- | ---: | ---: | ---: |",
     ]
     lines += [

@@ -83,7 +83,7 @@ def train_part(check):
             for split, values in result.items()
             for name, value in values.items())
         timing = log.timing()
-        check.say(f"  {training['name']}: {shown}; ms an iteration: "
+        check.say(f"  {training['name']}: {shown}; ms/iteration: "
                   f"{timing['median_ms']}")
         results.append({"name": training["name"], "tests": result,
                         "median_ms": timing["median_ms"],

@@ -5,6 +5,7 @@ import textwrap
 
 from matplotlib import ticker
 
+from project import write_whole
 from reports.curves import TITLES, plt
 from reports.table import table
 
@@ -61,7 +62,7 @@ def times(line, names):
     """A row of the table of step times."""
     cells = condition(line, names)
     every = line["wall_ms_all"]
-    cells["ms a step"] = ranged(line["wall_ms"], min(every), max(every), ".1f")
+    cells["ms/step"] = ranged(line["wall_ms"], min(every), max(every), ".1f")
     ours = line["family"]
     cells["speed-up"] = "-"
     if ours:
@@ -209,4 +210,4 @@ def write(folder, names):
     for results in every:
         plot(results, folder / f"{results['sweep']}.png")
     text = "\n".join([HEAD, *map(section, every)])
-    (folder / "table.md").write_text(text)
+    write_whole(folder / "table.md", text)

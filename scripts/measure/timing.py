@@ -9,7 +9,7 @@ WARM_UP_STEPS = 5  # before anything is timed
 
 
 def compared(wall_ms, processor_ms, baseline_ms):
-    """Milliseconds a step, medians of the rounds, and the speed-up.
+    """Milliseconds per step, medians of the rounds, and the speed-up.
 
     baseline_ms: wall times of what it is held against in the same rounds; each
     round has a ratio, since a slow machine slows down both.

@@ -45,7 +45,7 @@ def start(build=None, solver_file=None):
 def step(count):
     """Takes steps in one call of Solver::Step.
 
-    Returns milliseconds a step, wall and processor time, the process's peak
+    Returns milliseconds per step, wall and processor time, the process's peak
     memory in bytes and the last step's loss.
     """
     wall, processor = time.perf_counter(), time.process_time()

@@ -13,6 +13,7 @@ APPROXIMATE = {
     "tile_period": ("TILE", "PERIOD"),
 }
 METHODS = ("none", "conventional", *APPROXIMATE)
+LOSSES_AN_EPOCH = 4  # shown at least
 
 
 def iterations_per_epoch(tokens, batch_size, sequence_length):
@@ -179,11 +180,6 @@ class Experiment:
         ]
         return [iteration for iteration in ends if iteration < self.max_iter]
 
-    def goes_on_from(self, iteration):
-        """Whether a snapshot of that iteration can be trained further: Caffe
-        reads the data from their start again, so an epoch must begin."""
-        return iteration > 0 and iteration % self.epoch_iterations == 0
-
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Perceptron(Experiment):
@@ -222,8 +218,21 @@ class Perceptron(Experiment):
         return self.test_samples // self.test_batch_size
 
     def fitted(self, source):
-        """The same on the data that source, a source.json, describes."""
-        return dataclasses.replace(self, test_samples=source["counts"]["test"])
+        """The same on the data that source, a source.json, describes: each
+        epoch is all of its digits, and so is each test. Losses are shown
+        several times an epoch, however short that is."""
+        counts = source["counts"]
+        batch = min(self.test_batch_size, counts["test"])
+        while counts["test"] % batch:
+            batch -= 1
+        fitted = dataclasses.replace(
+            self,
+            train_samples=counts["train"],
+            test_samples=counts["test"],
+            test_batch_size=batch,
+        )
+        most = max(1, fitted.epoch_iterations // LOSSES_AN_EPOCH)
+        return dataclasses.replace(fitted, display=min(self.display, most))
 
     def scores(self, split, outputs):
         """A test net's outputs as reported: they are."""
@@ -236,7 +245,7 @@ class LanguageModel(Experiment):
     each LSTM layer, between time steps nowhere.
 
     init: parameters start uniform in -init ... init.
-    tokens: words of train, valid and test, each a target once an epoch.
+    tokens: words of train, valid and test, each a target once per epoch.
     """
 
     vocabulary: int
@@ -258,7 +267,7 @@ class LanguageModel(Experiment):
         return self.sequence_length
 
     def iterations(self, tokens):
-        """Iterations that go once through so many words."""
+        """Iterations of one pass over this many words."""
         return iterations_per_epoch(
             tokens, self.batch_size, self.sequence_length
         )

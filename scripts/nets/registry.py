@@ -22,7 +22,7 @@ TABLE1_HIDDEN = ((1024, 64), (1024, 1024), USUAL_HIDDEN, (4096, 4096))
 
 
 def usual_lambda3(method):
-    """Of the search for K, None for the search's default.
+    """λ3 of the search for K, None for the search's default.
 
     As the kept fraction varies from pass to pass, PERIOD's MLPs lose accuracy
     and its LSTMs do not learn at all: with PERIOD_LAMBDA3 it hardly varies
@@ -131,7 +131,7 @@ RESIDUES = {
 
 
 def usual_groups(rate, batch_size):
-    """Few patterns a pass that train as well as conventional dropout, as a
+    """Few patterns per pass that train as well as conventional dropout, as a
     pair: of the last place, in front of the softmax, and, the first, of all
     others. At rate 0.5 two groups complement each other; but an error that both
     share there moves every word's score alike, so that it takes four or six

@@ -10,11 +10,15 @@ import numpy as np
 from scipy import stats
 
 from paper import studies
+from project import read_json
 from training.run import TrainingError, data_source
 
 CONFIDENCE = 0.95
 SEARCH_FIELDS = ("family", "max_period", "lambda3")
-DATA_FIELDS = {"vocabulary", "tokens", "test_samples"}  # as the data has them
+DATA_FIELDS = {  # as the data has them
+    "vocabulary", "tokens", "train_samples", "test_samples", "test_batch_size",
+    "display",
+}  # fmt: skip
 
 
 def same_net(record, experiment):
@@ -48,8 +52,7 @@ class Results:
 
     def _json(self, path):
         if path not in self._read:
-            text = path.read_text() if path.exists() else "null"
-            self._read[path] = json.loads(text)
+            self._read[path] = read_json(path) if path.exists() else None
         return self._read[path]
 
     def metrics(self, experiment, seed):
@@ -147,8 +150,8 @@ def interval(differences):
 
 
 def compared(mine, other):
-    """Of values by seed, {seed: value}: mine minus other, seed by seed, as
-    mean and interval, and the same in percent of other."""
+    """The difference of values by seed, {seed: value}: mine minus other, seed
+    by seed, as mean and interval, and the same in percent of other."""
     seeds = sorted(mine.keys() & other.keys())
     differences = [mine[seed] - other[seed] for seed in seeds]
     percent = [100 * (mine[seed] / other[seed] - 1) for seed in seeds]

@@ -8,7 +8,7 @@ from pathlib import Path
 import jinja2
 
 from paper import collect, pictures, reported, studies, tables
-from project import ROOT
+from project import ROOT, write_whole
 from reports.table import table
 
 TEMPLATE = Path(__file__).with_name("page.html.j2")
@@ -162,9 +162,9 @@ def write(profile):
     numbers = {s.name: collect.cells(results, s) for s in chosen}
     searches = collect.searches(results, chosen)
     parts = sections(results, numbers, searches, folder)
-    (folder / "report.html").write_text(to_html(parts, folder))
-    (folder / "report.md").write_text(to_markdown(parts))
+    write_whole(folder / "report.html", to_html(parts, folder))
+    write_whole(folder / "report.md", to_markdown(parts))
     content = {"profile": profile.name, "studies": numbers}
     content["searches"] = searches
-    (folder / "report.json").write_text(json.dumps(content, indent=1) + "\n")
+    write_whole(folder / "report.json", json.dumps(content, indent=1) + "\n")
     return folder

@@ -29,7 +29,7 @@ class Profile:
     periods: (rate, N, lambda3) of the study of PERIOD.
     seeds: trainings of each net, seeds 1, 2, ...; more_seeds: of Fig. 4's MLP
         where its two rates are equal.
-    timing: {workload: (rounds, steps a round)} of a race.
+    timing: {workload: (rounds, steps per round)} of a race.
     stock: races are against a build of stock Caffe, else against Caffe's own
         layers in ours.
     threads: of one training; several share the machine.

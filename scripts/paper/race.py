@@ -2,7 +2,7 @@
 
 All nets that are held against one conventional net take steps in turn, each
 in a process of its own (measure/turns.py). Writes the race's JSON
-file: each net's milliseconds a step and its speed-up over the conventional
+file: each net's milliseconds per step and its speed-up over the conventional
 net, as the median of the rounds, with the rounds' lowest and highest. Warns if
 something else keeps the machine busy, and writes down how much.
 """
@@ -19,6 +19,7 @@ from measure import sweeps, turns
 from paper import studies
 from paper.profiles import PROFILES
 from project import commit, machine, write_whole
+from training.run import TrainingError
 
 
 def race(profile, key):
@@ -72,12 +73,14 @@ def main(arguments=None):
     profile = PROFILES[options.profile]
     try:
         result = race(profile, options.key)
-    except (turns.BenchError, ValueError) as error:
+        path = studies.race_file(profile, options.key)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, json.dumps(result, indent=1) + "\n")
+    except (
+        turns.BenchError, TrainingError, ValueError, OSError,
+    ) as error:  # fmt: skip
         print(f"race.py: {error}", file=sys.stderr)
         return 1
-    path = studies.race_file(profile, options.key)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, json.dumps(result, indent=1) + "\n")
     return 0
 
 

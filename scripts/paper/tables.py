@@ -46,7 +46,7 @@ def trained(numbers):
 
 
 def study_table(study, cells):
-    """One line a cell, {title of the column: text}."""
+    """One line per cell, {title of the column: text}."""
     timed = any(point.timed for point in study.points)
     in_paper = study.name in reported.NUMBERS
     measure = MEASURES[study.measure]
@@ -65,7 +65,7 @@ def study_table(study, cells):
             line["speed-up, paper"] = paper["speed_up"]
         if timed:
             line["speed-up (rounds)"] = speed_up(numbers)
-            line["ms a step"] = cell(numbers["step_ms"], ".1f")
+            line["ms/step"] = cell(numbers["step_ms"], ".1f")
         if in_paper:
             line[f"{measure}, paper"] = paper["value"]
         line[measure] = trained(numbers)

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from nets import registry
-from project import ROOT
+from project import ROOT, read_json, write_whole
 from reports.curves import TITLES, plot
 
 MISSING = "X"
@@ -25,12 +25,12 @@ def read_runs(folder, chosen):
     for key, experiment in wanted.items():
         path = folder / experiment.name / "metrics.json"
         if path.exists():
-            runs[key] = json.loads(path.read_text())
+            runs[key] = read_json(path)
     return runs
 
 
 def incomparable(run, other):
-    """In what the two runs' conditions differ, as phrases."""
+    """What differs between the two runs' conditions, as phrases."""
     conditions = {
         "machine": lambda metrics: metrics["machine"],
         "commit": lambda metrics: metrics["commit"],
@@ -112,7 +112,7 @@ def cells(numbers, outcome):
         "rate": format(numbers["rate"], "g"),
         "epochs": cell(numbers["epochs"], ".3g"),
         **outcome,
-        "ms an iteration (quartiles)": time,
+        "ms/iteration (quartiles)": time,
         "speed-up": speed_up,
         "drop rate achieved": cell(numbers["drop_rate"], ".4f"),
     }
@@ -160,8 +160,8 @@ def by_rate(chosen):
 def write(folder, rows, text, groups, runs, plot_group):
     """Writes table.md, table.json and curves.png; returns the table."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "table.md").write_text(text)
-    (folder / "table.json").write_text(json.dumps(rows, indent=1) + "\n")
+    write_whole(folder / "table.md", text)
+    write_whole(folder / "table.json", json.dumps(rows, indent=1) + "\n")
     plot(groups, runs, folder / "curves.png", plot_group)
     return text
 
@@ -182,9 +182,10 @@ def main(workload, report, description, arguments):
     options = parser.parse_args(arguments)
     try:
         chosen = [registry.find(key) for key in options.keys]
-    except ValueError as error:
+        text = report(options.runs, chosen)
+    except (ValueError, OSError) as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)
         return 1
-    print(report(options.runs, chosen))
+    print(text)
     print(f"table and curves are in {options.runs}")
     return 0

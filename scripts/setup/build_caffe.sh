@@ -118,7 +118,7 @@ write_wrapper() {
 #!/bin/sh
 # Runs a program of the patched Caffe, with its Python layers, from any folder.
 root=$(printf %q "$root")
-# The interpreter inside Caffe finds its library by way of PATH.
+# The interpreter inside Caffe finds its library through PATH.
 PATH=/usr/bin:\$PATH
 PYTHONPATH=\$root/python_layers:\$root/$tree/python\${PYTHONPATH:+:\$PYTHONPATH}
 # Threads that wait spin about as long as waking them takes. Longer, they would

@@ -96,7 +96,7 @@ def _hunk(path, line, body, header):
 
 
 def matches(lines, block):
-    """Where the block stands in the lines."""
+    """The places in the lines where the block is."""
     return [at for at in range(len(lines) - len(block) + 1)
             if lines[at:at + len(block)] == block]
 

@@ -1,8 +1,10 @@
 """What a training's log says of an experiment."""
 
+import itertools
+
 from approx_dropout.caffe_log import CaffeLog
 
-__all__ = ["NOT_LOGGED", "CaffeLog", "progress", "tested"]
+__all__ = ["NOT_LOGGED", "CaffeLog", "listed", "missing", "progress", "tested"]
 
 NOT_LOGGED = "Gradient clipping: scaling down gradients"  # every iteration
 
@@ -19,6 +21,32 @@ def tested(experiment, log):
             scores = experiment.scores(split, outputs)
             values[iteration, net] = {**several, **scores}
     return values
+
+
+def missing(experiment, losses, tests, before):
+    """What a log of a training up to an iteration, `before`, should hold of
+    earlier ones and does not, as phrases; [] if it is whole.
+
+    losses: the iterations that it has a loss for; tests: the iterations and
+    numbers of the test nets that it has a test for.
+    """
+    nets = range(len(experiment.splits))
+    shown = set(range(0, before, experiment.display))
+    interval = experiment.test_interval
+    ends = set(itertools.product(range(interval, before, interval), nets))
+    return [
+        *(f"the loss of iteration {i}" for i in sorted(shown - set(losses))),
+        *(
+            f"the test of net {net} at iteration {i}"
+            for i, net in sorted(ends - set(tests))
+        ),
+    ]
+
+
+def listed(holes):
+    """What a log lacks, in a few words."""
+    more = f" and {len(holes) - 1} more" if holes[1:] else ""
+    return f"its log lacks {holes[0]}{more}"
 
 
 def progress(experiment, log):

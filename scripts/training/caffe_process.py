@@ -1,44 +1,73 @@
 """The tool `caffe` in a process of its own."""
 
 import contextlib
+import ctypes
+import functools
 import os
 import signal
 import subprocess
+import sys
 
 LOGGING = {"GLOG_logtostderr": "1", "GLOG_minloglevel": "0"}
+STOP = signal.SIGINT  # Caffe then ends after this iteration, with a snapshot
+_PR_SET_PDEATHSIG = 1  # of Linux's prctl
+_LIBC = ctypes.CDLL(None)
+
+
+def end_with(parent, number=signal.SIGKILL):
+    """This process gets the signal when its parent ends, however that is.
+
+    parent: its process id. Nothing happens on systems other than Linux.
+    """
+    if not sys.platform.startswith("linux"):
+        return
+    _LIBC.prctl(_PR_SET_PDEATHSIG, number)
+    if os.getppid() != parent:  # it ended before
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 @contextlib.contextmanager
-def started(command, folder):
+def started(command, folder, kept_open=()):
     """The process, with everything that it logs as its stdout.
 
     It ends as Caffe does on Ctrl-C, with a snapshot, when this process gets
-    SIGINT or SIGTERM.
+    SIGINT, SIGTERM or SIGHUP, is killed, or leaves by an exception.
+    kept_open: file descriptors that it shares, a lock's say.
     """
-    with (
-        subprocess.Popen(
-            command,
-            cwd=folder,
-            env={**os.environ, **LOGGING},
-            start_new_session=True,  # its signals come from here only
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-        ) as process,
-        _handed_on(process),
-    ):
-        yield process
+    with subprocess.Popen(
+        command,
+        cwd=folder,
+        env={**os.environ, **LOGGING},
+        start_new_session=True,  # its signals come from here only
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        pass_fds=kept_open,
+        # Where nobody reads its log any more it still takes its snapshot:
+        # SIGPIPE, which Python ignores, stays ignored.
+        restore_signals=False,
+        preexec_fn=functools.partial(end_with, os.getpid(), STOP),
+    ) as process:
+        try:
+            with _handed_on(process):
+                yield process
+        except BaseException:
+            process.send_signal(STOP)
+            for _ in process.stdout:  # a full pipe would keep it from ending
+                pass
+            raise
 
 
 @contextlib.contextmanager
 def _handed_on(process):
-    """Hands SIGINT and SIGTERM on to Caffe as SIGINT instead of ending."""
-    numbers = signal.SIGINT, signal.SIGTERM
+    """Hands signals that would end this process on to Caffe instead. SIGHUP
+    stays ignored where it is, under nohup."""
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+        numbers.append(signal.SIGHUP)
     earlier = {
-        number: signal.signal(
-            number, lambda *_: process.send_signal(signal.SIGINT)
-        )
+        number: signal.signal(number, lambda *_: process.send_signal(STOP))
         for number in numbers
     }
     try:

@@ -95,10 +95,15 @@ def drop_rates(experiment, state_file):
         f"pattern{place}": number
         for place, number in enumerate(experiment.place_groups, 1)
     }
-    layers = {
-        layer.layer: layer_rates(layer, groups[layer.layer])
-        for layer in read_state(state_file)
-    }
+    found = {layer.layer: layer for layer in read_state(state_file)}
+    for name in groups:
+        draws = found[name].draws if name in found else None
+        if draws is None or draws > experiment.max_iter:
+            raise ValueError(
+                f"{state_file}: DropoutPattern layer '{name}' has {draws} "
+                f"draws; legal: up to one an iteration, {experiment.max_iter}"
+            )
+    layers = {name: layer_rates(found[name], groups[name]) for name in groups}
     return {
         kind: float(np.mean([rates[kind] for rates in layers.values()]))
         for kind in ("expected", "realised")

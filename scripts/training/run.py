@@ -9,6 +9,8 @@ import dataclasses
 import datetime
 import json
 import math
+import os
+import re
 import shlex
 import shutil
 import sys
@@ -17,9 +19,24 @@ import time
 from tqdm import tqdm
 
 from nets.text import net_text, solver_text
-from project import ROOT, commit, machine, shown, write_whole
-from training import caffe_process
-from training.caffe_log import NOT_LOGGED, CaffeLog, progress, tested
+from project import (
+    ROOT,
+    commit,
+    machine,
+    shown,
+    whole_lines,
+    write_whole,
+    writing,
+)
+from training import caffe_process, lock
+from training.caffe_log import (
+    NOT_LOGGED,
+    CaffeLog,
+    listed,
+    missing,
+    progress,
+    tested,
+)
 from training.drop_rates import drop_rates, read_state
 
 CAFFE = ROOT / "build/bin/caffe"
@@ -33,14 +50,34 @@ class TrainingError(Exception):
 
 
 def data_source(experiment):
-    """What the prepared data is: its source.json."""
-    path = ROOT / experiment.data / "source.json"
+    """What the prepared data is: its source.json. TrainingError if it is not
+    there as it was prepared."""
+    folder = ROOT / experiment.data
+    path = folder / "source.json"
+    remedy = f"prepare the data with {experiment.prepared_by}"
     if not path.exists():
+        raise TrainingError(f"{shown(path)} is missing: {remedy}")
+    try:
+        source = json.loads(path.read_text())
+        sizes = source.get("bytes", {}).items()
+        found = {name: size_of(folder / name) for name, _ in sizes}
+        source["used"], source["counts"]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise TrainingError(
-            f"{shown(path)} is missing: prepare the data with "
-            + experiment.prepared_by
-        )
-    return json.loads(path.read_text())
+            f"{shown(path)} is damaged ({error!r}): {remedy}"
+        ) from None
+    for name, size in sizes:
+        if found[name] != size:
+            raise TrainingError(
+                f"{shown(folder / name)} has {found[name]} bytes, not the "
+                f"{size} that were written: {remedy}"
+            )
+    return source
+
+
+def size_of(path):
+    """Bytes of a file, 0 if it is missing."""
+    return path.stat().st_size if path.exists() else 0
 
 
 def caffe_command(gpu):
@@ -62,12 +99,13 @@ def caffe_command(gpu):
 
 
 def is_whole(state):
-    """Whether Caffe, if it was killed, had written a solver state before."""
+    """Whether Caffe, if it was killed, had written a solver state and the
+    weights before."""
     try:
         read_state(state)
     except ValueError:
         return False
-    return state.stat().st_size > 0
+    return size_of(state) > 0 and size_of(state.with_suffix(".caffemodel")) > 0
 
 
 def without_comments(text):
@@ -115,43 +153,89 @@ class Run:
             for path, text in self.settings.items()
         )
 
-    def snapshots(self):
-        """Solver states to go on from, {iteration: path}, latest last."""
-        found = {
-            int(path.stem.rsplit("_", 1)[1]): path
-            for path in self.folder.glob("snapshot_iter_*.solverstate")
-        }
-        goes_on_from = self.experiment.goes_on_from
-        return {i: found[i] for i in sorted(found) if goes_on_from(i)}
+    def files_of_snapshots(self):
+        """(iteration, path) of all states and models."""
+        for path in self.folder.glob("snapshot_iter_*"):
+            if match := re.match(r"snapshot_iter_(\d+)\.", path.name):
+                yield int(match[1]), path
 
-    def remove_snapshots(self, reached):
+    def snapshots(self, log):
+        """Solver states to go on from, {iteration: path}, latest last. The
+        log must have all of the iterations before: a training that ended at
+        once may have logged less than Caffe had done."""
+        return {
+            i: path
+            for i, path in sorted(self.files_of_snapshots())
+            if path.suffix == ".solverstate" and not self.missing(log, i)
+        }
+
+    def missing(self, log, before):
+        tests = tested(self.experiment, log)
+        return missing(self.experiment, log.losses, tests, before)
+
+    def tell_of_holes(self, log):
+        """Says why the newest snapshot is not gone on from, if it is not."""
+        newest = max((i for i, _ in self.files_of_snapshots()), default=0)
+        if holes := self.missing(log, newest):
+            tqdm.write(
+                f"{self.experiment.key}: snapshot_iter_{newest} is not used, "
+                f"since {listed(holes)}"
+            )
+
+    def remove_snapshots(self, log):
         """Removes those before the last one to go on from, states and models.
 
-        reached: the last iteration logged. Caffe logs an iteration after it
-        has written that iteration's snapshot, so later ones may be half done.
+        Caffe logs an iteration after it has written that iteration's
+        snapshot, so later ones may be half done.
         """
-        last = max((i for i in self.snapshots() if i <= reached), default=0)
-        for path in self.folder.glob("snapshot_iter_*"):
-            if int(path.stem.rsplit("_", 1)[1]) < last:
+        files = [*self.files_of_snapshots()]
+        if len({i for i, _ in files}) < 2:
+            return
+        states = [i for i in self.snapshots(log) if i <= log.iteration]
+        for i, path in files:
+            if states and i < states[-1]:
+                path.unlink()
+
+    def clear(self):
+        """Empties the folder, but for its lock."""
+        for path in self.folder.iterdir():
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            elif path.name != lock.NAME:
                 path.unlink()
 
     def prepare(self):
-        """Makes the folder ready; returns the state to go on from, or None
-        after removing what a run without a snapshot left."""
-        states = [*filter(is_whole, self.snapshots().values())]
+        """Makes the folder ready; returns the state to go on from and the log
+        so far, or None and an empty one after removing what a run without a
+        snapshot left."""
+        log = CaffeLog(whole_lines(self.log_file))
+        states = [*filter(is_whole, self.snapshots(log).values())]
         if states and not self.has_same_settings():
             raise self.other_settings("an unfinished")
+        self.tell_of_holes(log)
         if states:
-            metrics = json.loads(self.metrics_file.read_text())
+            metrics = self.read_metrics()
             self.earlier_wall_s = metrics["wall_s"]
             session = {field: metrics[field] for field in SESSION_FIELDS}
             self.facts["earlier"] = [*metrics.get("earlier", ()), session]
-            return states[-1]
-        shutil.rmtree(self.folder, ignore_errors=True)
-        self.folder.mkdir(parents=True)
+            return states[-1], log
+        self.clear()
         for path, text in self.settings.items():
-            path.write_text(text)
-        return None
+            write_whole(path, text)
+        return None, CaffeLog()
+
+    def read_metrics(self):
+        """What metrics.json holds; TrainingError if it is damaged."""
+        try:
+            metrics = json.loads(self.metrics_file.read_text())
+            for field in (*SESSION_FIELDS, "wall_s", "train", "tests"):
+                metrics[field]
+        except (ValueError, KeyError, TypeError, OSError) as error:
+            raise TrainingError(
+                f"{shown(self.metrics_file)} is damaged ({error!r}); --force "
+                "removes the run and trains anew"
+            ) from None
+        return metrics
 
     def other_settings(self, what):
         return TrainingError(
@@ -184,14 +268,15 @@ class Run:
                     row[name] = None
         write_whole(self.metrics_file, json.dumps(metrics, indent=1) + "\n")
 
-    def train(self):
+    def train(self, held):
         """Runs Caffe to the end; TrainingError says why it did not get there.
 
         Ctrl-C and SIGTERM are handed on to Caffe, which then ends. Metrics
         name the session that wrote them, and in `earlier` those that a
-        resumed run had before, oldest first.
+        resumed run had before, oldest first. Caffe shares the folder's lock:
+        it may need a while to end after this process.
         """
-        state = self.prepare()
+        state, log = self.prepare()
         command = [*self.caffe, f"--solver={shown(self.solver)}"]
         if state:
             command.append(f"--snapshot={shown(state)}")
@@ -199,28 +284,35 @@ class Run:
         self.facts["command"] = shlex.join(command)
         now = datetime.datetime.now(datetime.timezone.utc)
         self.facts["date"] = now.isoformat(timespec="seconds")
-        log = CaffeLog(self.log_file.read_text() if state else "")
         start = time.monotonic()
         self.write_metrics(log, "running", 0)
-        with caffe_process.started(command, ROOT) as process:
+        with caffe_process.started(command, ROOT, [held.descriptor]) as process:
+            held.write(os.getpid(), process.pid)
             for change in self.follow(process.stdout, log):
                 if change:
                     elapsed = time.monotonic() - start
                     self.write_metrics(log, "running", elapsed)
-                    self.remove_snapshots(log.iteration)
-        wall_s = time.monotonic() - start
-        if process.returncode:
+                    self.remove_snapshots(log)
+        self.finish(log, process.returncode, time.monotonic() - start)
+
+    def finish(self, log, status, wall_s):
+        """Writes what the run left, with `done` if nothing is missing."""
+        if status not in (0, -caffe_process.STOP):
             self.write_metrics(log, "failed", wall_s)
-            raise TrainingError(self.failure(process.returncode))
-        last_net = len(self.experiment.splits) - 1
-        if (self.experiment.max_iter, last_net) not in log.tests:
-            self.write_metrics(log, "interrupted", wall_s)
-            raise TrainingError(self.interruption())
+            raise TrainingError(self.failure(status))
         last = self.experiment.max_iter
+        last_net = len(self.experiment.splits) - 1
+        if (last, last_net) not in log.tests:
+            self.write_metrics(log, "interrupted", wall_s)
+            raise TrainingError(self.interruption("was interrupted", log))
+        if holes := self.missing(log, last + 1):
+            self.write_metrics(log, "failed", wall_s)
+            what = f"came to its end, but {listed(holes)}"
+            raise TrainingError(self.interruption(what, log))
         state = self.folder / f"snapshot_iter_{last}.solverstate"
         rates = drop_rates(self.experiment, state)
         self.write_metrics(log, "finished", wall_s, rates)
-        self.done_file.write_text(self.facts["date"] + "\n")
+        write_whole(self.done_file, self.facts["date"] + "\n")
         if log.diverged:
             tqdm.write(f"{self.experiment.key}: DIVERGED, a loss is not finite")
 
@@ -229,7 +321,7 @@ class Run:
         whether it changed a loss or a test's value."""
         shown_every_s = 0.2 if sys.stderr.isatty() else 30
         with (
-            open(self.log_file, "a", buffering=1) as file,
+            open(self.log_file, "ab", buffering=0) as file,
             tqdm(
                 desc=self.experiment.key,
                 total=self.experiment.max_iter,
@@ -240,7 +332,7 @@ class Run:
         ):
             for line in lines:
                 if NOT_LOGGED not in line:
-                    file.write(line)
+                    self.write_line(file, line.encode())
                 changed = log.feed(line)
                 if changed:
                     values = progress(self.experiment, log)
@@ -248,12 +340,31 @@ class Run:
                     bar.update(log.iteration - bar.n)
                 yield changed
 
-    def interruption(self):
-        states = [path.name for path in self.snapshots().values()]
+    def write_line(self, file, rest):
+        with writing(self.log_file):
+            while rest:
+                rest = rest[file.write(rest) :]
+
+    def interruption(self, what, log):
+        states = [path.name for path in self.snapshots(log).values()]
         where = f"goes on from {states[-1]}" if states else "starts again"
-        return (
-            f"{self.experiment.key} was interrupted; the same command {where}"
-        )
+        return f"{self.experiment.key} {what}; the same command {where}"
+
+    def finished_before(self):
+        """The metrics; TrainingError if the folder holds another run."""
+        if not self.has_same_settings():
+            raise self.other_settings("a finished")
+        metrics = self.read_metrics()
+        losses = {row["iteration"] for row in metrics["train"]}
+        tests = {(row["iteration"], row["net"]) for row in metrics["tests"]}
+        end = self.experiment.max_iter + 1
+        if holes := missing(self.experiment, losses, tests, end):
+            raise TrainingError(
+                f"{shown(self.metrics_file)}: {listed(holes)}; --force removes "
+                "the run and trains anew"
+            )
+        tqdm.write(f"{self.experiment.key}: finished before, nothing to do")
+        return metrics
 
     def failure(self, status):
         with open(self.log_file, errors="replace") as file:
@@ -270,19 +381,17 @@ def train(experiment, folder=None, force=False, gpu=None):
     folder: where the run is kept, the registry's by default.
     force: remove what the folder holds and train anew.
     gpu: number of the GPU that trains, None for the CPU.
-    Raises TrainingError.
+    Raises TrainingError, and LockedError if another process trains there.
     """
     folder = folder or ROOT / experiment.run_folder
     caffe = caffe_command(gpu)
     source = data_source(experiment)
     experiment = experiment.fitted(source)
     run = Run(experiment, folder, source, caffe)
-    if force:
-        shutil.rmtree(folder, ignore_errors=True)
-    if not run.done_file.exists():
-        run.train()
-    elif run.has_same_settings():
-        tqdm.write(f"{experiment.key}: finished before, nothing to do")
-    else:
-        raise run.other_settings("a finished")
-    return json.loads(run.metrics_file.read_text())
+    with lock.locked(folder) as held:
+        if force:
+            run.clear()
+        if run.done_file.exists():
+            return run.finished_before()
+        run.train(held)
+        return run.read_metrics()

@@ -50,6 +50,35 @@ def test_an_epoch_is_the_whole_training_set():
     assert experiment.max_iter == 469 * experiment.epochs
 
 
+@pytest.mark.parametrize(
+    "train, test, epoch, test_batch, display",
+    [
+        (60000, 10000, 469, 100, 50),  # MNIST
+        (1497, 300, 12, 100, 3),  # scikit-learn's digits
+        (23, 10, 1, 10, 1),
+        (200, 250, 2, 50, 1),
+        (5000, 101, 40, 1, 10),  # a prime number
+    ],
+)
+def test_epochs_and_tests_are_the_data_that_is_there(
+    train, test, epoch, test_batch, display
+):
+    source = {"counts": {"train": train, "test": test}}
+    experiment = registry.find("mnist/row_0.5").fitted(source)
+    assert experiment.epoch_iterations == epoch
+    assert experiment.max_iter == epoch * experiment.epochs
+    solver = nets.solver.solver(experiment, "", "")
+    assert solver["snapshot"] == solver["test_interval"] == epoch
+    assert solver["test_iter"] * test_batch == test
+    assert solver["display"] == solver["average_loss"] == display
+    data = [
+        layer["data_param"]["batch_size"]
+        for layer in nets.solver.net(experiment)["layer"]
+        if layer["type"] == "Data"
+    ]
+    assert data == [experiment.batch_size, test_batch]
+
+
 def test_limited_run_ends_with_its_only_test():
     experiment = registry.find("mnist/row_0.5")
     for limit, test_interval in (100, 100), (938, 469), (1000, 1000):

@@ -192,3 +192,11 @@ def test_file_grows_and_is_replaced(tmp_path):
     path.write_text("Iteration 7, loss = 1\nIteration 14, loss = 0.1")
     assert file.read()
     assert file.log.losses == {7: 1}  # the last line may have been cut off
+
+
+@pytest.mark.parametrize("speed", ["1s/0 iters", "infs/5 iters", "nans/5 it"])
+def test_speeds_that_tell_nothing(speed):
+    log = CaffeLog()
+    for iteration in 5, 5, 10, 10:
+        log.feed(f"Iteration {iteration} (1 iter/s, {speed}), loss = 1")
+    assert log.seconds_per_iteration == [] and log.pace() is None

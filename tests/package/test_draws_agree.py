@@ -18,7 +18,7 @@ CASES = [
 
 
 def solver_with_patterns(folder, seed):
-    """A solver whose net holds one DropoutPattern layer a case."""
+    """A solver whose net holds one DropoutPattern layer per case."""
     layers = []
     for i, (family, probability, groups) in enumerate(CASES):
         values = " ".join(f"probability: {p!r}" for p in probability)

@@ -60,7 +60,7 @@ def rows(found):
 
 
 def inspect(capsys, *arguments):
-    """What the command prints, as lists of words a line."""
+    """What the command prints, as lists of words, one per line."""
     assert main(["inspect", *map(str, arguments)]) == 0
     return [line.split() for line in capsys.readouterr().out.splitlines()]
 
@@ -369,3 +369,12 @@ def test_kinds(trained):
         ("x_iter_2.caffemodel.h5", "model"),
     ):
         assert models.kind(name) == kind
+
+
+def test_net_in_an_old_format(tmp_path, capsys):
+    path = tmp_path / "net.prototxt"
+    path.write_text("""
+input: "x" input_dim: 4 input_dim: 3 input_dim: 1 input_dim: 1
+layers { name: "f" type: INNER_PRODUCT bottom: "x" top: "f"
+  inner_product_param { num_output: 5 } }""")
+    assert ["f", "InnerProduct", "15", "4"] == inspect(capsys, path)[4][:4]

@@ -10,7 +10,7 @@ import sys
 import time
 
 import pytest
-from caffe_logs import DONE, LOG, ROWS
+from caffe_logs import DONE, LOG, ROWS, SETTINGS
 
 from approx_dropout import log_picture
 from approx_dropout.__main__ import main
@@ -44,7 +44,7 @@ def test_table_of_one_run(logs, capsys):
         "100 0:00:42 0:00:14 0.01 1 0.9 0.75 0.5".split()
     )
     assert lines[-1] == (
-        "a.log: iteration 100 of 400, 140 ms an iteration, 0:00:42 left"
+        "a.log: iteration 100 of 400, 140 ms/iteration, 0:00:42 left"
     )
 
 
@@ -188,3 +188,20 @@ def test_follow_ends_at_control_c(tmp_path, follow):
     out, err = process.communicate(timeout=30)
     assert process.returncode == 0 and err == ""
     assert out.splitlines()[-1].startswith("log: iteration 100 of 400")
+
+
+def test_endless_time_left_is_unknown(tmp_path, capsys):
+    """Seconds that a number can hold, times iterations, may be none."""
+    log = tmp_path / "log"
+    log.write_text(
+        SETTINGS
+        + "".join(
+            f"Iteration {i} (1 iter/s, 1e308s/5 iters), loss = 1\n"
+            for i in (0, 5)
+        )
+    )
+    assert main(["log", str(log)]) == 0
+    assert "? left" in capsys.readouterr().out
+    assert main(["log", "--json", str(log)]) == 0
+    (run,) = json.loads(capsys.readouterr().out)["runs"]
+    assert run["seconds_left"] is None

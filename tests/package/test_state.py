@@ -64,6 +64,44 @@ def test_states(tmp_path, write, name):
         check(read_state(tmp_path / name), states)
 
 
+@pytest.mark.parametrize("write", [write_binary, write_hdf5])
+@pytest.mark.parametrize(
+    "probability, message",
+    [
+        ([0.5, np.nan], "probability of 2 is nan, must be finite and >= 0"),
+        ([-1.0, 2.0], "probability of 1 is -1.0, must be finite"),
+        ([0.0, 0.0], "probability sums to 0.0, must be > 0"),
+        ([1 / 257] * 257, "max_period is 257, must be"),
+    ],
+)
+def test_impossible_probability_is_refused(
+    tmp_path, write, probability, message
+):
+    path = tmp_path / "a.solverstate"
+    write(path, [("p", "RESIDUE", probability, 3, 4)])
+    with pytest.raises(
+        ValueError, match=f"a.solverstate is no .*layer 'p': {message}"
+    ):
+        read_state(path)
+
+
+def test_layer_whose_name_is_not_utf8(tmp_path):
+    path = tmp_path / "a.solverstate"
+    write_binary(path, [("XY", "RESIDUE", [1.0], 3, 4)])
+    path.write_bytes(path.read_bytes().replace(b"XY", b"\xd6\xd0"))
+    (state,) = read_state(path)
+    assert state.layer == "\\xd6\\xd0"
+
+
+@pytest.mark.parametrize("cut", [7, 8, 100, 1000, -1])
+def test_hdf5_that_is_cut_off_is_named(tmp_path, cut):
+    path = tmp_path / "a.solverstate.h5"
+    write_hdf5(path, STATES)
+    path.write_bytes(path.read_bytes()[:cut])
+    with pytest.raises(ValueError, match="a.solverstate.h5 is no .* damaged"):
+        read_state(path)
+
+
 def test_state_before_any_draw(tmp_path):
     """Caffe leaves K out of an HDF5 file then: a dataset is never empty."""
     path = tmp_path / "a_iter_0.solverstate.h5"
@@ -73,6 +111,17 @@ def test_state_before_any_draw(tmp_path):
     (state,) = read_state(path)
     assert state.probability.shape == (0,)
     assert (state.seed, state.draws) == (3, 0)
+
+
+def test_state_with_bytes_behind_it_is_refused(tmp_path):
+    """Which protobuf only warns of: an end of a group, here."""
+    path = tmp_path / "a.solverstate"
+    write_binary(path, STATES)
+    whole = path.read_bytes()
+    path.write_bytes(whole + b"\x0c" + whole)
+    message = r"a.solverstate is no .* only \d+ of its \d+ bytes can be read"
+    with pytest.raises(ValueError, match=message):
+        read_state(path)
 
 
 def test_no_solver_state(tmp_path):

@@ -79,7 +79,7 @@ def resolve(page, path):
 
 
 def broken_links(page, text):
-    """What is wrong with the relative links of a page's text, one a line."""
+    """What is wrong with the relative links of a page's text, one per line."""
     problems = []
     # An inline code span may hold brackets, but a link may hold code.
     plain = CODE.sub("code", prose(text))

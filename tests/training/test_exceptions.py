@@ -138,7 +138,7 @@ def test_search_with_a_typo(folder):
         'layer { name: "k" type: "Python" top: "k" python_param {'
         'module: "approx_dropout" layer: "PatternSearchLayer"'
         """param_str: '{"dropout_rate": 0.5}' } }""")
-    ends_with("ValueError: PatternSearchLayer: key 'dropout_rate' in "
+    ends_with("ValueError: PatternSearchLayer 'k': key 'dropout_rate' in "
               "param_str is unknown", "time", f"--model={net}")
 
 

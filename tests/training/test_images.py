@@ -68,7 +68,7 @@ def images(tmp_path_factory):
 
 
 def losses(folder, layer, parameters):
-    """The losses of a training, one a step."""
+    """The losses of a training, one per step."""
     (folder / "net.prototxt").write_text(NET % (layer, parameters))
     (folder / "solver.prototxt").write_text(
         SOLVER % (folder / "net.prototxt", STEPS))

@@ -145,8 +145,8 @@ def kill_and_resume(folder, snapshot_format, kills):
     """Trains to the end in spite of so many kills, each some time after a
     session's first snapshot; the logs of all sessions."""
     random = np.random.default_rng(1)
-    logs = []
-    while not logs or process.returncode != 0:
+    logs, status = [], None
+    while status != 0:
         assert len(logs) <= kills, logs[-1]
         path = folder / f"log{len(logs)}"
         with path.open("w") as log:
@@ -159,7 +159,7 @@ def kill_and_resume(folder, snapshot_format, kills):
         if len(logs) < kills:
             time.sleep(random.uniform(0, 0.2))
             process.kill()
-        process.wait()
+        status = process.wait()
         logs.append(path.read_text())
     return logs
 

@@ -10,6 +10,7 @@ import pytest
 import nets.solver
 import report_ptb
 import training.run
+from approx_dropout.caffe_log import CaffeLog
 from data import ptb
 from nets import registry
 from paper.profiles import PROFILES
@@ -189,7 +190,7 @@ def test_conventional_dropout_lies_at_the_same_places():
 
 
 def test_perplexity_and_accuracy_leave_padding_out():
-    """7 words in 2 streams of 4 and 3, 3 rows an iteration: 12 positions, 5
+    """7 words in 2 streams of 4 and 3, 3 rows per iteration: 12 positions, 5
     of them padded. Caffe's outputs are means over the 2 iterations."""
     experiment = dataclasses.replace(
         registry.find("ptb/small_none"),
@@ -226,25 +227,46 @@ def test_text_of_another_shape_is_refused():
         registry.find("ptb/small_none").fitted(source)
 
 
-def test_language_model_goes_on_from_the_end_of_an_epoch(tmp_path):
+def log_until(experiment, end):
+    """Caffe's log of the iterations before `end`, as text."""
+    lines = []
+    for i in range(end):
+        if i and i % experiment.test_interval == 0:
+            for net in range(2):
+                lines += [
+                    f"Iteration {i}, Testing net (#{net})",
+                    "    Test net output #0: correct = 0.1",
+                    "    Test net output #1: loss = 5",
+                ]
+        if i % experiment.display == 0:
+            lines.append(f"Iteration {i}, loss = 5")
+    return "".join(f"{line}\n" for line in lines)
+
+
+def test_language_model_goes_on_from_the_last_snapshot_logged(tmp_path):
     experiment = registry.find("ptb/small_none")
     source = {"used": "made up", "counts": {}}
     run = training.run.Run(experiment, tmp_path / "run", source, ["caffe"])
-    assert run.prepare() is None
+    run.folder.mkdir()
+    assert run.prepare()[0] is None
     session = dict.fromkeys(training.run.SESSION_FIELDS, "before")
-    run.metrics_file.write_text(json.dumps({"wall_s": 7, **session}))
-    for iteration in 2324, 4648, 5000:
+    metrics = {"wall_s": 7, "train": [], "tests": [], **session}
+    run.metrics_file.write_text(json.dumps(metrics))
+    for iteration in 2324, 3001, 4648, 5000:
         for end in "solverstate", "caffemodel":
             file = run.folder / f"snapshot_iter_{iteration}.{end}"
             file.write_bytes(b"\x08\x32")  # a state's iter
-    assert run.prepare() == run.folder / "snapshot_iter_4648.solverstate"
+    run.log_file.write_text(log_until(experiment, 4651))  # of 4649 ... 4950
+    state, log = run.prepare()
+    assert state == run.folder / "snapshot_iter_4648.solverstate"
     assert run.earlier_wall_s == 7
     assert run.facts["earlier"] == [session]
-    run.remove_snapshots(4647)
-    assert list(run.snapshots()) == [2324, 4648]
-    run.remove_snapshots(5000)
+    assert list(run.snapshots(log)) == [2324, 3001, 4648]
+    run.remove_snapshots(CaffeLog(log_until(experiment, 3010)))
+    assert list(run.snapshots(log)) == [2324, 3001, 4648]
+    run.remove_snapshots(log)
     assert len(list(run.folder.glob("snapshot_iter_*"))) == 4
-    assert list(run.snapshots()) == [4648]
+    assert list(run.snapshots(log)) == [4648]
 
 
 # Report

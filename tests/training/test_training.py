@@ -5,13 +5,20 @@ Needs build/bin/caffe and the digits that come with scikit-learn.
 """
 
 import dataclasses
+import fcntl
+import json
+import os
 import re
+import signal
 import subprocess
+import sys
+import time
 from statistics import mean
 
 import pytest
 
 import training.run
+from approx_dropout.state import read_solver_state
 from nets import registry
 from project import ROOT
 
@@ -33,25 +40,30 @@ def digits(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def trained(digits, tmp_path_factory):
-    """trained(method): metrics and folder of its run, made at first use."""
+    """trained(method): metrics and folder of its run, made at first use;
+    trained.experiment(method): what is trained."""
     runs = {}
     root = tmp_path_factory.mktemp("runs")
 
+    def experiment(method):
+        return dataclasses.replace(
+            registry.find(f"mnist/{method}_{RATE}"),
+            data=str(digits),
+            hidden=(256, 256),
+            tile_size=8,
+            batch_size=32,
+            epochs=EPOCHS,
+            display=5,
+        )
+
     def run(method):
         if method not in runs:
-            experiment = dataclasses.replace(
-                registry.find(f"mnist/{method}_{RATE}"),
-                data=str(digits),
-                hidden=(256, 256),
-                tile_size=8,
-                train_samples=1497,
-                batch_size=32,
-                epochs=EPOCHS,
-                display=5,
-            )
             folder = root / method
-            runs[method] = training.run.train(experiment, folder), folder
+            metrics = training.run.train(experiment(method), folder)
+            runs[method] = metrics, folder
         return runs[method]
+
+    run.experiment = experiment
 
     with pytest.MonkeyPatch.context() as patch:
         # Products this small only lose by being shared among threads.
@@ -107,6 +119,116 @@ def test_every_epoch_had_its_snapshot_and_the_last_is_left(trained):
         f"snapshot_iter_{47 * EPOCHS}.{end}"
         for end in ("caffemodel", "solverstate")
     }
+
+
+def test_interrupted_training_is_the_same_run(trained, tmp_path, monkeypatch):
+    """Stopped as soon as it begins, then once more, at any iteration."""
+    whole, whole_folder = trained("row")
+    folder = tmp_path / "run"
+    experiment = trained.experiment("row")
+    write_metrics = training.run.Run.write_metrics
+
+    def stop(run, log, *rest):
+        write_metrics(run, log, *rest)
+        if rest[0] == "running" and rest[1]:  # not before Caffe runs
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(training.run.Run, "write_metrics", stop)
+    for _ in range(2):
+        with pytest.raises(training.run.TrainingError, match="goes on from"):
+            training.run.train(experiment, folder)
+    monkeypatch.undo()
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    resumed = training.run.train(experiment, folder)
+    assert len(resumed["earlier"]) == 2
+    stops = [
+        int(re.search(r"_iter_(\d+)", session["command"])[1])
+        for session in [resumed["earlier"][1], resumed]
+    ]
+    assert 0 < stops[0] < stops[1] < whole["tests"][-1]["iteration"]
+    assert resumed["tests"] == whole["tests"]
+    (weights,) = folder.glob("*.caffemodel")
+    assert weights.read_bytes() == (whole_folder / weights.name).read_bytes()
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A disk that has room for one snapshot, not for two."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", disk]
+    try:
+        done = subprocess.run(mount, capture_output=True, check=False)
+    except FileNotFoundError:
+        pytest.skip("no mount on this machine")
+    if done.returncode:
+        pytest.skip("no tmpfs may be mounted here")
+    yield disk
+    subprocess.run(["umount", "--lazy", disk], check=True)
+
+
+def test_full_disk_is_survived(trained, small_disk):
+    """The first snapshot stays whole; with more room the run is the same."""
+    whole, whole_folder = trained("row")
+    folder = small_disk / "run"
+    with pytest.raises(
+        (training.run.TrainingError, OSError), match="No space left on device"
+    ):
+        training.run.train(trained.experiment("row"), folder)
+    assert not (folder / "done").exists()
+    states = list(folder.glob("snapshot_iter_*.solverstate"))
+    assert states and all(read_solver_state(path) for path in states)
+    remount = ["mount", "-o", "remount,size=30m", small_disk]
+    subprocess.run(remount, check=True)
+    resumed = training.run.train(trained.experiment("row"), folder)
+    assert "--snapshot=" in resumed["command"]
+    assert resumed["tests"] == whole["tests"]
+    (weights,) = folder.glob("*.caffemodel")
+    assert weights.read_bytes() == (whole_folder / weights.name).read_bytes()
+
+
+KILLED = """
+import dataclasses, pathlib, sys
+import training.run
+from approx_dropout.state import read_solver_state
+from nets import registry
+experiment = dataclasses.replace(
+    registry.find("mnist/row_0.5"), data=sys.argv[1], hidden=(64, 64),
+    epochs=100000)
+training.run.train(experiment, pathlib.Path(sys.argv[2]))
+"""
+
+
+def test_killed_training_ends_caffe_with_a_whole_snapshot(digits, tmp_path):
+    process = subprocess.Popen(
+        [sys.executable, "-c", KILLED, digits, tmp_path / "run"],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(
+            str(ROOT / folder) for folder in ("scripts", "python_layers"))},
+        stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    metrics = tmp_path / "run/metrics.json"
+    deadline = time.monotonic() + 120
+    while not metrics.exists() or not json.loads(metrics.read_text())["tests"]:
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.1)
+    process.kill()
+    process.wait()
+    descriptor = os.open(tmp_path / "run/.lock", os.O_RDWR)
+    while True:  # until caffe has ended, too
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            break
+        except BlockingIOError:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+    os.close(descriptor)
+    files = list((tmp_path / "run").glob("snapshot_iter_*.solverstate"))
+    states = {read_solver_state(path).iteration: path for path in files}
+    logged = json.loads(metrics.read_text())["train"][-1]["iteration"]
+    assert max(states) >= logged
+    for iteration, path in states.items():
+        assert path.name == f"snapshot_iter_{iteration}.solverstate"
+        assert path.with_suffix(".caffemodel").exists()
 
 
 @pytest.mark.parametrize("method", METHODS[1:])

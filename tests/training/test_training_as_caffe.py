@@ -69,7 +69,7 @@ def make_solver(model, folder, ours):
 
 
 def train(solver, iterations):
-    """The losses of so many iterations, shape (iterations)."""
+    """The losses of this many iterations, shape (iterations)."""
     losses = np.empty(iterations)
     for i in range(iterations):
         solver.step(1)

@@ -2,7 +2,7 @@
 //
 //   step_times --solver=FILE [--gpu=0] [--inputs=token:10000,target:10000]
 //
-// Reads numbers of iterations from standard input, one a line, and answers
+// Reads numbers of iterations from standard input, one per line, and answers
 // each, on standard output, once the device has finished them, with
 //
 //   seconds WALL PROCESSOR PEAK_BYTES LOSS

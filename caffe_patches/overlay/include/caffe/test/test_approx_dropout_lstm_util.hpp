@@ -64,7 +64,7 @@ inline vector<LSTMCase> LSTMCases() {
     {"ROW", 3, 4, 8, 11, 32, half4, half2, false, false},
     {"ROW", 3, 4, 8, 11, 32, MakePattern(5, 2, 2), half2, false, true},
     {"ROW", 6, 4, 8, 12, 32, half4, half2, true, true},
-    // Samples so many that weights are not packed.
+    // So many samples that weights are not packed.
     {"NONE", 2, 97, 4, 3, 32, kNone, third, false, false},
     {"ROW", 2, 97, 4, 3, 32, third, kNone, true, true},
     {"TILE", 2, 97, 4, 3, 1, third, kNone, false, true},

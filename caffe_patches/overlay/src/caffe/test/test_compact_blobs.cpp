@@ -139,7 +139,7 @@ TEST_F(CompactBlobsDeathTest, TestReadersThatDoNotKnow) {
   EXPECT_DEATH(Pass(Layer("y", "InnerProduct", "a", kProduct)),
       "InnerProduct" + kReads + "and cannot know which these are");
   EXPECT_DEATH(Pass(Layer("y", "PReLU", "a")),
-      "PReLU" + kReads + "but has a parameter a channel");
+      "PReLU" + kReads + "but has a parameter per channel");
   EXPECT_DEATH(Pass(Product("y", "aq", "")), "'p'; set compact_input: true");
   EXPECT_DEATH(Pass(Layer("y", "ApproxDropout", "aq")),
       "ApproxDropout" + kReads + "and cannot know");

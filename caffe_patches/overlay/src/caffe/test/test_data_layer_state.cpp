@@ -37,14 +37,14 @@ class DataLayerStateTest : public RunStateTestBase<Dtype> {
     return state;
   }
 
-  // The state after so many passes of the net.
+  // The state after this many passes of the net.
   LayerState StateAfter(int passes, const string& text) {
     const shared_ptr<Net<Dtype> > net = MakeNet(text);
     for (int i = 0; i < passes; ++i) { net->Forward(); }
     return StateOf(net);
   }
 
-  // A file of so many rows, (1) each, which hold their numbers.
+  // A file of this many rows of shape (1), which hold their numbers.
   void WriteRows(int rows, Dtype first = 0) {
     Blob<Dtype> x(vector<int>(1, rows));
     for (int i = 0; i < rows; ++i) { x.mutable_cpu_data()[i] = first + i; }

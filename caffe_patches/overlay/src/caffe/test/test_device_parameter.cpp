@@ -83,7 +83,7 @@ class DeviceParameterGPUTest : public GPUDeviceTest<Dtype> {
 
 TYPED_TEST_CASE(DeviceParameterGPUTest, TestDtypes);
 
-// Gradients of some rows and columns, one to three an iteration.
+// Gradients of some rows and columns, one to three per iteration.
 TYPED_TEST(DeviceParameterGPUTest, TestRows) {
   const int kColumns[] = {45, 48};  // with and without 16 bytes at a time
   for (int r = 0; r < 10; ++r) {
@@ -125,7 +125,7 @@ TYPED_TEST(DeviceParameterGPUTest, TestRows) {
   }
 }
 
-// Gradients written in place, in tiles of one pattern or two an iteration.
+// Gradients written in place, in tiles of one pattern or two per iteration.
 TYPED_TEST(DeviceParameterGPUTest, TestTiles) {
   const int kColumns[] = {45, 48};
   for (int r = 0; r < 10; ++r) {

@@ -209,7 +209,7 @@ TYPED_TEST(LazyParameterTest, TestSecondGradientIsAddedTo) {
   }
 }
 
-// Gradients of some rows and columns, one or two an iteration, against adding
+// Gradients of some rows and columns, one or two per iteration, against adding
 // them up in a whole matrix.
 TYPED_TEST(LazyParameterTest, TestGradientsOfSomeColumns) {
   const int kRows = 12, kColumns = 40, kSteps = 40;

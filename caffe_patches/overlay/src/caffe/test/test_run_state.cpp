@@ -179,7 +179,7 @@ TYPED_TEST(RunStateTest, TestTestNets) {
   }
 }
 
-// Step asks once an iteration, a test of three batches three times. The 17th
+// Step asks once per iteration, a test of three batches three times. The 17th
 // time is in the second batch of the test at iteration 6.
 int requests;
 

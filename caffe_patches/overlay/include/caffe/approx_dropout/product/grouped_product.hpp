@@ -51,7 +51,7 @@ class GroupedProduct : public Product<Dtype> {
     Scratch* scratch;                   // of the thread that works on it
   };
 
-  /// @brief Lists the groups' samples of so many time steps.
+  /// @brief Lists the groups' samples of this many time steps.
   void SetOuter(int outer);
   int num_chunks() const;
   Part PartOf(int group, int chunk);

@@ -14,7 +14,7 @@ namespace caffe {
  * A compact blob may be read by
  * - ApproxDropoutInnerProduct and ApproxDropoutLSTM with compact_input and
  *   that very pattern as the input's own;
- * - layers that treat each value alone and have no parameter a channel (ReLU,
+ * - layers that treat each value alone and have no parameter per channel (ReLU,
  *   say): their tops are compact by the same pattern;
  * - Eltwise, if all its bottoms are compact by the same pattern: so is its top;
  * - Silence, HDF5Output and Python layers without tops.

@@ -11,8 +11,8 @@ namespace caffe {
 
 template <typename Dtype> class DeviceParameter;
 
-/// After so many steps all cells are brought up to date, needed or not, on the
-/// CPU and on the GPU.
+/// After this many steps all cells are brought up to date, needed or not, on
+/// the CPU and on the GPU.
 const int kMaxSteps = 1024;
 
 /// @brief What a gradient that a cell gets does to what is there.

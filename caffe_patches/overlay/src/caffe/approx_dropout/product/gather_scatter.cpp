@@ -90,7 +90,7 @@ void CpuParts<Dtype>::AddColumnSums(const PartView<const Dtype>& part,
     int num_rows, Dtype scale, const IndexList& columns, Dtype* sums) {
   const int num_columns = columns.size();
   const int* column = columns.index.data();
-  const int kChunk = 512;  // columns a thread sums at a time
+  const int kChunk = 512;  // columns that one thread sums at a time
 #pragma omp parallel for if (num_rows * num_columns > kParallelElements)
   for (int begin = 0; begin < num_columns; begin += kChunk) {
     const int size = std::min(kChunk, num_columns - begin);

@@ -11,7 +11,7 @@ namespace {
 
 // Bytes of W per chunk; chunk and gradient fit in L2.
 const size_t kChunkBytes = 1 << 18;
-// At least so many chunks per thread.
+// Chunks per thread, at least.
 const int kChunksPerThread = 4;
 
 IndexList Slice(const IndexList& list, int begin, int end) {

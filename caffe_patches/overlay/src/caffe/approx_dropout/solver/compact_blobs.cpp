@@ -108,8 +108,8 @@ class CompactBlobs {
       }
       return;
     }
-    CHECK_NE(layer.type(), "PReLU") << what.str() << ", but has a parameter a "
-        << "channel; set channel_shared: true";
+    CHECK_NE(layer.type(), "PReLU") << what.str() << ", but has a parameter "
+        << "per channel; set channel_shared: true";
     CHECK(HasWeights(layer) && j == 0) << what.str() << ", and cannot know "
         << "which these are; take compact_output: true out of layer '"
         << net_.layer(blob.compact_layer).name() << "'";
