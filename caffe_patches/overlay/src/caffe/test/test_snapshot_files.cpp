@@ -112,10 +112,9 @@ TEST_F(SnapshotFilesTest, TestHDF5InMemory) {
   WriteSynced(CloseHDF5InMemory(file), model_);
   const hid_t read = H5Fopen(model_.c_str(), H5F_ACC_RDONLY, H5P_DEFAULT);
   ASSERT_GE(read, 0);
-  Blob<double> found;
-  hdf5_load_nd_dataset(read, "blob", 1, 1, &found, true);
+  Blob<double> found(blob.shape());
+  hdf5_load_nd_dataset(read, "blob", 1, 1, &found);
   H5Fclose(read);
-  ASSERT_EQ(found.count(), 100);
   for (int i = 0; i < 100; ++i) { EXPECT_EQ(found.cpu_data()[i], i); }
 }
 #endif  // USE_HDF5
