@@ -59,20 +59,21 @@ void ImageDataLayer<Dtype>::RestoreCursor(const LayerState& state) {
   BasePrefetchingDataLayer<Dtype>::RestoreCursor(state);
   // Replicas shuffle each in its own way.
   if (shuffles_ > 0 && Caffe::solver_rank() > 0) { return; }
-  if (state.records() == lines_.size() && state.position() < lines_.size() &&
-      state.checksum() == list_checksum_ &&
-      (state.shuffles() > 0) == (shuffles_ > 0)) {
-    if (shuffles_ > 0) {
-      RestoreGenerator(first_generator_, prefetch_rng_.get());
-      ShuffleLines(shuffles_, prefetch_rng_.get(), true, &lines_);
-      RestoreGenerator(state.generator(), prefetch_rng_.get());
-      ShuffleLines(state.shuffles(), prefetch_rng_.get(), false, &lines_);
-      first_generator_ = state.generator();
-      shuffles_ = state.shuffles();
-    }
-    lines_id_ = state.position();
+  const bool same_list = state.records() == lines_.size() &&
+      state.position() < lines_.size() && state.checksum() == list_checksum_ &&
+      (state.shuffles() > 0) == (shuffles_ > 0);
+  if (shuffles_ > 0) {
+    // The thread may have read on, and shuffled: back to the file's order, and
+    // from there to the state's, or to the one that a new run begins with.
+    RestoreGenerator(first_generator_, prefetch_rng_.get());
+    ShuffleLines(shuffles_, prefetch_rng_.get(), true, &lines_);
+    if (same_list) { first_generator_ = state.generator(); }
+    shuffles_ = same_list ? state.shuffles() : 1;
+    RestoreGenerator(first_generator_, prefetch_rng_.get());
+    ShuffleLines(shuffles_, prefetch_rng_.get(), false, &lines_);
   }
-  LOG_IF(WARNING, lines_[lines_id_].first != state.key())
+  lines_id_ = same_list ? state.position() : 0;
+  LOG_IF(WARNING, !same_list || lines_[lines_id_].first != state.key())
       << "ImageData layer '" << this->layer_param_.name() << "': "
       << this->layer_param_.image_data_param().source() << ", or whether it "
       << "is shuffled, has changed since the snapshot, where image "
