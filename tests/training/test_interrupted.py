@@ -16,7 +16,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 CAFFE = ROOT / "build" / "bin" / "caffe"
 # Neither divides the other: snapshots lie within epochs.
-SAMPLES, BATCH, SNAPSHOT, ITERATIONS = 83, 16, 12, 600
+SAMPLES, BATCH, SNAPSHOT, ITERATIONS = 83, 16, 12, 1800
 
 MLP = """
 layer {{ name: "data" type: "Data" top: "data" top: "label"
@@ -141,9 +141,10 @@ def weights(path):
             for layer in net.layer for blob in layer.blobs]
 
 
-def kill_and_resume(folder, snapshot_format, kills):
+def kill_and_resume(folder, snapshot_format, kills, whole_s):
     """Trains to the end in spite of so many kills, each some time after a
-    session's first snapshot; the logs of all sessions."""
+    session's first snapshot; the logs of all sessions. whole_s: how long it
+    takes without kills."""
     random = np.random.default_rng(1)
     logs, status = [], None
     while status != 0:
@@ -157,7 +158,7 @@ def kill_and_resume(folder, snapshot_format, kills):
                "Snapshotting solver state" not in path.read_text()):
             time.sleep(0.01)
         if len(logs) < kills:
-            time.sleep(random.uniform(0, 0.2))
+            time.sleep(random.uniform(0, whole_s / kills))
             process.kill()
         status = process.wait()
         logs.append(path.read_text())
@@ -169,10 +170,12 @@ def kill_and_resume(folder, snapshot_format, kills):
     ("lstm", "BINARYPROTO"), ("lstm", "HDF5")])
 def test_killed_run_is_the_same_run(net, snapshot_format, request):
     folder = request.getfixturevalue(net)
+    start = time.monotonic()
     status, log = train(folder, "whole", snapshot_format=snapshot_format)
+    whole_s = time.monotonic() - start
     assert status == 0, log
     assert "There is no whole snapshot" in log
-    logs = kill_and_resume(folder, snapshot_format, kills=4)
+    logs = kill_and_resume(folder, snapshot_format, 4, whole_s)
     # On a fast machine the run may end before the last kills.
     assert len(logs) > 1
     assert all("Resuming from" in log for log in logs[1:])
