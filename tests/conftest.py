@@ -3,6 +3,7 @@
 import os
 import pathlib
 import shutil
+import signal
 import subprocess
 
 import pytest
@@ -11,6 +12,11 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 CAFFE_CPU_TESTS = 1162  # of Caffe's own
 NVCC = shutil.which("nvcc") or shutil.which(
     "nvcc", path=os.environ.get("CUDA_HOME", "/usr/local/cuda") + "/bin")
+
+# Tests stop programs as users do. What a shell has put into the background, or
+# nohup has started, would ignore that, and hand it on to these programs.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session")

@@ -155,12 +155,9 @@ def test_exception_of_cxx(folder):
 def interrupt(folder, command):
     """Ctrl-C while a Python layer waits; returns (status, log)."""
     write_net(folder, "wait")
-    # What a shell starts in the background ignores SIGINT.
-    with subprocess.Popen(
-            [CAFFE, *arguments(folder, command)], text=True,
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    ) as process:
+    with subprocess.Popen([CAFFE, *arguments(folder, command)], text=True,
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                          ) as process:
         assert process.stdout.readline() == "waits\n"
         time.sleep(0.1)
         process.send_signal(signal.SIGINT)
