@@ -21,6 +21,8 @@ def end_with(parent, number=signal.SIGKILL):
     """
     if not sys.platform.startswith("linux"):
         return
+    if number != signal.SIGKILL:  # a shell's background ignores SIGINT
+        signal.signal(number, signal.SIG_DFL)
     _LIBC.prctl(_PR_SET_PDEATHSIG, number)
     if os.getppid() != parent:  # it ended before
         os.kill(os.getpid(), signal.SIGKILL)

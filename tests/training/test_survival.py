@@ -148,7 +148,11 @@ def test_killed_training_takes_caffe_with_it(program, tmp_path):
 
 
 def test_killed_before_any_snapshot_starts_again(program, tmp_path):
-    process = program("early")
+    """In a shell's background, too, where SIGINT is ignored."""
+    process = program(
+        "early",
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),
+    )
     lock = tmp_path / FOLDER / ".lock"
     wait_for(
         lambda: lock.exists() and len(lock.read_text().split()) == 2,
