@@ -1,6 +1,5 @@
 """The command line of the converter: approx-dropout convert, see --help."""
 
-import argparse
 import sys
 
 from .conversion import PATTERNS, Options
@@ -8,21 +7,8 @@ from .convert import convert_net
 from .families import FAMILIES
 from .proto import net_bytes, parse_net, read_text, write_whole
 from .revert import revert_net
+from .shapes import blob_shape
 from .upgrade import upgrade
-
-
-def _shape(text):
-    """(blob, shape) of BLOB:SIZES."""
-    blob, _, sizes = text.rpartition(":")
-    try:
-        shape = tuple(int(size) for size in sizes.split(","))
-    except ValueError:
-        shape = ()
-    if not blob or not shape or min(shape) < 1:
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is not BLOB:SIZES, as in data:32,3,224,224"
-        )
-    return blob, shape
 
 
 def add_arguments(parser):
@@ -111,7 +97,7 @@ def add_arguments(parser):
         action="append",
         default=[],
         metavar="BLOB[@PHASE]:SIZES",
-        type=_shape,
+        type=blob_shape,
         help="shape of a data layer's top, where the prototxt does not tell, "
         "as in data:32,3,224,224; @TRAIN or @TEST for one of two layers",
     )

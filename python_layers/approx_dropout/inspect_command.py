@@ -1,12 +1,10 @@
 """The command line of inspect: approx-dropout inspect, see --help."""
 
-import argparse
-import re
-
 from . import models
 from .log_table import aligned
 from .multiply_adds import Pattern, bound, patterns, products, totals
 from .net_shapes import training_net
+from .shapes import blob_shape
 from .state import read_solver_state
 
 _DESCRIPTION = """\
@@ -20,23 +18,13 @@ set to the speed-up of a step.
 Of a .caffemodel or .caffemodel.h5: its layers and the shapes of their blobs."""
 
 
-def _shape(text):
-    """(blob, shape) of BLOB:SIZES."""
-    blob, _, sizes = text.rpartition(":")
-    if not re.fullmatch(r"[1-9]\d*(,[1-9]\d*)*", sizes) or not blob:
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is no BLOB:SIZES, as data:32,3,224,224 is"
-        )
-    return blob, [int(size) for size in sizes.split(",")]
-
-
 def add_arguments(parser):
     """Adds the arguments of inspect to a parser."""
     parser.description = _DESCRIPTION
     parser.add_argument("file", metavar="FILE")
     parser.add_argument(
         "--shape",
-        type=_shape,
+        type=blob_shape,
         action="append",
         default=[],
         metavar="BLOB:SIZES",

@@ -5,7 +5,9 @@ database, say). (..., n): an unknown number of axes, the last one of n. None:
 nothing is known. Nothing is opened and nothing is built.
 """
 
+import argparse
 import math
+import re
 
 _SAME = frozenset(
     "AbsVal BatchNorm Bias BNLL Clip Dropout ELU Exp Log LRN MVN Power PReLU "
@@ -16,6 +18,16 @@ _SAME = frozenset(
 def base_type(layer):
     """A layer's type in stock Caffe: InnerProduct and LSTM of ours, too."""
     return layer.type.replace("ApproxDropout", "", 1) or "Dropout"
+
+
+def blob_shape(text):
+    """(blob, shape) of BLOB:SIZES on a command line."""
+    blob, _, sizes = text.rpartition(":")
+    if not blob or not re.fullmatch(r"[1-9]\d*(,[1-9]\d*)*", sizes):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not BLOB:SIZES, as in data:32,3,224,224"
+        )
+    return blob, tuple(map(int, sizes.split(",")))
 
 
 def given_shape(given, blob, phase):

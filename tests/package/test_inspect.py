@@ -243,7 +243,7 @@ def test_refused_nets(tmp_path, capsys):
     assert "'p2' has no probability and reads no PatternSearchLayer" in err
     with pytest.raises(SystemExit):
         main(["inspect", str(path), "--shape", "data:20,x"])
-    assert "'data:20,x' is no BLOB:SIZES" in capsys.readouterr().err
+    assert "'data:20,x' is not BLOB:SIZES" in capsys.readouterr().err
 
 
 def test_without_pycaffe(tmp_path, monkeypatch, capsys):

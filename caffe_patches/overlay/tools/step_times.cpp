@@ -9,7 +9,7 @@
 //
 // PROCESSOR being the process's time on all cores, PEAK_BYTES its largest
 // memory so far (the host's), LOSS the training net's first output after the
-// last iteration. The blobs of Input layers that --inputs names are filled
+// last iteration, 0 if its losses have no tops. The blobs of Input layers that --inputs names are filled
 // once, with whole numbers drawn uniformly from 0 to one less than the number
 // given, the same on every device.
 
@@ -21,6 +21,7 @@
 #include <iostream>
 #include <sstream>
 #include <string>
+#include <vector>
 
 #include "boost/random/mersenne_twister.hpp"
 #include "boost/random/uniform_int_distribution.hpp"
@@ -79,11 +80,12 @@ void Serve(Solver<float>* solver) {
     Finish();
     const double wall_s = Seconds(CLOCK_MONOTONIC) - wall;
     const double processor_s = Seconds(CLOCK_PROCESS_CPUTIME_ID) - processor;
+    const std::vector<Blob<float>*>& outputs = solver->net()->output_blobs();
     rusage usage;
     getrusage(RUSAGE_SELF, &usage);
     std::cout << "seconds " << wall_s << " " << processor_s << " "
         << usage.ru_maxrss * 1024 << " "
-        << solver->net()->output_blobs()[0]->cpu_data()[0] << std::endl;
+        << (outputs.empty() ? 0 : outputs[0]->cpu_data()[0]) << std::endl;
   }
 }
 

@@ -1,0 +1,169 @@
+#!/usr/bin/env python3
+"""Times whole training steps of a net of your own beside stock Caffe's.
+
+The net, with its Dropouts, trains in stock Caffe; converted with ROW and with
+TILE it trains in the patched one. The three take turns, some steps at a time,
+each in a process of its own. Inputs take the place of the data layers: give
+their shapes, the batch included, where the prototxt does not tell. Needs both
+builds (`make caffe`, and scripts/setup/build_caffe.sh --stock).
+"""
+
+import argparse
+import datetime
+import json
+import os
+import shlex
+import sys
+import tempfile
+from pathlib import Path
+
+from tqdm import tqdm
+
+import project
+from gpu.step_workers import StepProcess, row, table, take_turns
+from nets.text import to_text
+from project import ROOT, commit, machine, write_whole
+
+PATTERNS = ("ROW", "TILE")
+SOLVER = {
+    "base_lr": 1e-4,
+    "lr_policy": "fixed",
+    "momentum": 0.9,
+    "weight_decay": 5e-4,
+    "display": 0,
+    "snapshot_after_train": False,
+    "random_seed": 1,
+}
+
+
+def training_net(path, shapes):
+    """The NetParameter with Inputs for data, whose losses alone are left."""
+    from approx_dropout.proto import parse_net, read_text
+    from approx_dropout.stand_in import samples_for, with_inputs
+    from approx_dropout.upgrade import upgrade
+
+    net = upgrade(parse_net(read_text(path)[0], str(path)))
+    net = with_inputs(net, shapes, samples_for(net))
+    for i in reversed(range(len(net.layer))):
+        if net.layer[i].type == "Accuracy":
+            del net.layer[i]
+    return net
+
+
+def write_solver(net, folder):
+    """Writes net and solver into a new folder; the solver's file."""
+    from google.protobuf import text_format
+
+    folder.mkdir()
+    (folder / "net.prototxt").write_text(text_format.MessageToString(net))
+    file = folder / "solver.prototxt"
+    file.write_text(to_text({"net": str(folder / "net.prototxt"), **SOLVER}))
+    return file
+
+
+def started(label, build, solver, log):
+    """The net's process in a build of Caffe, whose messages go to log."""
+    folder = ROOT / "build" / build
+    program = folder / "build/tools/step_times"
+    if not program.exists():
+        raise ValueError(f"{project.shown(program)} is missing: build it")
+    paths = f"{ROOT / 'python_layers'}:{folder / 'python'}"
+    return StepProcess(
+        label,
+        [program, f"--solver={solver}"],
+        log,
+        env={
+            "OMP_WAIT_POLICY": "passive",
+            "GOMP_SPINCOUNT": "2000",
+            **os.environ,
+            "PATH": f"/usr/bin:{os.environ['PATH']}",
+            "PYTHONPATH": paths,
+        },
+    )
+
+
+def measured(options):
+    """Rows of the table, stock Caffe's first, and what was converted."""
+    from approx_dropout.convert import convert
+
+    net = training_net(options.net, dict(options.shape))
+    workers, notes = [], {}
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        tempfile.TemporaryFile("w+") as log,
+    ):
+        folder = Path(folder)
+        solver = write_solver(net, folder / "stock")
+        try:
+            workers.append(started("stock Caffe", "caffe-stock", solver, log))
+            for pattern in PATTERNS:
+                ours, notes[pattern] = convert(
+                    net, pattern, groups=options.groups
+                )
+                solver = write_solver(ours, folder / pattern)
+                workers.append(started(pattern, "caffe", solver, log))
+            take_turns(
+                workers,
+                options.rounds,
+                options.steps,
+                lambda turns, what: tqdm(turns, desc=what, leave=False),
+            )
+        except RuntimeError as error:
+            log.seek(0)
+            fatal = [line.partition("] ")[2] for line in log if line[0] == "F"]
+            raise ValueError("; ".join([str(error), *fatal]).strip()) from None
+        finally:
+            for worker in workers:
+                worker.end()
+    return [row(worker, workers[0]) for worker in workers], notes
+
+
+def main(arguments=None):
+    from approx_dropout.shapes import blob_shape
+
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("net", type=Path, help="a prototxt")
+    parser.add_argument(
+        "--shape",
+        action="append",
+        default=[],
+        type=blob_shape,
+        metavar="BLOB:SIZES",
+        help="of a data layer's top, as in data:32,3,227,227",
+    )
+    parser.add_argument("--groups", type=int, default=1, help="(%(default)s)")
+    parser.add_argument("--rounds", type=int, default=8, help="(%(default)s)")
+    parser.add_argument(
+        "--steps", type=int, default=1, help="per turn (%(default)s)"
+    )
+    parser.add_argument("--output", type=Path, help="JSON file")
+    options = parser.parse_args(arguments)
+    os.environ.setdefault("GLOG_minloglevel", "2")
+    now = datetime.datetime.now(datetime.timezone.utc)
+    try:
+        project.import_caffe()
+        rows, notes = measured(options)
+    except (ImportError, OSError, ValueError) as error:
+        print(f"measure_net.py: {error}", file=sys.stderr)
+        return 1
+    for pattern, lines in notes.items():
+        print("\n".join(f"{pattern}: {line}" for line in lines))
+    print(table(rows))
+    if options.output:
+        results = {
+            "command": shlex.join(sys.argv),
+            "machine": machine(),
+            "commit": commit(),
+            "date": now.isoformat(timespec="seconds"),
+            "notes": notes,
+            "rows": rows,
+        }
+        write_whole(options.output, json.dumps(results, indent=1) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

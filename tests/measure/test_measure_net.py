@@ -1,0 +1,69 @@
+"""scripts/measure_net.py: a net of the user's own is timed as stock Caffe's and
+as ours. The patched build stands in for stock Caffe."""
+
+import json
+
+import pytest
+
+import measure_net
+
+NET = """
+layer { name: "data" type: "Data" top: "data" top: "label"
+  data_param { source: "nowhere" batch_size: 8 } }
+layer { name: "fc1" type: "InnerProduct" bottom: "data" top: "fc1"
+  inner_product_param { num_output: 64 weight_filler { type: "xavier" } } }
+layer { name: "drop1" type: "Dropout" bottom: "fc1" top: "fc1" }
+layer { name: "fc2" type: "InnerProduct" bottom: "fc1" top: "fc2"
+  inner_product_param { num_output: 5 weight_filler { type: "xavier" } } }
+layer { name: "loss" type: "SoftmaxWithLoss" bottom: "fc2" bottom: "label" }
+layer { name: "right" type: "Accuracy" bottom: "fc2" bottom: "label" }
+"""
+
+
+@pytest.fixture
+def net(tmp_path, monkeypatch):
+    started = measure_net.started
+    monkeypatch.setattr(
+        measure_net,
+        "started",
+        lambda label, build, *more: started(label, "caffe", *more),
+    )
+    path = tmp_path / "net.prototxt"
+    path.write_text(NET)
+    return path
+
+
+def test_times_three_nets(net, tmp_path, capsys):
+    output = tmp_path / "times.json"
+    options = ["--shape=data:8,3,6,6", "--shape=label:8", "--rounds=2"]
+    assert measure_net.main([str(net), *options, f"--output={output}"]) == 0
+    printed = capsys.readouterr().out
+    assert "ROW: Dropout 'drop1': InnerProduct 'fc1' drops ROW" in printed
+    results = json.loads(output.read_text())
+    rows = {row["case"]: row for row in results["rows"]}
+    assert [*rows] == ["stock Caffe", "ROW", "TILE"]
+    assert rows["stock Caffe"]["speed_up"] == 1
+    for row in rows.values():
+        assert len(row["wall_ms_all"]) == 2 and row["wall_ms"] > 0
+        assert f"| {row['case']} |" in printed
+
+
+def test_says_which_shape_is_missing(net, capsys):
+    net.write_text(NET.replace('type: "Data"', 'type: "HDF5Data"'))
+    assert measure_net.main([str(net)]) == 1
+    assert "--shape data:" in capsys.readouterr().err
+
+
+def test_says_why_caffe_refuses_a_net(net, capsys):
+    options = ["--shape=data:8,3,6,6", "--shape=label:7"]
+    assert measure_net.main([str(net), *options]) == 1
+    error = capsys.readouterr().err
+    assert "stock Caffe: its process ended; Check failed" in error
+
+
+def test_says_which_build_is_missing(net, monkeypatch, capsys):
+    monkeypatch.undo()
+    monkeypatch.setattr(measure_net, "ROOT", net.parent)
+    options = ["--shape=data:8,3,6,6", "--shape=label:8"]
+    assert measure_net.main([str(net), *options]) == 1
+    assert "step_times is missing" in capsys.readouterr().err
