@@ -137,7 +137,7 @@ def main(arguments=None):
     parser.add_argument("--groups", type=int, default=1, help="(%(default)s)")
     parser.add_argument("--rounds", type=int, default=8, help="(%(default)s)")
     parser.add_argument(
-        "--steps", type=int, default=1, help="per turn (%(default)s)"
+        "--steps", type=int, default=5, help="per turn (%(default)s)"
     )
     parser.add_argument("--output", type=Path, help="JSON file")
     options = parser.parse_args(arguments)
