@@ -20,9 +20,10 @@ from pathlib import Path
 from tqdm import tqdm
 
 import project
-from gpu.step_workers import StepProcess, row, table, take_turns
+from gpu.step_workers import row, table, take_turns
+from measure import timer
 from nets.text import to_text
-from project import ROOT, commit, machine, write_whole
+from project import commit, machine, write_whole
 
 PATTERNS = ("ROW", "TILE")
 SOLVER = {
@@ -61,27 +62,6 @@ def write_solver(net, folder):
     return file
 
 
-def started(label, build, solver, log):
-    """The net's process in a build of Caffe, whose messages go to log."""
-    folder = ROOT / "build" / build
-    program = folder / "build/tools/step_times"
-    if not program.exists():
-        raise ValueError(f"{project.shown(program)} is missing: build it")
-    paths = f"{ROOT / 'python_layers'}:{folder / 'python'}"
-    return StepProcess(
-        label,
-        [program, f"--solver={solver}"],
-        log,
-        env={
-            "OMP_WAIT_POLICY": "passive",
-            "GOMP_SPINCOUNT": "2000",
-            **os.environ,
-            "PATH": f"/usr/bin:{os.environ['PATH']}",
-            "PYTHONPATH": paths,
-        },
-    )
-
-
 def measured(options):
     """Rows of the table, stock Caffe's first, and what was converted."""
     from approx_dropout.convert import convert
@@ -95,13 +75,14 @@ def measured(options):
         folder = Path(folder)
         solver = write_solver(net, folder / "stock")
         try:
-            workers.append(started("stock Caffe", "caffe-stock", solver, log))
+            stock = timer.start("stock Caffe", "caffe-stock", solver, log)
+            workers.append(stock)
             for pattern in PATTERNS:
                 ours, notes[pattern] = convert(
                     net, pattern, groups=options.groups
                 )
                 solver = write_solver(ours, folder / pattern)
-                workers.append(started(pattern, "caffe", solver, log))
+                workers.append(timer.start(pattern, "caffe", solver, log))
             take_turns(
                 workers,
                 options.rounds,
@@ -142,6 +123,7 @@ def main(arguments=None):
     parser.add_argument("--output", type=Path, help="JSON file")
     options = parser.parse_args(arguments)
     os.environ.setdefault("GLOG_minloglevel", "2")
+    timer.let_waiting_threads_sleep()
     now = datetime.datetime.now(datetime.timezone.utc)
     try:
         project.import_caffe()

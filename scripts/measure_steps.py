@@ -22,7 +22,7 @@ import shlex
 import sys
 from pathlib import Path
 
-from measure import sweeps, turns
+from measure import sweeps, timer, turns
 from project import ROOT, commit, machine, write_whole
 from training.run import TrainingError
 
@@ -71,11 +71,7 @@ def write(sweep, options):
 
 def main(arguments=None):
     """Runs the command line."""
-    # Caffe's wrappers set it too: threads that wait for the next product must
-    # not take the cores of the process whose turn it is.
-    if "OMP_WAIT_POLICY" not in os.environ:
-        os.environ["OMP_WAIT_POLICY"] = "passive"
-        os.environ.setdefault("GOMP_SPINCOUNT", "2000")
+    timer.let_waiting_threads_sleep()
     os.environ["GLOG_minloglevel"] = "2"
     from measure import report  # each net's process imports this file
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 import nets.solver
-from measure import oracle, sweeps, worker
+from measure import oracle, sweeps, timer, worker
 from measure.bound import bound
 from measure.timing import WARM_UP_STEPS, compared
 from nets.text import net_text, to_text
@@ -60,17 +60,33 @@ def solver_file(experiment, folder):
 
 
 class Worker:
-    """One net in its process."""
+    """One net, in a process that is looked into and in one that is timed.
+
+    pool: the first, with pycaffe; timer: the second, None until it is started.
+    """
 
     def __init__(self, case, folder):
         self.case, self.folder = case, folder
-        self.timings, self.profile, self.error = [], {}, None
+        self.timer, self.profile, self.error = None, {}, None
         folder.mkdir()
-        self.pool = process(case.build, solver_file(case.experiment, folder))
+        self.solver = solver_file(case.experiment, folder)
+        self.pool = process(case.build, self.solver)
 
     def call(self, function, *arguments):
         """Calls a function of worker.py there."""
         return call(self.pool, self.case.name, function, *arguments)
+
+    def start_timer(self, log):
+        """Starts the process that is timed, which log tells about."""
+        name, build = self.case.name, self.case.build
+        self.timer = timer.start(name, build, self.solver, log)
+
+    def step(self, count, record=True):
+        """Takes steps there."""
+        try:
+            self.timer.step(count, record)
+        except RuntimeError as error:
+            raise BenchError(str(error)) from None
 
     def check(self, pool, build):
         """Takes the first steps and holds them against the oracle's, which
@@ -78,7 +94,7 @@ class Worker:
         differs."""
         before, after = self.folder / "before.npz", self.folder / "after.npz"
         self.call(worker.save, before)
-        loss = self.call(worker.step, CHECK_STEPS)["loss"]
+        loss = self.call(worker.step, CHECK_STEPS)
         self.call(worker.save, after)
         errors = call(
             pool,
@@ -103,7 +119,7 @@ class Worker:
 
 
 def checked(group, folder, stack, bar):
-    """Workers of the cases, warmed up, ours checked."""
+    """Workers of the cases, ours checked."""
     workers = []
     with process() as pool:
         for i, case in enumerate(group):
@@ -112,7 +128,6 @@ def checked(group, folder, stack, bar):
             stack.enter_context(workers[-1].pool)
             if case.experiment.pattern:
                 workers[-1].check(pool, group[0].build)
-            workers[-1].call(worker.step, WARM_UP_STEPS)
             bar.update()
     return workers
 
@@ -138,10 +153,15 @@ def measure(group, rounds, steps, bar):
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory())
         workers = checked(group, Path(folder), stack, bar)
+        log = stack.enter_context(open(Path(folder, "log"), "w"))
+        for one in workers:
+            one.start_timer(log)
+            stack.callback(one.timer.end)
+            one.step(WARM_UP_STEPS, record=False)
         for _ in range(rounds):
             for one in workers:
                 bar.set_postfix_str(f"times {one.case.name}", refresh=False)
-                one.timings.append(one.call(worker.step, steps))
+                one.step(steps)
                 bar.update()
         for one in workers:
             bar.set_postfix_str(f"profiles {one.case.name}", refresh=False)
@@ -168,12 +188,9 @@ def row(one, baseline):
     profile: [forward, backward] of each layer; "rest" is the step's time less
     theirs: updating parameters and clearing their gradients.
     """
-    wall_ms, processor_ms, peaks = (
-        [each[name] for each in one.timings]
-        for name in ("wall_ms", "processor_ms", "peak_bytes")
+    times = compared(
+        one.timer.wall_ms, one.timer.processor_ms, baseline.timer.wall_ms
     )
-    stock_ms = [each["wall_ms"] for each in baseline.timings]
-    times = compared(wall_ms, processor_ms, stock_ms)
     experiment = one.case.experiment
     allowed = bound(experiment)
     return {
@@ -189,7 +206,7 @@ def row(one, baseline):
         **times,
         "bound": allowed,
         "share": times["speed_up"] / allowed,
-        "peak_bytes": max(peaks),
+        "peak_bytes": one.timer.peak_bytes,
         "error": one.error,
         "profile": {
             "layers": one.profile,

@@ -1,11 +1,10 @@
-"""What runs in a process of its own: one solver that is timed.
+"""What runs in a process of its own: one solver that is looked into.
 
 turns.py calls these functions there, start() first.
 """
 
 import multiprocessing
 import os
-import resource
 import signal
 import statistics
 import threading
@@ -43,23 +42,9 @@ def start(build=None, solver_file=None):
 
 
 def step(count):
-    """Takes steps in one call of Solver::Step.
-
-    Returns milliseconds per step, wall and processor time, the process's peak
-    memory in bytes and the last step's loss.
-    """
-    wall, processor = time.perf_counter(), time.process_time()
+    """Takes steps; the last one's loss."""
     solver.step(count)
-    wall, processor = (
-        time.perf_counter() - wall,
-        time.process_time() - processor,
-    )
-    return {
-        "wall_ms": wall / count * 1e3,
-        "processor_ms": processor / count * 1e3,
-        "peak_bytes": 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
-        "loss": float(solver.net.blobs["loss"].data),
-    }
+    return float(solver.net.blobs["loss"].data)
 
 
 def save(path):

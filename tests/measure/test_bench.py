@@ -229,7 +229,7 @@ def test_check_passes_and_fails_when_it_should(
     with trained.pool:
         files = tmp_path / "before.npz", tmp_path / "after.npz"
         trained.call(worker.save, files[0])
-        loss = trained.call(worker.step, 3)["loss"]
+        loss = trained.call(worker.step, 3)
         trained.call(worker.save, files[1])
 
         def errors(experiment, loss):

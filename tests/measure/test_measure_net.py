@@ -6,6 +6,7 @@ import json
 import pytest
 
 import measure_net
+from measure import timer
 
 NET = """
 layer { name: "data" type: "Data" top: "data" top: "label"
@@ -22,11 +23,9 @@ layer { name: "right" type: "Accuracy" bottom: "fc2" bottom: "label" }
 
 @pytest.fixture
 def net(tmp_path, monkeypatch):
-    started = measure_net.started
+    start = timer.start
     monkeypatch.setattr(
-        measure_net,
-        "started",
-        lambda label, build, *more: started(label, "caffe", *more),
+        timer, "start", lambda label, build, *more: start(label, "caffe", *more)
     )
     path = tmp_path / "net.prototxt"
     path.write_text(NET)
@@ -63,7 +62,7 @@ def test_says_why_caffe_refuses_a_net(net, capsys):
 
 def test_says_which_build_is_missing(net, monkeypatch, capsys):
     monkeypatch.undo()
-    monkeypatch.setattr(measure_net, "ROOT", net.parent)
+    monkeypatch.setattr(timer, "ROOT", net.parent)
     options = ["--shape=data:8,3,6,6", "--shape=label:8"]
     assert measure_net.main([str(net), *options]) == 1
     assert "step_times is missing" in capsys.readouterr().err

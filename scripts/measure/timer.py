@@ -1,0 +1,38 @@
+"""The program that times training steps, tools/step_times.cpp, of a build."""
+
+import os
+
+from gpu.step_workers import StepProcess
+from project import ROOT, shown
+
+
+def let_waiting_threads_sleep():
+    """As build/bin/caffe does it: threads that wait spin for about as long as
+    waking them takes, unless the user says something else. Longer, they would
+    take the cores of the process whose turn it is."""
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ["OMP_WAIT_POLICY"] = "passive"
+        os.environ.setdefault("GOMP_SPINCOUNT", "2000")
+
+
+def start(label, build, solver, log):
+    """A StepProcess of build/BUILD that takes steps of the solver's file.
+
+    log: open file for its messages. Raises ValueError if it is not built.
+    """
+    folder = ROOT / "build" / build
+    program = folder / "build/tools/step_times"
+    if not program.exists():
+        raise ValueError(f"{shown(program)} is missing: build it")
+    return StepProcess(
+        label,
+        [program, f"--solver={solver}"],
+        log,
+        cwd=ROOT,  # the nets' data paths are relative to it
+        env={
+            **os.environ,
+            # The interpreter inside Caffe finds its library by way of PATH.
+            "PATH": f"/usr/bin:{os.environ['PATH']}",
+            "PYTHONPATH": f"{ROOT / 'python_layers'}:{folder / 'python'}",
+        },
+    )
