@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Checks that take seconds and need no Caffe: ruff and shellcheck, where they
-# are installed, the list of patches, and prototxt/. All are made; the exit
-# status is 1 if one fails.
+# Checks that take seconds and need no Caffe: ruff, shellcheck and, of lines that
+# are not committed yet, clang-format, where they are installed, the list of
+# patches, and prototxt/. All are made; the exit status is 1 if one fails.
 set -uo pipefail
 cd "$(dirname "$0")/../.." || exit
 status=0
@@ -16,6 +16,17 @@ if command -v shellcheck >/dev/null; then
     xargs -0 shellcheck .ci/run scripts/setup/pre-commit || status=1
 else
   echo "check: no shellcheck on PATH; shell scripts are not linted" >&2
+fi
+if command -v git-clang-format >/dev/null; then
+  changed=$(git clang-format --diff --extensions cpp,hpp,cu,cuh HEAD 2>&1)
+  case $changed in
+    "" | "no modified files to format" | *"did not modify any files") ;;
+    *)
+      printf '%s\n' "$changed"
+      status=1 ;;
+  esac
+else
+  echo "check: no git-clang-format on PATH; C++ is not looked at" >&2
 fi
 /usr/bin/python3 scripts/setup/patch_caffe.py --check-series || status=1
 /usr/bin/python3 scripts/make_prototxt.py --check || status=1

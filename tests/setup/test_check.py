@@ -52,3 +52,20 @@ def test_fails_with_a_linter(programs, name):
     assert status == 1
     assert [f"{each} was given" in said for each in LINTERS] == [True, True]
     assert "scripts/setup/build_caffe.sh" in said
+
+
+@pytest.mark.parametrize(
+    "printed, status",
+    [("no modified files to format", 0), ("-int  x;\n+int x;", 1)],
+)
+def test_fails_where_clang_format_would_change_a_line(
+    programs, printed, status
+):
+    put_linter(programs, "git-clang-format", 0)
+    git = programs / "git"
+    git.write_text(f"#!/bin/sh\ncat <<'END'\n{printed}\nEND\n")
+    git.chmod(0o755)
+    (programs / "cat").symlink_to("/usr/bin/cat")
+    result, said = check(programs)
+    assert result == status
+    assert (printed in said) == bool(status)
