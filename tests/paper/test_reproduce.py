@@ -80,7 +80,7 @@ def test_a_run_has_its_folder_and_no_snapshots(reproduced):
         }
         assert found == {
             "net.prototxt", "solver.prototxt", "log.txt", "metrics.json",
-            "done",
+            "done", ".lock",
         }  # fmt: skip
 
 
