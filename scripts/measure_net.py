@@ -20,8 +20,8 @@ from pathlib import Path
 from tqdm import tqdm
 
 import project
-from gpu.step_workers import row, table, take_turns
 from measure import timer
+from measure.step_workers import row, table, take_turns
 from nets.text import to_text
 from project import commit, machine, write_whole
 

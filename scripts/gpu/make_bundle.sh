@@ -78,8 +78,8 @@ add_scripts() {
   cp -r build/caffe.orig/src/caffe/test/test_data "$part/src/caffe/test"
   mkdir "$part/scripts"
   (cd scripts && cp --parents {gpu,measure,training}/__init__.py \
-    gpu/{check,cxx_tests,step_times,step_workers,torch_steps,trainings}.py \
-    measure/timing.py training/caffe_log.py \
+    gpu/{check,cxx_tests,step_times,torch_steps,trainings}.py \
+    measure/{step_workers,timing}.py training/caffe_log.py \
     approx_dropout/{__init__,caffe_log}.py "../$part/scripts")
 }
 

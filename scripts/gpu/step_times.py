@@ -5,7 +5,7 @@ import os
 import statistics
 import sys
 
-from gpu import step_workers
+from measure import step_workers
 
 # A GPU's losses after CHECKED_STEPS may differ from the CPU's by this share
 # of how far those have moved, and by this share of the loss itself.

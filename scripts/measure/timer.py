@@ -2,7 +2,7 @@
 
 import os
 
-from gpu.step_workers import StepProcess
+from measure.step_workers import StepProcess
 from project import ROOT, shown
 
 

@@ -25,12 +25,12 @@ from nets.text import to_text
 from project import ROOT
 
 BUILD = ROOT / "build" / "caffe" / "build"
-SCRIPTS = ("gpu/check", "gpu/cxx_tests", "gpu/step_times", "gpu/step_workers",
-           "gpu/torch_steps", "gpu/trainings", "measure/timing",
+SCRIPTS = ("gpu/check", "gpu/cxx_tests", "gpu/step_times", "gpu/torch_steps",
+           "gpu/trainings", "measure/step_workers", "measure/timing",
            "training/caffe_log", "approx_dropout/__init__",
            "approx_dropout/caffe_log")
 OUR_SUITES = ["ApproxDropoutTest", "ApproxDropoutLSTMStateTest",
-              "DeviceUpdateGPUTest"]  # of fake_gtest.py
+              "DeviceParameterGPUTest"]  # of fake_gtest.py
 
 
 def put_program(path, text):
