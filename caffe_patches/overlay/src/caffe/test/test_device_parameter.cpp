@@ -8,6 +8,7 @@
 #include "gtest/gtest.h"
 
 #include "caffe/approx_dropout/update/device_parameter.hpp"
+#include "caffe/approx_dropout/update/lazy_layer.hpp"
 #include "caffe/approx_dropout/update/lazy_parameter.hpp"
 #include "caffe/blob.hpp"
 
