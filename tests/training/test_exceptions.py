@@ -152,6 +152,12 @@ def test_exception_of_cxx(folder):
     ends_with("bad_lexical_cast", *arguments(folder, "time"), "--gpu=first")
 
 
+def test_check_that_fails(folder):
+    net = folder / "net.prototxt"
+    net.write_text('layer { name: "a" type: "Absent" top: "a" }')
+    ends_with("Unknown layer type: Absent", "time", f"--model={net}")
+
+
 def interrupt(folder, command):
     """Ctrl-C while a Python layer waits; returns (status, log)."""
     write_net(folder, "wait")

@@ -29,4 +29,9 @@ TEST_F(ReportExceptionDeathTest, TestTypeTextAndStatus) {
       "An exception of type int");
 }
 
+TEST_F(ReportExceptionDeathTest, TestFailedCheck) {
+  EXPECT_EXIT(CHECK_EQ(1, 2) << "no such layer", ::testing::ExitedWithCode(1),
+      "no such layer");
+}
+
 }  // namespace caffe

@@ -5,8 +5,10 @@
 #include <glog/logging.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cstdio>
 #include <cstdlib>
+#include <ctime>
 #include <exception>
 #include <string>
 
@@ -46,6 +48,32 @@ void PrintPythonError() {
 }
 #endif
 
+// Not exit: destructors would run while other threads still work.
+void EndWithError() {
+  std::fflush(NULL);
+  _exit(1);
+}
+
+// glog calls a sink after it has written a message and before it prints frames.
+class FailedCheckSink : public google::LogSink {
+ public:
+  FailedCheckSink() : failed_(false) {}
+  virtual void send(google::LogSeverity severity, const char*, const char*, int,
+      const std::tm*, const char*, size_t) {
+    if (severity == google::FATAL) {
+      failed_ = true;
+    }
+  }
+  virtual void WaitTillSent() {
+    if (failed_) {
+      EndWithError();
+    }
+  }
+
+ private:
+  std::atomic<bool> failed_;
+};
+
 }  // namespace
 
 void ReportException() {
@@ -63,8 +91,12 @@ void ReportException() {
     LOG(ERROR) << "An exception of type " << ExceptionType();
   }
   google::FlushLogFiles(google::INFO);
-  std::fflush(NULL);
-  _exit(1);
+  EndWithError();
+}
+
+void EndAtFailedChecks() {
+  // glog calls it to the end of the process.
+  google::AddLogSink(new FailedCheckSink);
 }
 
 }  // namespace caffe
