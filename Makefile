@@ -12,7 +12,7 @@ PTB_DATA := $(PYTHON) scripts/prepare_ptb.py --output build/data
 
 .DEFAULT_GOAL := help
 .PHONY: help dependencies caffe cuda bundle docker test-docker data mnist \
-  ptb-data ptb bench prototxt test check clean
+  ptb-data ptb bench prototxt test test-cuda check clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' \
@@ -68,10 +68,13 @@ prototxt:  ## generate prototxt/ from scripts/nets/registry.py
 check:  ## lint, check the list of patches and prototxt/: seconds, no Caffe
 	@scripts/setup/check.sh
 
-test: dependencies  ## build, then run every test, Caffe's own included
+test: dependencies  ## build, then run the tests, Caffe's own included
 	@scripts/setup/build_caffe.sh --tests
 	@$(MAKE) --no-print-directory check
-	@$(PYTHON) -m pytest --timeout 2400 tests
+	@$(PYTHON) -m pytest --timeout 1200 -m "not bundle" tests
+
+test-cuda: caffe  ## build the bundle and run the tests of it (needs nvcc)
+	@$(PYTHON) -m pytest --timeout 3600 -m bundle tests
 
 clean:  ## remove what was built and prepared (runs/ stays)
 	rm -rf build

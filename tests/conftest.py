@@ -13,10 +13,21 @@ CAFFE_CPU_TESTS = 1162  # of Caffe's own
 NVCC = shutil.which("nvcc") or shutil.which(
     "nvcc", path=os.environ.get("CUDA_HOME", "/usr/local/cuda") + "/bin")
 
+# As build/bin/caffe does: threads of pycaffe that wait leave the cores to others.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+os.environ.setdefault("GOMP_SPINCOUNT", "2000")
+
 # Tests stop programs as users do. What a shell has put into the background, or
 # nohup has started, would ignore that, and hand it on to these programs.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
+def pytest_collection_modifyitems(items):
+    """Marks the tests that the bundle must be built for."""
+    for item in items:
+        if "bundle" in item.fixturenames:
+            item.add_marker("bundle")
 
 
 @pytest.fixture(autouse=True)

@@ -4,6 +4,7 @@ It runs nothing on a GPU.
 """
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -18,6 +19,26 @@ KERNELS = ("ListUnitsKernel", "GatherKernel", "ScatterKernel",
            "AddColumnSumsKernel", "KeepKernel", "KeepGradientKernel",
            "CatchUpKernel", "AddGradientKernel", "UpdateKernel",
            "AppendStepKernel", "RectifyKernel")
+
+
+def kernels():
+    """The .cu files that are ours or patched, as the patched tree has them."""
+    overlay = ROOT / "caffe_patches" / "overlay"
+    files = {str(path.relative_to(overlay)) for path in overlay.rglob("*.cu")}
+    for patch in overlay.parent.glob("*.patch"):
+        files.update(re.findall(r"^\+\+\+ b/(\S+\.cu)$", patch.read_text(), re.M))
+    return sorted(files)
+
+
+@pytest.mark.skipif(NVCC is None, reason="no nvcc on this machine")
+@pytest.mark.parametrize("source", kernels())
+def test_kernels_compile(source, tmp_path):
+    caffe = ROOT / "build" / "caffe"
+    subprocess.run(
+        [NVCC, "-arch=sm_90", "-c", "-Xcompiler", "-O0", "-o", tmp_path / "o",
+         "-I", caffe / "include", "-I", caffe / "build" / "include", "-isystem",
+         "/usr/include/hdf5/serial", "-I", caffe / "src", caffe / source],
+        check=True)
 
 
 def test_cuda_build_compiles_and_links(bundle):
