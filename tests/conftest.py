@@ -13,7 +13,7 @@ CAFFE_CPU_TESTS = 1162  # of Caffe's own
 NVCC = shutil.which("nvcc") or shutil.which(
     "nvcc", path=os.environ.get("CUDA_HOME", "/usr/local/cuda") + "/bin")
 
-# As build/bin/caffe does: threads of pycaffe that wait leave the cores to others.
+# As build/bin/caffe does: threads that wait leave the cores to others.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 os.environ.setdefault("GOMP_SPINCOUNT", "2000")
 

@@ -26,7 +26,8 @@ def kernels():
     overlay = ROOT / "caffe_patches" / "overlay"
     files = {str(path.relative_to(overlay)) for path in overlay.rglob("*.cu")}
     for patch in overlay.parent.glob("*.patch"):
-        files.update(re.findall(r"^\+\+\+ b/(\S+\.cu)$", patch.read_text(), re.M))
+        files.update(
+            re.findall(r"^\+\+\+ b/(\S+\.cu)$", patch.read_text(), re.M))
     return sorted(files)
 
 
