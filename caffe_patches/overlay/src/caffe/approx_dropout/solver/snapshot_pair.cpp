@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "caffe/approx_dropout/solver/dropout_pattern_state.hpp"
 #include "caffe/approx_dropout/solver/hdf5_layers.hpp"
 #include "caffe/approx_dropout/solver/run_state.hpp"
 #include "caffe/approx_dropout/solver/snapshot_files.hpp"
@@ -195,6 +196,7 @@ void ReadHDF5State(const string& name, SolverState* state) {
     Require(ReadShape(history, format_int(i), state->add_history()),
         "its history blob " + format_int(i) + " is not numbers");
   }
+  LoadDropoutPatternsFromHDF5(file, state);
   *state->mutable_run() = LoadRunStateFromHDF5(file);
 }
 
@@ -236,12 +238,16 @@ void RequireReadable(const string& path) {
 
 void ReadState(const string& file, SolverState* state) {
   RequireReadable(file);
-  if (!NamesHDF5(file)) { return ReadBinaryState(file, state); }
+  if (!NamesHDF5(file)) {
+    ReadBinaryState(file, state);
+  } else {
 #ifdef USE_HDF5
-  ReadHDF5State(file, state);
+    ReadHDF5State(file, state);
 #else
-  Require(false, "this build of Caffe lacks HDF5");
+    Require(false, "this build of Caffe lacks HDF5");
 #endif
+  }
+  CheckDropoutPatterns(*state);
 }
 
 void ReadModel(const string& file, const RunState& run, SnapshotPair* pair) {
