@@ -51,7 +51,7 @@ layer {{ name: "loss" type: "EuclideanLoss" bottom: "h2" bottom: "target"
 IMAGES = """
 layer {{ name: "data" type: "ImageData" top: "data" top: "label"
   image_data_param {{ source: "{folder}/list" root_folder: "{folder}/"
-    batch_size: 5 shuffle: true new_height: 10 new_width: 11 }}
+    batch_size: 6 shuffle: true new_height: 10 new_width: 11 }}
   transform_param {{ mirror: true crop_size: 8 scale: 0.004 }} }}
 layer {{ name: "conv" type: "Convolution" bottom: "data" top: "conv"
   convolution_param {{ num_output: 4 kernel_size: 3
