@@ -2,6 +2,7 @@
 nets of prototxt/, on the CPU."""
 
 import os
+import re
 import subprocess
 
 import h5py
@@ -51,9 +52,8 @@ def train(key, folder, data):
     text = (ROOT / "prototxt" / name).read_text()
     solver = text_format.Parse(text, caffe_pb2.SolverParameter())
     net = (ROOT / solver.net).read_text()
-    (folder / "net.prototxt").write_text(
-        net.replace('"build/data/', f'"{data}/')
-    )
+    net = re.sub(r'"build/data/(mnist|ptb)\w*/', rf'"{data}/\1/', net)
+    (folder / "net.prototxt").write_text(net)
     for field in "net", "test_iter", "test_interval", "test_state", "snapshot":
         solver.ClearField(field)
     solver.train_net = str(folder / "net.prototxt")
