@@ -9,6 +9,9 @@ import subprocess
 import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
+PYTHONPATH = os.pathsep.join(
+    str(ROOT / folder) for folder in (
+        "tests", "scripts", "python_layers", "build/caffe/python"))
 CAFFE_CPU_TESTS = 1162  # of Caffe's own
 NVCC = shutil.which("nvcc") or shutil.which(
     "nvcc", path=os.environ.get("CUDA_HOME", "/usr/local/cuda") + "/bin")

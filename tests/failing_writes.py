@@ -12,15 +12,14 @@ import subprocess
 import sys
 from pathlib import Path
 
-from conftest import ROOT
+from conftest import PYTHONPATH
 
 FOR_GOOD = 2**62
 REASON = "No space left on device"
 
 
-def run_survey(tmp_path, code):
-    """Runs Python code with fail_writes.c preloaded, this folder and that of
-    the scripts on its path, and tmp_path as sys.argv[1]; what it prints."""
+def preloaded(tmp_path):
+    """fail_writes.c, compiled into tmp_path."""
     library = tmp_path / "fail_writes.so"
     source = Path(__file__).with_name("fail_writes.c")
     subprocess.run(
@@ -28,11 +27,19 @@ def run_survey(tmp_path, code):
          "-Werror", source, "-o", library, "-ldl"],
         check=True,
     )  # fmt: skip
-    folders = ["tests", "scripts", "python_layers", "build/caffe/python"]
-    path = os.pathsep.join(str(ROOT / folder) for folder in folders)
+    return library
+
+
+def run_survey(tmp_path, code):
+    """Runs Python code with fail_writes.c preloaded, this folder and that of
+    the scripts on its path, and tmp_path as sys.argv[1]; what it prints."""
     done = subprocess.run(
         [sys.executable, "-c", code, tmp_path],
-        env={**os.environ, "LD_PRELOAD": library, "PYTHONPATH": path},
+        env={
+            **os.environ,
+            "LD_PRELOAD": preloaded(tmp_path),
+            "PYTHONPATH": PYTHONPATH,
+        },
         capture_output=True,
         text=True,
         check=False,

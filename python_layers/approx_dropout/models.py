@@ -173,12 +173,17 @@ def read_model(path):
 
 def _read_hdf5_model(path):
     h5py = _hdf5()
+    layers = []
+
+    def add(name, item):
+        """A layer "a/b" is the group b in the group a, which may be one too."""
+        if not isinstance(item, h5py.Group):
+            return
+        blobs = [i for i in item if isinstance(item[i], h5py.Dataset)]
+        if blobs or not item:
+            shapes = [list(item[i].shape) for i in sorted(blobs, key=int)]
+            layers.append(ModelLayer(name, "?", shapes))
+
     with reading(path, ".caffemodel"), h5py.File(path, "r") as file:
-        return [
-            ModelLayer(
-                name,
-                "?",
-                [list(layer[i].shape) for i in sorted(layer, key=int)],
-            )
-            for name, layer in file["data"].items()
-        ]
+        file["data"].visititems(add)
+    return layers

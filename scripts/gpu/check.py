@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import datetime
+import functools
 import json
 import os
 import platform
@@ -15,6 +16,7 @@ import traceback
 from pathlib import Path
 
 from gpu import cxx_tests, step_times, trainings
+from training.caffe_process import end_with
 
 ROOT = Path(__file__).resolve().parents[2]  # the bundle's folder
 PARTS = {
@@ -59,6 +61,16 @@ class Check:
         self.processes.append(process)
         if self.left_s() <= 0:
             self.stop()
+
+    def started(self, command):
+        """A process that stop_in_time stops, with all that it says as its
+        stdout. It also ends when this one does, however that is."""
+        process = subprocess.Popen(
+            command, text=True, errors="replace", stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT, start_new_session=True,
+            preexec_fn=functools.partial(end_with, os.getpid()))
+        self.stop_in_time(process)
+        return process
 
     def stop(self, *_):
         """Ends the time, and what runs, now; may serve as signal handler."""

@@ -73,12 +73,7 @@ def gtest_filter(pending, all_tests):
 def run_once(command, check):
     """Runs a test program; {test: "OK", "FAILED", or "RUN" without an end}."""
     results = {}
-    with subprocess.Popen(
-        command, text=True, errors="replace",
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        start_new_session=True,
-    ) as process:
-        check.stop_in_time(process)
+    with check.started(command) as process:
         for line in process.stdout:
             check.log.write(line)
             match = RESULT.match(line)

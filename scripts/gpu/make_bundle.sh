@@ -79,7 +79,7 @@ add_scripts() {
   mkdir "$part/scripts"
   (cd scripts && cp --parents {gpu,measure,training}/__init__.py \
     gpu/{check,cxx_tests,step_times,torch_steps,trainings}.py \
-    measure/{step_workers,timing}.py training/caffe_log.py \
+    measure/{step_workers,timing}.py training/caffe_{log,process}.py \
     approx_dropout/{__init__,caffe_log}.py "../$part/scripts")
 }
 

@@ -1,7 +1,6 @@
 """Short real trainings with `caffe train`: it learns, on the GPU too."""
 
 import math
-import subprocess
 
 from training.caffe_log import NOT_LOGGED, CaffeLog
 
@@ -14,11 +13,7 @@ def train(check, training):
         f"--solver={training['solver']}", *check.device_options(),
     ]
     log = CaffeLog()
-    with subprocess.Popen(command, text=True, errors="replace",
-                          stdout=subprocess.PIPE,
-                          stderr=subprocess.STDOUT,
-                          start_new_session=True) as process:
-        check.stop_in_time(process)
+    with check.started(command) as process:
         for line in process.stdout:
             if NOT_LOGGED not in line:
                 check.log.write(line)

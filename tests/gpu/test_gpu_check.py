@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -27,7 +28,8 @@ from project import ROOT
 BUILD = ROOT / "build" / "caffe" / "build"
 SCRIPTS = ("gpu/check", "gpu/cxx_tests", "gpu/step_times", "gpu/torch_steps",
            "gpu/trainings", "measure/step_workers", "measure/timing",
-           "training/caffe_log", "approx_dropout/__init__",
+           "training/caffe_log", "training/caffe_process",
+           "approx_dropout/__init__",
            "approx_dropout/caffe_log")
 OUR_SUITES = ["ApproxDropoutTest", "ApproxDropoutLSTMStateTest",
               "DeviceParameterGPUTest"]  # of fake_gtest.py
@@ -457,3 +459,26 @@ def test_what_runs_is_stopped_with_the_check(bundle):
         assert run.wait(50) == 1
     report = json.loads((bundle / "out/gpu_check.json").read_text())
     assert report["parts"]["tests"]["caffe"]["not_run"] == 1
+
+
+@pytest.mark.parametrize("part", ["tests", "train"])
+def test_what_runs_ends_with_the_check(bundle, part):
+    """Even when that is killed."""
+    let_hang(bundle)
+    for name in ("caffe/bin/test.testbin", "stock/bin/caffe"):
+        program = bundle / name
+        text = program.read_text().replace("sleep 100; exit", "exec sleep 100")
+        program.write_text(
+            text.replace("touch", f"echo $$ >{bundle}/id; touch"))
+    with subprocess.Popen([bundle / "gpu_check.sh", "--cpu", "--output",
+                           bundle / "out", part],
+                          env={**os.environ, "PYTHON": sys.executable}) as run:
+        while not (bundle / "hangs").exists():
+            time.sleep(0.1)
+        run.kill()
+    stat = Path("/proc", (bundle / "id").read_text().strip(), "stat")
+    deadline = time.monotonic() + 50
+    # Nobody may be there to collect it: then it stays, as a zombie.
+    while stat.exists() and stat.read_text().rpartition(")")[2][1] != "Z":
+        assert time.monotonic() < deadline
+        time.sleep(0.05)

@@ -306,6 +306,21 @@ def test_model(trained, capsys):
     assert ["8973", "parameters"] == lines[-2]
 
 
+def test_hdf5_model_with_slashes(tmp_path, capsys):
+    """A layer "a/b" lies in the group a, be that a layer or not."""
+    with h5py.File(tmp_path / "x.caffemodel.h5", "w") as file:
+        file["data/conv1/0"] = np.zeros((2, 3), "f4")
+        file["data/conv1/norm/0"] = np.zeros(5, "f4")
+        file["data/pool/1x1/0"] = np.zeros((7, 4), "f4")
+    lines = inspect(capsys, tmp_path / "x.caffemodel.h5")
+    layers = [line for line in lines if "?" in line]
+    assert layers == [
+        ["conv1", "?", "2x3"],
+        ["conv1/norm", "?", "5"],
+        ["pool/1x1", "?", "7x4"],
+    ]
+
+
 def test_models_of_stock_caffe_and_of_its_old_formats(tmp_path, capsys):
     net = caffe_pb2.NetParameter()
     net.layer.add(name="a", type="InnerProduct").blobs.add().shape.dim[:] = [

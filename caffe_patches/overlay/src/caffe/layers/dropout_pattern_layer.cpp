@@ -15,6 +15,8 @@ namespace {
 // text and through float.
 const double kSameProbability = 1e-6;
 
+const int kMaxGroups = 65535;
+
 }  // namespace
 
 template <typename Dtype>
@@ -29,10 +31,11 @@ void DropoutPatternLayer<Dtype>::LayerSetUp(
       << bottom.size() << " bottoms and " << param.probability_size()
       << " values of probability";
   family_ = param.family();
+  CHECK(param.groups() >= 1 && param.groups() <= kMaxGroups)
+      << "DropoutPattern layer '" << name << "' has groups: " << param.groups()
+      << "; it must be from 1 to " << kMaxGroups;
   groups_ = param.groups();
   const bool period = family_ == DropoutPatternParameter::PERIOD;
-  CHECK_GE(groups_, 1) << "DropoutPattern layer '" << name
-      << "': groups must be at least 1";
   CHECK(groups_ == 1 || !period) << "DropoutPattern layer '" << name
       << "' has groups: " << groups_ << "; family: PERIOD takes groups: 1 only";
   if (bottom.empty()) {

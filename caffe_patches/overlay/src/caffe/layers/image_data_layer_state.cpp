@@ -10,6 +10,10 @@ namespace caffe {
 
 namespace {
 
+// More images than a training reads: to shuffle on to a damaged state's place
+// could take for ever.
+const uint64_t kMaxShuffled = 1ULL << 34;
+
 typedef std::pair<string, int> Line;
 
 uint64_t ListChecksum(const vector<Line>& lines) {
@@ -60,8 +64,11 @@ void ImageDataLayer<Dtype>::RestoreCursor(const LayerState& state) {
   // Replicas shuffle each in its own way.
   if (shuffles_ > 0 && Caffe::solver_rank() > 0) { return; }
   const bool same_list = state.records() == lines_.size() &&
-      state.position() < lines_.size() && state.checksum() == list_checksum_ &&
-      (state.shuffles() > 0) == (shuffles_ > 0);
+                         state.position() < lines_.size() &&
+                         state.checksum() == list_checksum_ &&
+                         (state.shuffles() > 0) == (shuffles_ > 0) &&
+                         state.has_generator() == (shuffles_ > 0) &&
+                         state.shuffles() <= kMaxShuffled / lines_.size();
   if (shuffles_ > 0) {
     // The thread may have read on, and shuffled: back to the file's order, and
     // from there to the state's, or to the one that a new run begins with.

@@ -1,7 +1,9 @@
 #include <cmath>
+#include <stdexcept>
 #include <string>
 
 #include "caffe/test/test_dropout_pattern_state_util.hpp"
+#include "caffe/util/hdf5.hpp"
 #include "caffe/util/use_hdf5.hpp"
 
 namespace caffe {
@@ -38,60 +40,94 @@ TEST_F(DropoutPatternFieldTest, TestModelOfAForkLoads) {
 }
 
 template <typename Dtype>
-class DropoutPatternStateDeathTest
+class DropoutPatternStateErrorsTest
     : public DropoutPatternStateTest<CPUDevice<Dtype> > {
  protected:
-  // Restores a state whose first pattern is this one.
-  void Restore(const DropoutPatternState& pattern) {
+  void ExpectRefused(const string& format, const string& damage) {
+    const string file = this->StateFile(2, format);
+    try {
+      this->MakeSolver(this->NetText(), format)->Restore(file.c_str());
+      ADD_FAILURE() << file << " was taken; expected: " << damage;
+    } catch (const std::runtime_error& error) {
+      EXPECT_NE(string(error.what()).find("Solver state " + file + ": it is "
+          "damaged: " + damage), string::npos) << error.what();
+    }
+  }
+
+  // Of a state whose first pattern is this one.
+  void ExpectRefused(const DropoutPatternState& pattern,
+      const string& damage) {
     const string file = this->StateFile(2, "BINARYPROTO");
     SolverState state;
     ReadProtoFromBinaryFile(file, &state);
     *state.mutable_dropout_pattern(0) = pattern;
     WriteProtoToBinaryFile(state, file);
-    this->MakeSolver(this->NetText(), "BINARYPROTO")->Restore(file.c_str());
+    ExpectRefused("BINARYPROTO", "entry 0 of dropout_pattern (layer '"
+        + pattern.layer() + "') " + damage);
   }
 };
 
-TYPED_TEST_CASE(DropoutPatternStateDeathTest, TestDtypes);
+TYPED_TEST_CASE(DropoutPatternStateErrorsTest, TestDtypes);
 
-TYPED_TEST(DropoutPatternStateDeathTest, TestDamagedState) {
+TYPED_TEST(DropoutPatternStateErrorsTest, TestDamagedState) {
   const DropoutPatternState good = this->Save(this->NetText(), "BINARYPROTO");
   DropoutPatternState bad;
-  EXPECT_DEATH(this->Restore(bad), "damaged: entry 0 .* has no layer");
+  this->ExpectRefused(bad, "has no layer");
   // A field of a fork that has our number.
   google::protobuf::UnknownFieldSet* fields =
       bad.GetReflection()->MutableUnknownFields(&bad);
   fields->AddLengthDelimited(9, "other");
-  EXPECT_DEATH(this->Restore(bad), "damaged: entry 0 .* has no layer");
+  this->ExpectRefused(bad, "has no layer");
   bad = good;
   bad.clear_family();
-  EXPECT_DEATH(this->Restore(bad), "'pattern1'. has no family");
+  this->ExpectRefused(bad, "has no family");
   bad = good;
   bad.add_probability(0);
-  EXPECT_DEATH(this->Restore(bad),
-      "'pattern1'. has 4 values of probability, but max_period is 3");
+  this->ExpectRefused(bad, "has 4 values of probability, but max_period is 3");
   bad = good;
   bad.set_probability(1, NAN);
-  EXPECT_DEATH(this->Restore(bad), "'pattern1'. has probability -?nan");
+  this->ExpectRefused(bad, "has probability nan");
   bad.set_probability(1, 0.5);
-  EXPECT_DEATH(this->Restore(bad), "probabilities that sum to 1.25");
+  this->ExpectRefused(bad, "has probabilities that sum to 1.25");
 }
 
 #ifdef USE_HDF5
-TYPED_TEST(DropoutPatternStateDeathTest, TestDamagedHDF5) {
+TYPED_TEST(DropoutPatternStateErrorsTest, TestDamagedHDF5) {
   this->Save(this->NetText(), "HDF5");
   const string file = this->StateFile(2, "HDF5");
   hid_t id = H5Fopen(file.c_str(), H5F_ACC_RDWR, H5P_DEFAULT);
   H5Ldelete(id, "dropout_pattern/1/seed", H5P_DEFAULT);
   H5Fclose(id);
-  EXPECT_DEATH(this->MakeSolver(this->NetText(), "HDF5")->Restore(
-      file.c_str()), "damaged: entry 1 of dropout_pattern .layer 'pattern2'. "
+  this->ExpectRefused("HDF5", "entry 1 of dropout_pattern (layer 'pattern2') "
       "has no seed");
   id = H5Fopen(file.c_str(), H5F_ACC_RDWR, H5P_DEFAULT);
   H5Ldelete(id, "dropout_pattern/0", H5P_DEFAULT);
   H5Fclose(id);
-  EXPECT_DEATH(this->MakeSolver(this->NetText(), "HDF5")->Restore(
-      file.c_str()), "damaged: dropout_pattern has no group 0");
+  this->ExpectRefused("HDF5", "dropout_pattern has no group 0");
+  id = H5Fopen(file.c_str(), H5F_ACC_RDWR, H5P_DEFAULT);
+  H5Ldelete(id, "dropout_pattern", H5P_DEFAULT);
+  hdf5_save_int(id, "dropout_pattern", 3);
+  H5Fclose(id);
+  this->ExpectRefused("HDF5", "dropout_pattern is no group");
+}
+
+// Datasets of another kind than the field's.
+TYPED_TEST(DropoutPatternStateErrorsTest, TestForeignHDF5) {
+  this->Save(this->NetText(), "HDF5");
+  const string file = this->StateFile(2, "HDF5");
+  hid_t id = H5Fopen(file.c_str(), H5F_ACC_RDWR, H5P_DEFAULT);
+  H5Ldelete(id, "dropout_pattern/0/probability", H5P_DEFAULT);
+  hdf5_save_string(id, "dropout_pattern/0/probability", "half");
+  H5Fclose(id);
+  this->ExpectRefused("HDF5", "probability of DropoutPattern layer 'pattern1' "
+      "is not numbers");
+  id = H5Fopen(file.c_str(), H5F_ACC_RDWR, H5P_DEFAULT);
+  H5Ldelete(id, "dropout_pattern/0/probability", H5P_DEFAULT);
+  H5Ldelete(id, "dropout_pattern/0/layer", H5P_DEFAULT);
+  hdf5_save_int(id, "dropout_pattern/0/layer", 3);
+  H5Fclose(id);
+  this->ExpectRefused("HDF5", "entry 0 of dropout_pattern (layer '') has no "
+      "layer");
 }
 #endif  // USE_HDF5
 

@@ -47,18 +47,34 @@ class RunStateTest : public RunStateTestBase<Dtype> {
         "shuffle: " + (shuffle ? "true" : "false") + " } } ";
   }
 
-  // Sequences that go on from one batch to the next, through a recurrent
-  // layer whose text is given, without its bottoms.
-  string SequenceText(const string& layer, const string& before = "") {
+  // Sequences, so many at a time, that go on from one batch to the next,
+  // through a recurrent layer whose text is given, without its bottoms.
+  string SequenceText(const string& layer, const string& before = "",
+      int sequences = 2) {
+    const string dims = "shape { dim: 3 dim: " + format_int(sequences);
     return "layer { name: 'data' type: 'DummyData' top: 'x' top: 'cont' "
-        "top: 't' dummy_data_param { shape { dim: 3 dim: 2 dim: 4 } "
-        "shape { dim: 3 dim: 2 } shape { dim: 3 dim: 2 dim: 5 } "
+        "top: 't' dummy_data_param { " + dims + " dim: 4 } "
+        + dims + " } " + dims + " dim: 5 } "
         "data_filler { type: 'constant' value: 0.5 } "
         "data_filler { type: 'constant' value: 1 } "
         "data_filler { type: 'constant' value: 0.25 } } } " + before
         + "layer { name: 'rnn' top: 'h' bottom: 'x' bottom: 'cont' " + layer
         + " } layer { name: 'loss' type: 'EuclideanLoss' bottom: 'h' "
         "bottom: 't' } ";
+  }
+
+  // The hidden state is zeros, one for each of the sequences.
+  void ExpectZeros(SGDSolver<Dtype>* solver, int sequences) {
+    LayerState hidden;
+    dynamic_cast<ResumableLayer*>(solver->net()->layer_by_name("rnn").get())
+        ->SaveState(&hidden);
+    ASSERT_GT(hidden.blob_size(), 0);
+    for (int i = 0; i < hidden.blob_size(); ++i) {
+      Blob<Dtype> blob;
+      blob.FromProto(hidden.blob(i));
+      ASSERT_EQ(blob.count(), 5 * sequences);
+      EXPECT_EQ(blob.asum_data(), 0);
+    }
   }
 
 #ifdef USE_OPENCV
@@ -330,14 +346,37 @@ TYPED_TEST(RunStateTest, TestOtherLayers) {
   resumed->Restore(this->StateFile(3).c_str());
   EXPECT_EQ(resumed->iter(), 3);
   EXPECT_TRUE(this->Weights(resumed.get()) == this->Weights(lstm.get()));
-  LayerState hidden;
-  dynamic_cast<ResumableLayer*>(resumed->net()->layer_by_name("rnn").get())
-      ->SaveState(&hidden);
-  for (int i = 0; i < 2; ++i) {
-    Blob<TypeParam> blob;
-    blob.FromProto(hidden.blob(i));
-    ASSERT_EQ(blob.count(), 10);
-    EXPECT_EQ(blob.asum_data(), 0);
+  this->ExpectZeros(resumed.get(), 2);
+}
+
+// A snapshot of two sequences at a time, restored by a solver of three that has
+// gone on for a while.
+TYPED_TEST(RunStateTest, TestHiddenStateOfAnotherShape) {
+  const string kTypes[] = {"LSTM", "RNN", "ApproxDropoutLSTM"};
+  for (int i = 0; i < 3; ++i) {
+    const bool drops = kTypes[i] == "ApproxDropoutLSTM";
+    const string layer = "type: '" + kTypes[i] + "' "
+        + (drops ? "bottom: 'pattern' " : "") + "recurrent_param { "
+        "num_output: 5 weight_filler { type: 'gaussian' std: 0.3 } }";
+    const string before = drops ? "layer { name: 'pattern' type: "
+        "'DropoutPattern' top: 'pattern' dropout_pattern_param { "
+        "probability: [0.25, 0.5, 0.25] } } " : "";
+    shared_ptr<SGDSolver<TypeParam> > saved =
+        this->MakeSolver(this->SequenceText(layer, before), 3);
+    saved->Step(3);
+    saved->Snapshot();
+    shared_ptr<SGDSolver<TypeParam> > resumed =
+        this->MakeSolver(this->SequenceText(layer, before, 3), 4);
+    resumed->Step(2);
+    LogText log;
+    resumed->Restore(this->StateFile(3).c_str());
+    EXPECT_TRUE(log.Has(kTypes[i] + " layer 'rnn': its hidden state has "
+        "another shape than in the snapshot. Training goes on with zeros"))
+        << log.text();
+    this->ExpectZeros(resumed.get(), 3);
+    EXPECT_TRUE(this->Weights(resumed.get()) == this->Weights(saved.get()));
+    resumed->Step(2);
+    EXPECT_EQ(resumed->iter(), 5);
   }
 }
 

@@ -30,10 +30,12 @@ void SaveDropoutPatterns(const Net<Dtype>& net, SolverState* state);
 ///        Layers that the state has not (a state of stock Caffe has none)
 ///        start at draw 0 and those that the net has not are left out, each
 ///        with a warning that names them; DropoutPatternLayer::FromProto says
-///        what becomes of one whose K, family or N has changed. Stops if an
-///        entry of the state is damaged.
+///        what becomes of one whose K, family or N has changed.
 template <typename Dtype>
 void RestoreDropoutPatterns(const Net<Dtype>& net, const SolverState& state);
+
+/// @brief Throws std::runtime_error if an entry of the state is damaged.
+void CheckDropoutPatterns(const SolverState& state);
 
 #ifdef USE_HDF5
 /// @brief The same in HDF5: group dropout_pattern, in it one group per layer,
@@ -44,6 +46,10 @@ void SaveDropoutPatternsToHDF5(const Net<Dtype>& net, hid_t file);
 
 template <typename Dtype>
 void RestoreDropoutPatternsFromHDF5(const Net<Dtype>& net, hid_t file);
+
+/// @brief What the file says of patterns; throws std::runtime_error if that
+///        cannot be read. Fields that are not there stay unset.
+void LoadDropoutPatternsFromHDF5(hid_t file, SolverState* state);
 #endif  // USE_HDF5
 
 }  // namespace caffe

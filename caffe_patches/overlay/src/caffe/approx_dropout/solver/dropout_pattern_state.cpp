@@ -1,11 +1,13 @@
 #include <cmath>
 #include <sstream>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
 #include "caffe/approx_dropout/solver/dropout_pattern_state.hpp"
 #include "caffe/approx_dropout/solver/older_caffe.hpp"
 #include "caffe/layers/dropout_pattern_layer.hpp"
+#include "caffe/util/format.hpp"
 #include "caffe/util/hdf5.hpp"
 #include "caffe/util/math_functions.hpp"
 
@@ -59,16 +61,6 @@ string DamageOf(const DropoutPatternState& pattern) {
   return damage.str();
 }
 
-void CheckPatterns(const SolverState& state) {
-  for (int i = 0; i < state.dropout_pattern_size(); ++i) {
-    const DropoutPatternState& pattern = state.dropout_pattern(i);
-    const string damage = DamageOf(pattern);
-    CHECK(damage.empty()) << "The solver state is damaged: entry " << i
-        << " of dropout_pattern (layer '" << pattern.layer() << "') "
-        << damage;
-  }
-}
-
 // The first entry of that name that no layer has taken yet, or -1.
 int Find(const SolverState& state, const string& layer,
     const vector<bool>& taken) {
@@ -79,6 +71,16 @@ int Find(const SolverState& state, const string& layer,
 }
 
 }  // namespace
+
+void CheckDropoutPatterns(const SolverState& state) {
+  for (int i = 0; i < state.dropout_pattern_size(); ++i) {
+    const DropoutPatternState& pattern = state.dropout_pattern(i);
+    const string damage = DamageOf(pattern);
+    if (damage.empty()) { continue; }
+    throw std::runtime_error("it is damaged: entry " + format_int(i)
+        + " of dropout_pattern (layer '" + pattern.layer() + "') " + damage);
+  }
+}
 
 template <typename Dtype>
 void SeedDropoutPatterns(const Net<Dtype>& net, SolverParameter* param) {
@@ -106,7 +108,6 @@ void SaveDropoutPatterns(const Net<Dtype>& net, SolverState* state) {
 
 template <typename Dtype>
 void RestoreDropoutPatterns(const Net<Dtype>& net, const SolverState& state) {
-  CheckPatterns(state);
   const vector<DropoutPatternLayer<Dtype>*> layers = PatternLayers(net);
   vector<bool> taken(state.dropout_pattern_size());
   vector<string> started_over;
@@ -183,31 +184,49 @@ bool LoadUint64(hid_t group, const char* name, uint64_t* value) {
       && H5LTread_dataset(group, name, H5T_NATIVE_UINT64, value) >= 0;
 }
 
-// Fields that are not there stay unset; CheckPatterns says so.
-DropoutPatternState LoadPatternFromHDF5(hid_t group) {
-  DropoutPatternState state;
-  if (H5LTfind_dataset(group, "layer") > 0) {
-    state.set_layer(hdf5_load_string(group, "layer"));
+// Fields that are not there, or of another kind, stay unset. False if K is not
+// numbers.
+bool LoadPatternFromHDF5(hid_t group, DropoutPatternState* state) {
+  H5T_class_t type = H5T_NO_CLASS;
+  if (H5LTfind_dataset(group, "layer") > 0 &&
+      H5LTget_dataset_info(group, "layer", NULL, &type, NULL) >= 0 &&
+      type == H5T_STRING) {
+    state->set_layer(hdf5_load_string(group, "layer"));
   }
   uint64_t value = 0;
   if (LoadUint64(group, "family", &value)
       && DropoutPatternParameter::Family_IsValid(value)) {
-    state.set_family(static_cast<DropoutPatternParameter::Family>(value));
+    state->set_family(static_cast<DropoutPatternParameter::Family>(value));
   }
   if (LoadUint64(group, "max_period", &value)) {
-    state.set_max_period(value);
+    state->set_max_period(value);
   }
-  if (LoadUint64(group, "seed", &value)) { state.set_seed(value); }
-  if (LoadUint64(group, "draws", &value)) { state.set_draws(value); }
+  if (LoadUint64(group, "seed", &value)) { state->set_seed(value); }
+  if (LoadUint64(group, "draws", &value)) { state->set_draws(value); }
+  if (H5LTfind_dataset(group, "probability") <= 0) { return true; }
   const hsize_t size = Length(group, "probability");
-  if (size > 0) {
-    state.mutable_probability()->Resize(size, 0);
-    CHECK_GE(H5LTread_dataset_double(group, "probability",
-        state.mutable_probability()->mutable_data()), 0)
-        << "Failed to load probability of DropoutPattern layer '"
-        << state.layer() << "'";
+  state->mutable_probability()->Resize(size, 0);
+  return size > 0 && H5LTread_dataset_double(group, "probability",
+      state->mutable_probability()->mutable_data()) >= 0;
+}
+
+// What is wrong with the file, or nothing.
+string LoadPatternsFromHDF5(hid_t all, SolverState* state) {
+  const int size = hdf5_get_num_links(all);
+  for (int i = 0; i < size; ++i) {
+    const string name = format_int(i);
+    const hid_t group = H5Lexists(all, name.c_str(), H5P_DEFAULT) > 0 ?
+        H5Gopen2(all, name.c_str(), H5P_DEFAULT) : -1;
+    if (group < 0) { return string(kGroup) + " has no group " + name; }
+    DropoutPatternState* pattern = state->add_dropout_pattern();
+    const bool numbers = LoadPatternFromHDF5(group, pattern);
+    H5Gclose(group);
+    if (!numbers) {
+      return "probability of DropoutPattern layer '" + pattern->layer()
+          + "' is not numbers";
+    }
   }
-  return state;
+  return string();
 }
 
 }  // namespace
@@ -232,26 +251,21 @@ void SaveDropoutPatternsToHDF5(const Net<Dtype>& net, hid_t file) {
   H5Gclose(all);
 }
 
+void LoadDropoutPatternsFromHDF5(hid_t file, SolverState* state) {
+  if (H5Lexists(file, kGroup, H5P_DEFAULT) <= 0) { return; }
+  const hid_t all = H5Gopen2(file, kGroup, H5P_DEFAULT);
+  const string damage = all < 0 ? string(kGroup) + " is no group" :
+      LoadPatternsFromHDF5(all, state);
+  if (all >= 0) { H5Gclose(all); }
+  if (!damage.empty()) {
+    throw std::runtime_error("it is damaged: " + damage);
+  }
+}
+
 template <typename Dtype>
 void RestoreDropoutPatternsFromHDF5(const Net<Dtype>& net, hid_t file) {
   SolverState state;
-  if (H5Lexists(file, kGroup, H5P_DEFAULT) > 0) {
-    const hid_t all = H5Gopen2(file, kGroup, H5P_DEFAULT);
-    CHECK_GE(all, 0) << "The solver state is damaged: " << kGroup
-        << " is no group";
-    const int size = hdf5_get_num_links(all);
-    for (int i = 0; i < size; ++i) {
-      std::ostringstream name;
-      name << i;
-      CHECK_GT(H5Lexists(all, name.str().c_str(), H5P_DEFAULT), 0)
-          << "The solver state is damaged: " << kGroup << " has no group " << i;
-      const hid_t group = H5Gopen2(all, name.str().c_str(), H5P_DEFAULT);
-      CHECK_GE(group, 0) << "Error reading dropout pattern " << i << ".";
-      *state.add_dropout_pattern() = LoadPatternFromHDF5(group);
-      H5Gclose(group);
-    }
-    H5Gclose(all);
-  }
+  LoadDropoutPatternsFromHDF5(file, &state);
   RestoreDropoutPatterns(net, state);
 }
 

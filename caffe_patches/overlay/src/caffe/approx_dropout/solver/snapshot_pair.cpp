@@ -8,6 +8,8 @@
 #include <string>
 #include <vector>
 
+#include "caffe/approx_dropout/solver/dropout_pattern_state.hpp"
+#include "caffe/approx_dropout/solver/hdf5_layers.hpp"
 #include "caffe/approx_dropout/solver/run_state.hpp"
 #include "caffe/approx_dropout/solver/snapshot_files.hpp"
 #include "caffe/approx_dropout/solver/snapshot_pair.hpp"
@@ -194,14 +196,8 @@ void ReadHDF5State(const string& name, SolverState* state) {
     Require(ReadShape(history, format_int(i), state->add_history()),
         "its history blob " + format_int(i) + " is not numbers");
   }
+  LoadDropoutPatternsFromHDF5(file, state);
   *state->mutable_run() = LoadRunStateFromHDF5(file);
-}
-
-string LinkName(hid_t group, int index) {
-  char name[1024] = "";
-  H5Lget_name_by_idx(group, ".", H5_INDEX_NAME, H5_ITER_NATIVE, index, name,
-      sizeof(name), H5P_DEFAULT);
-  return name;
 }
 
 void ReadHDF5Model(const string& name, SnapshotPair* pair) {
@@ -209,14 +205,13 @@ void ReadHDF5Model(const string& name, SnapshotPair* pair) {
   HDF5Id file(OpenHDF5(name), H5Fclose);
   HDF5Id data(H5Gopen2(file, "data", H5P_DEFAULT), H5Gclose);
   Require(data.valid(), "it has no data: it is not a model");
-  const int layers = Links(data);
-  for (int i = 0; i < layers; ++i) {
-    const string layer = LinkName(data, i);
+  const vector<HDF5Layer> layers = HDF5Layers(data);
+  for (size_t i = 0; i < layers.size(); ++i) {
+    const string& layer = layers[i].name;
     HDF5Id group(H5Gopen2(data, layer.c_str(), H5P_DEFAULT), H5Gclose);
-    Require(group.valid(), "its layer '" + layer + "' is no group");
     vector<BlobProto>* blobs = &pair->model[layer];
     // What a layer shares is left out.
-    for (int j = 0, found = 0; found < Links(group); ++j) {
+    for (int j = 0, found = 0; found < layers[i].blobs; ++j) {
       blobs->push_back(BlobProto());
       found += ReadShape(group, format_int(j), &blobs->back());
       Require(j < 1000, "its layer '" + layer + "' holds something else than "
@@ -243,12 +238,16 @@ void RequireReadable(const string& path) {
 
 void ReadState(const string& file, SolverState* state) {
   RequireReadable(file);
-  if (!NamesHDF5(file)) { return ReadBinaryState(file, state); }
+  if (!NamesHDF5(file)) {
+    ReadBinaryState(file, state);
+  } else {
 #ifdef USE_HDF5
-  ReadHDF5State(file, state);
+    ReadHDF5State(file, state);
 #else
-  Require(false, "this build of Caffe lacks HDF5");
+    Require(false, "this build of Caffe lacks HDF5");
 #endif
+  }
+  CheckDropoutPatterns(*state);
 }
 
 void ReadModel(const string& file, const RunState& run, SnapshotPair* pair) {
