@@ -8,7 +8,10 @@
 # into build/caffe-bundle, the same able to move elsewhere, without Python,
 # OpenCV, LevelDB and NCCL (scripts/gpu/make_bundle.sh). With --stock, Caffe without
 # our changes into build/caffe-stock or build/caffe-stock-bundle, to compare
-# with.
+# with. With --sanitize=address, by clang and without Python into
+# build/caffe-address, under AddressSanitizer and UndefinedBehaviorSanitizer and
+# with what libFuzzer counts; with --sanitize=threads into build/caffe-threads,
+# under ThreadSanitizer (scripts/setup/sanitize.sh).
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 root=$PWD
@@ -22,6 +25,7 @@ flavour=""
 patch_options=()
 python=ON
 toolkit_build=""
+flags=""
 options=(-DCPU_ONLY=ON)
 
 use_cuda() {
@@ -59,6 +63,22 @@ use_cuda() {
     "-DCUDA_NVCC_EXECUTABLE=$root/build/bin/nvcc"
     "-DCUDA_HOST_COMPILER:STRING=${CUDAHOSTCXX:-}")
   [ "${CUDNN:-0}" = 0 ] || options+=(-DUSE_CUDNN=ON)
+}
+
+use_sanitizers() {
+  flags="-fno-omit-frame-pointer"
+  case $1 in
+    address)
+      flags+=" -fsanitize=address,undefined,fuzzer-no-link"
+      flags+=" -fno-sanitize-recover=undefined" ;;
+    threads) flags+=" -fsanitize=thread" ;;
+    *)
+      echo "build_caffe: unknown --sanitize=$1; legal: address, threads" >&2
+      exit 1 ;;
+  esac
+  options+=(-DCMAKE_C_COMPILER=clang -DCMAKE_CXX_COMPILER=clang++
+    # Without NDEBUG: DCHECK is on.
+    "-DCMAKE_CXX_FLAGS_RELEASE=-O1 -gline-tables-only")
 }
 
 configure() {
@@ -146,6 +166,10 @@ for argument in "$@"; do
       flavour=-cuda
       nccl=ON
       use_cuda ;;
+    --sanitize=*)
+      flavour=-${argument#*=}
+      python=OFF
+      use_sanitizers "${argument#*=}" ;;
     --bundle)
       flavour=-bundle
       python=OFF
@@ -158,7 +182,7 @@ for argument in "$@"; do
         "-DCMAKE_EXE_LINKER_FLAGS=-Wl,--disable-new-dtags,-rpath,$rpath") ;;
     *)
       echo "build_caffe: unknown argument $argument; legal: --tests" \
-        "--cuda --bundle --stock" >&2
+        "--cuda --bundle --stock --sanitize=address --sanitize=threads" >&2
       exit 1 ;;
   esac
 done
@@ -191,7 +215,7 @@ options+=(-DCMAKE_BUILD_TYPE=Release -DBLAS=Open -DUSE_OPENMP=ON
   -Dpython_version=3 -DPYTHON_EXECUTABLE=/usr/bin/python3
   # Caffe uses Boost as it was before these warnings of its headers.
   "-DCMAKE_CXX_FLAGS=-DBOOST_BIND_GLOBAL_PLACEHOLDERS\
- -DBOOST_ALLOW_DEPRECATED_HEADERS ${CXXFLAGS:-}"
+ -DBOOST_ALLOW_DEPRECATED_HEADERS $flags ${CXXFLAGS:-}"
   -DCMAKE_C_COMPILER_LAUNCHER=ccache -DCMAKE_CXX_COMPILER_LAUNCHER=ccache)
 configure
 compile

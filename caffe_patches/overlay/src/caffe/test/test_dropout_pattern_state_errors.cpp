@@ -2,6 +2,7 @@
 #include <string>
 
 #include "caffe/test/test_dropout_pattern_state_util.hpp"
+#include "caffe/test/test_hdf5_sizes_util.hpp"
 #include "caffe/util/use_hdf5.hpp"
 
 namespace caffe {
@@ -92,6 +93,19 @@ TYPED_TEST(DropoutPatternStateDeathTest, TestDamagedHDF5) {
   H5Fclose(id);
   EXPECT_DEATH(this->MakeSolver(this->NetText(), "HDF5")->Restore(
       file.c_str()), "damaged: dropout_pattern has no group 0");
+}
+
+TYPED_TEST(DropoutPatternStateDeathTest, TestSizesInHDF5) {
+  this->Save(this->NetText(), "HDF5");
+  const string file = this->StateFile(2, "HDF5");
+  const string all = "dropout_pattern/0/probability";
+  hid_t id = H5Fopen(file.c_str(), H5F_ACC_RDWR, H5P_DEFAULT);
+  // As an int its length would be 3, as it was.
+  MakeLongDataset(id, all.c_str(), (1ULL << 32) + 3, H5T_NATIVE_DOUBLE);
+  H5Fclose(id);
+  EXPECT_DEATH(this->MakeSolver(this->NetText(), "HDF5")->Restore(
+      file.c_str()), "damaged: DropoutPattern layer 'pattern1' has 4294967299 "
+      "values of probability");
 }
 #endif  // USE_HDF5
 

@@ -3,6 +3,7 @@
 #include <string>
 #include <vector>
 
+#include "caffe/approx_dropout/pattern/kept_cells.hpp"
 #include "caffe/approx_dropout/solver/dropout_pattern_state.hpp"
 #include "caffe/approx_dropout/solver/older_caffe.hpp"
 #include "caffe/layers/dropout_pattern_layer.hpp"
@@ -200,6 +201,9 @@ DropoutPatternState LoadPatternFromHDF5(hid_t group) {
   if (LoadUint64(group, "seed", &value)) { state.set_seed(value); }
   if (LoadUint64(group, "draws", &value)) { state.set_draws(value); }
   const hsize_t size = Length(group, "probability");
+  CHECK_LE(size, kMaxPeriod) << "The solver state is damaged: DropoutPattern "
+      << "layer '" << state.layer() << "' has " << size << " values of "
+      << "probability";
   if (size > 0) {
     state.mutable_probability()->Resize(size, 0);
     CHECK_GE(H5LTread_dataset_double(group, "probability",
