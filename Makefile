@@ -12,7 +12,7 @@ PTB_DATA := $(PYTHON) scripts/prepare_ptb.py --output build/data
 
 .DEFAULT_GOAL := help
 .PHONY: help dependencies caffe cuda bundle docker test-docker data mnist \
-  ptb-data ptb bench prototxt test check clean
+  ptb-data ptb bench prototxt test sanitize fuzz check clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' \
@@ -72,6 +72,12 @@ test: dependencies  ## build, then run every test, Caffe's own included
 	@scripts/setup/build_caffe.sh --tests
 	@$(MAKE) --no-print-directory check
 	@$(PYTHON) -m pytest --timeout 2400 tests
+
+sanitize: dependencies  ## the C++ tests under ASan, UBSan and TSan (clang; an hour)
+	@scripts/setup/sanitize.sh
+
+fuzz: dependencies  ## try solver states and prototxt on made inputs (FUZZ_MINUTES)
+	@scripts/setup/fuzz.sh
 
 clean:  ## remove what was built and prepared (runs/ stays)
 	rm -rf build

@@ -71,7 +71,12 @@ use_sanitizers() {
     address)
       flags+=" -fsanitize=address,undefined,fuzzer-no-link"
       flags+=" -fno-sanitize-recover=undefined" ;;
-    threads) flags+=" -fsanitize=thread" ;;
+    threads)
+      flags+=" -fsanitize=thread"
+      # Our tests only.
+      options+=("-DBUILD_only_tests=$(cd caffe_patches/overlay/src/caffe/test &&
+        printf '%s\n' test_*.cpp | sed 's/^test_//; s/\.cpp$//' |
+        paste -sd,)") ;;
     *)
       echo "build_caffe: unknown --sanitize=$1; legal: address, threads" >&2
       exit 1 ;;

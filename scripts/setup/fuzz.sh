@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Tries what Caffe reads, solver states of both formats and prototxt, on inputs
-# that libFuzzer makes: FUZZ_MINUTES (1) for each fuzzer of tests/fuzz, or for
+# that libFuzzer makes: FUZZ_MINUTES (1) for each fuzzer of tests/fuzzers, or for
 # those named as arguments. With --replay, only on those that are kept there.
 # Ends with status 1 at the first fault; its input is in build/fuzz/NAME/faults.
 set -euo pipefail
@@ -18,7 +18,7 @@ scripts/setup/install_dependencies.sh clang libclang-rt-dev
 scripts/setup/build_caffe.sh --sanitize=address
 caffe=build/caffe-address/build
 flags=$(sed -n 's/^CMAKE_CXX_FLAGS:STRING=//p' $caffe/CMakeCache.txt)
-cmake -S tests/fuzz -B build/fuzz/bin "-DCAFFE_BUILD=$root/$caffe" \
+cmake -S tests/fuzzers -B build/fuzz/bin "-DCAFFE_BUILD=$root/$caffe" \
   -DCMAKE_CXX_COMPILER=clang++ -DCMAKE_CXX_COMPILER_LAUNCHER=ccache \
   "-DCMAKE_CXX_FLAGS=$flags -O1 -gline-tables-only" >/dev/null
 make -C build/fuzz/bin -j "$(nproc)" --no-print-directory >build/fuzz/build.log 2>&1 ||
@@ -50,13 +50,13 @@ run_fuzzer() {  # NAME LIBFUZZER_OPTION...
 for name in "${fuzzers[@]}"; do
   rm -f "build/fuzz/$name/log" "build/fuzz/$name/counts"
   if [ $replay = yes ]; then
-    run_fuzzer "$name" -runs=0 "$root/tests/fuzz/inputs/$name"
+    run_fuzzer "$name" -runs=0 "$root/tests/fuzzers/inputs/$name"
   else
     end=$((SECONDS + $(awk "BEGIN { print int(60 * ${FUZZ_MINUTES:-1}) }")))
     while [ $SECONDS -lt $end ]; do
       # It ends early where refused inputs have left too much behind.
       run_fuzzer "$name" "-max_total_time=$((end - SECONDS))" corpus seeds \
-        "$root/tests/fuzz/inputs/$name"
+        "$root/tests/fuzzers/inputs/$name"
     done
   fi
   awk -v name="$name" '{ all += $1; refused += $2 }

@@ -12,6 +12,10 @@ namespace {
 
 typedef std::pair<string, int> Line;
 
+// To shuffle anew as often as a state says takes a minute for so many lines. A
+// state that says more is damaged.
+const double kMaxShuffledLines = 1LL << 32;
+
 uint64_t ListChecksum(const vector<Line>& lines) {
   uint64_t sum = 0;
   for (size_t i = 0; i < lines.size(); ++i) {
@@ -61,7 +65,10 @@ void ImageDataLayer<Dtype>::RestoreCursor(const LayerState& state) {
   if (shuffles_ > 0 && Caffe::solver_rank() > 0) { return; }
   const bool same_list = state.records() == lines_.size() &&
       state.position() < lines_.size() && state.checksum() == list_checksum_ &&
-      (state.shuffles() > 0) == (shuffles_ > 0);
+      (state.shuffles() > 0) == (shuffles_ > 0) &&
+      state.has_generator() == (shuffles_ > 0) &&
+      static_cast<double>(state.shuffles()) * lines_.size() <=
+          kMaxShuffledLines;
   if (shuffles_ > 0) {
     // The thread may have read on, and shuffled: back to the file's order, and
     // from there to the state's, or to the one that a new run begins with.

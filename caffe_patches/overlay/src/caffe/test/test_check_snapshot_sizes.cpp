@@ -14,20 +14,20 @@
 
 namespace caffe {
 
-class HDF5SizesDeathTest : public ::testing::Test {
+class CheckSnapshotSizesDeathTest : public ::testing::Test {
  protected:
-  HDF5SizesDeathTest() {
+  CheckSnapshotSizesDeathTest() {
     string folder;
     MakeTempDir(&folder);
     file_ = H5Fcreate((folder + "/sizes.h5").c_str(), H5F_ACC_TRUNC,
         H5P_DEFAULT, H5P_DEFAULT);
   }
-  virtual ~HDF5SizesDeathTest() { H5Fclose(file_); }
+  virtual ~CheckSnapshotSizesDeathTest() { H5Fclose(file_); }
 
   hid_t file_;
 };
 
-TEST_F(HDF5SizesDeathTest, TestAxisThatIsTooLong) {
+TEST_F(CheckSnapshotSizesDeathTest, TestAxisThatIsTooLong) {
   // As an int it would be 4.
   MakeLongDataset(file_, "x", (1ULL << 32) + 4, H5T_NATIVE_FLOAT);
   Blob<float> blob(vector<int>(1, 4));
@@ -35,7 +35,7 @@ TEST_F(HDF5SizesDeathTest, TestAxisThatIsTooLong) {
       "dataset x has 4294967300 numbers along axis 0");
 }
 
-TEST_F(HDF5SizesDeathTest, TestTexts) {
+TEST_F(CheckSnapshotSizesDeathTest, TestTexts) {
   const hsize_t many = 100;
   H5LTmake_dataset(file_, "numbers", 1, &many, H5T_NATIVE_UCHAR,
       string(many, 'a').data());
