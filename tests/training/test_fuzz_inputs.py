@@ -11,6 +11,7 @@ CAFFE = ROOT / "build" / "bin" / "caffe"
 INPUTS = sorted((ROOT / "tests/fuzzers/inputs/fuzz_net").iterdir())
 REFUSED = {
     "huge_num_output": "num_output is 2147483647; it must be from 1 to",
+    "infinite_label": "is inf; it must be from 0 to 2",
     "input_without_shape": "more of input than of input_shape",
 }
 
