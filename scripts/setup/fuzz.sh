@@ -21,8 +21,11 @@ flags=$(sed -n 's/^CMAKE_CXX_FLAGS:STRING=//p' $caffe/CMakeCache.txt)
 cmake -S tests/fuzzers -B build/fuzz/bin "-DCAFFE_BUILD=$root/$caffe" \
   -DCMAKE_CXX_COMPILER=clang++ -DCMAKE_CXX_COMPILER_LAUNCHER=ccache \
   "-DCMAKE_CXX_FLAGS=$flags -O1 -gline-tables-only" >/dev/null
-make -C build/fuzz/bin -j "$(nproc)" --no-print-directory >build/fuzz/build.log 2>&1 ||
-  { cat build/fuzz/build.log >&2; exit 1; }
+make -C build/fuzz/bin -j "$(nproc)" --no-print-directory \
+  >build/fuzz/build.log 2>&1 || {
+  cat build/fuzz/build.log >&2
+  exit 1
+}
 
 # Memory that is too much to ask for is refused, as by a small machine. What an
 # input leaves behind that a CHECK refused is not a leak of Caffe's.
@@ -49,14 +52,17 @@ run_fuzzer() {  # NAME LIBFUZZER_OPTION...
 
 for name in "${fuzzers[@]}"; do
   rm -f "build/fuzz/$name/log" "build/fuzz/$name/counts"
+  folders=(seeds)
+  [ ! -d "tests/fuzzers/inputs/$name" ] ||
+    folders+=("$root/tests/fuzzers/inputs/$name")
   if [ $replay = yes ]; then
-    run_fuzzer "$name" -runs=0 "$root/tests/fuzzers/inputs/$name"
+    run_fuzzer "$name" -runs=0 "${folders[@]}"
   else
     end=$((SECONDS + $(awk "BEGIN { print int(60 * ${FUZZ_MINUTES:-1}) }")))
     while [ $SECONDS -lt $end ]; do
       # It ends early where refused inputs have left too much behind.
-      run_fuzzer "$name" "-max_total_time=$((end - SECONDS))" corpus seeds \
-        "$root/tests/fuzzers/inputs/$name"
+      run_fuzzer "$name" "-max_total_time=$((end - SECONDS))" corpus \
+        "${folders[@]}"
     done
   fi
   awk -v name="$name" '{ all += $1; refused += $2 }

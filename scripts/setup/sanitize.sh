@@ -27,6 +27,7 @@ run_tests() {  # NAME GTEST_FILTER
 address() {
   scripts/setup/build_caffe.sh --sanitize=address --tests
   export ASAN_OPTIONS=allocator_may_return_null=1
+  export LSAN_OPTIONS=suppressions=$root/scripts/setup/leaks.txt
   export UBSAN_OPTIONS=print_stacktrace=1
   run_tests address '-*GPU*'
   scripts/setup/fuzz.sh --replay
