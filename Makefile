@@ -73,7 +73,7 @@ test: dependencies  ## build, then run every test, Caffe's own included
 	@$(MAKE) --no-print-directory check
 	@$(PYTHON) -m pytest --timeout 2400 tests
 
-sanitize: dependencies  ## the C++ tests under ASan, UBSan and TSan (clang; an hour)
+sanitize: dependencies  ## the C++ tests under ASan and UBSan (clang; an hour)
 	@scripts/setup/sanitize.sh
 
 fuzz: dependencies  ## try solver states and prototxt on made inputs (FUZZ_MINUTES)

@@ -8,10 +8,9 @@
 # into build/caffe-bundle, the same able to move elsewhere, without Python,
 # OpenCV, LevelDB and NCCL (scripts/gpu/make_bundle.sh). With --stock, Caffe without
 # our changes into build/caffe-stock or build/caffe-stock-bundle, to compare
-# with. With --sanitize=address, by clang and without Python into
-# build/caffe-address, under AddressSanitizer and UndefinedBehaviorSanitizer and
-# with what libFuzzer counts; with --sanitize=threads into build/caffe-threads,
-# under ThreadSanitizer (scripts/setup/sanitize.sh).
+# with. With --sanitize, by clang and without Python into build/caffe-sanitize,
+# under AddressSanitizer and UndefinedBehaviorSanitizer and with what libFuzzer
+# counts (scripts/setup/sanitize.sh).
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 root=$PWD
@@ -63,27 +62,6 @@ use_cuda() {
     "-DCUDA_NVCC_EXECUTABLE=$root/build/bin/nvcc"
     "-DCUDA_HOST_COMPILER:STRING=${CUDAHOSTCXX:-}")
   [ "${CUDNN:-0}" = 0 ] || options+=(-DUSE_CUDNN=ON)
-}
-
-use_sanitizers() {
-  flags="-fno-omit-frame-pointer"
-  case $1 in
-    address)
-      flags+=" -fsanitize=address,undefined,fuzzer-no-link"
-      flags+=" -fno-sanitize-recover=undefined" ;;
-    threads)
-      flags+=" -fsanitize=thread"
-      # Our tests only.
-      options+=("-DBUILD_only_tests=$(cd caffe_patches/overlay/src/caffe/test &&
-        printf '%s\n' test_*.cpp | sed 's/^test_//; s/\.cpp$//' |
-        paste -sd,)") ;;
-    *)
-      echo "build_caffe: unknown --sanitize=$1; legal: address, threads" >&2
-      exit 1 ;;
-  esac
-  options+=(-DCMAKE_C_COMPILER=clang -DCMAKE_CXX_COMPILER=clang++
-    # Without NDEBUG: DCHECK is on.
-    "-DCMAKE_CXX_FLAGS_RELEASE=-O1 -gline-tables-only")
 }
 
 configure() {
@@ -171,10 +149,15 @@ for argument in "$@"; do
       flavour=-cuda
       nccl=ON
       use_cuda ;;
-    --sanitize=*)
-      flavour=-${argument#*=}
+    --sanitize)
+      flavour=-sanitize
       python=OFF
-      use_sanitizers "${argument#*=}" ;;
+      flags="-fno-omit-frame-pointer"
+      flags+=" -fsanitize=address,undefined,fuzzer-no-link"
+      flags+=" -fno-sanitize-recover=undefined"
+      options+=(-DCMAKE_C_COMPILER=clang -DCMAKE_CXX_COMPILER=clang++
+        # Without NDEBUG: DCHECK is on.
+        "-DCMAKE_CXX_FLAGS_RELEASE=-O1 -gline-tables-only") ;;
     --bundle)
       flavour=-bundle
       python=OFF
@@ -187,7 +170,7 @@ for argument in "$@"; do
         "-DCMAKE_EXE_LINKER_FLAGS=-Wl,--disable-new-dtags,-rpath,$rpath") ;;
     *)
       echo "build_caffe: unknown argument $argument; legal: --tests" \
-        "--cuda --bundle --stock --sanitize=address --sanitize=threads" >&2
+        "--cuda --bundle --stock --sanitize" >&2
       exit 1 ;;
   esac
 done

@@ -15,8 +15,8 @@ fuzzers=("$@")
 [ $# -gt 0 ] || fuzzers=(fuzz_binary_state fuzz_hdf5_state fuzz_net)
 
 scripts/setup/install_dependencies.sh clang libclang-rt-dev
-scripts/setup/build_caffe.sh --sanitize=address
-caffe=build/caffe-address/build
+scripts/setup/build_caffe.sh --sanitize
+caffe=build/caffe-sanitize/build
 flags=$(sed -n 's/^CMAKE_CXX_FLAGS:STRING=//p' $caffe/CMakeCache.txt)
 cmake -S tests/fuzzers -B build/fuzz/bin "-DCAFFE_BUILD=$root/$caffe" \
   -DCMAKE_CXX_COMPILER=clang++ -DCMAKE_CXX_COMPILER_LAUNCHER=ccache \
