@@ -12,7 +12,7 @@ PTB_DATA := $(PYTHON) scripts/prepare_ptb.py --output build/data
 
 .DEFAULT_GOAL := help
 .PHONY: help dependencies caffe cuda bundle docker test-docker data mnist \
-  ptb-data ptb bench prototxt test test-cuda check clean
+  ptb-data ptb bench prototxt test test-cuda sanitize fuzz check clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' \
@@ -75,6 +75,12 @@ test: dependencies  ## build, then run the tests, Caffe's own included
 
 test-cuda: caffe  ## build the bundle and run the tests of it (needs nvcc)
 	@$(PYTHON) -m pytest --timeout 3600 -m bundle tests
+
+sanitize: dependencies  ## the C++ tests under ASan and UBSan (clang; an hour)
+	@scripts/setup/sanitize.sh
+
+fuzz: dependencies  ## try solver states and prototxt on made inputs (FUZZ_MINUTES)
+	@scripts/setup/fuzz.sh
 
 clean:  ## remove what was built and prepared (runs/ stays)
 	rm -rf build

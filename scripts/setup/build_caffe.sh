@@ -8,7 +8,9 @@
 # into build/caffe-bundle, the same able to move elsewhere, without Python,
 # OpenCV, LevelDB and NCCL (scripts/gpu/make_bundle.sh). With --stock, Caffe without
 # our changes into build/caffe-stock or build/caffe-stock-bundle, to compare
-# with.
+# with. With --sanitize, by clang and without Python into build/caffe-sanitize,
+# under AddressSanitizer and UndefinedBehaviorSanitizer and with what libFuzzer
+# counts (scripts/setup/sanitize.sh).
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 root=$PWD
@@ -22,6 +24,7 @@ flavour=""
 patch_options=()
 python=ON
 toolkit_build=""
+flags=""
 options=(-DCPU_ONLY=ON)
 
 use_cuda() {
@@ -146,6 +149,15 @@ for argument in "$@"; do
       flavour=-cuda
       nccl=ON
       use_cuda ;;
+    --sanitize)
+      flavour=-sanitize
+      python=OFF
+      flags="-fno-omit-frame-pointer"
+      flags+=" -fsanitize=address,undefined,fuzzer-no-link"
+      flags+=" -fno-sanitize-recover=undefined"
+      options+=(-DCMAKE_C_COMPILER=clang -DCMAKE_CXX_COMPILER=clang++
+        # Without NDEBUG: DCHECK is on.
+        "-DCMAKE_CXX_FLAGS_RELEASE=-O1 -gline-tables-only") ;;
     --bundle)
       flavour=-bundle
       python=OFF
@@ -158,7 +170,7 @@ for argument in "$@"; do
         "-DCMAKE_EXE_LINKER_FLAGS=-Wl,--disable-new-dtags,-rpath,$rpath") ;;
     *)
       echo "build_caffe: unknown argument $argument; legal: --tests" \
-        "--cuda --bundle --stock" >&2
+        "--cuda --bundle --stock --sanitize" >&2
       exit 1 ;;
   esac
 done
@@ -191,7 +203,7 @@ options+=(-DCMAKE_BUILD_TYPE=Release -DBLAS=Open -DUSE_OPENMP=ON
   -Dpython_version=3 -DPYTHON_EXECUTABLE=/usr/bin/python3
   # Caffe uses Boost as it was before these warnings of its headers.
   "-DCMAKE_CXX_FLAGS=-DBOOST_BIND_GLOBAL_PLACEHOLDERS\
- -DBOOST_ALLOW_DEPRECATED_HEADERS ${CXXFLAGS:-}"
+ -DBOOST_ALLOW_DEPRECATED_HEADERS $flags ${CXXFLAGS:-}"
   -DCMAKE_C_COMPILER_LAUNCHER=ccache -DCMAKE_CXX_COMPILER_LAUNCHER=ccache)
 configure
 compile

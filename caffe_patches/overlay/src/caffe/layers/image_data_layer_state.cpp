@@ -11,8 +11,8 @@ namespace caffe {
 namespace {
 
 // More images than a training reads: to shuffle on to a damaged state's place
-// could take for ever.
-const uint64_t kMaxShuffled = 1ULL << 34;
+// would take minutes.
+const uint64_t kMaxShuffled = 1ULL << 32;
 
 typedef std::pair<string, int> Line;
 

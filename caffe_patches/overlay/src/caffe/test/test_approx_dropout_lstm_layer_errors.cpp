@@ -80,7 +80,10 @@ TYPED_TEST(ApproxDropoutLSTMErrorsDeathTest, TestBadBottoms) {
       "'lstm': expose_hidden: true is not supported");
   param = this->Param(c);
   param.mutable_recurrent_param()->clear_num_output();
-  EXPECT_DEATH(this->SetUpWith(param), "num_output must be at least 1");
+  EXPECT_DEATH(this->SetUpWith(param),
+      "'lstm': num_output is 0; it must be from 1 to 268435456");
+  param.mutable_recurrent_param()->set_num_output(4294967295U);
+  EXPECT_DEATH(this->SetUpWith(param), "num_output is 4294967295");
   param = this->Param(c);
   param.mutable_approx_dropout_param()->set_pattern(
       ApproxDropoutParameter_Pattern_NONE);

@@ -1,3 +1,4 @@
+#include <climits>
 #include <vector>
 
 #include "gtest/gtest.h"
@@ -39,6 +40,7 @@ TEST(CellGridTest, TestNumCells) {
   EXPECT_EQ(3, NumCells(12, 4));
   EXPECT_EQ(4, NumCells(13, 4));
   EXPECT_EQ(1, NumCells(3, 4));
+  EXPECT_EQ(1 << 30, NumCells(INT_MAX, 2));
 }
 
 }  // namespace caffe

@@ -7,7 +7,9 @@
 #include <vector>
 
 #include "caffe/approx_dropout/solver/check_snapshot.hpp"
+#include "caffe/util/hdf5.hpp"
 
+#include "caffe/test/test_hdf5_sizes_util.hpp"
 #include "caffe/test/test_run_state_util.hpp"
 
 namespace caffe {
@@ -191,6 +193,29 @@ TEST_F(CheckSnapshotTest, TestDamagedGenerator) {
   ExpectRefused(StateFile(2), "it holds a generator of random numbers that is "
       "not 624 numbers");
 }
+
+#ifdef USE_HDF5
+TEST_F(CheckSnapshotTest, TestSizesInHDF5) {
+  const string file = StateFile(2, "HDF5");
+  SavePair("HDF5");
+  hid_t id = H5Fopen(file.c_str(), H5F_ACC_RDWR, H5P_DEFAULT);
+  MakeLongDataset(id, "run_state", 1ULL << 60, H5T_NATIVE_UCHAR);
+  H5Fclose(id);
+  ExpectRefused(file, "its dataset run_state is damaged");
+  SavePair("HDF5");
+  id = H5Fopen(file.c_str(), H5F_ACC_RDWR, H5P_DEFAULT);
+  // As an int its length would be 6, as that of the bias.
+  MakeLongDataset(id, "history/1", (1ULL << 32) + 6, H5T_NATIVE_FLOAT);
+  H5Fclose(id);
+  ExpectRefused(file, "its history blob 1 is not numbers");
+  SavePair("HDF5");
+  id = H5Fopen(file.c_str(), H5F_ACC_RDWR, H5P_DEFAULT);
+  H5Ldelete(id, "learned_net", H5P_DEFAULT);
+  H5LTmake_dataset_string(id, "learned_net", string(100000, 'a').c_str());
+  H5Fclose(id);
+  ExpectRefused(file, "its 'learned_net' is not a text");
+}
+#endif  // USE_HDF5
 
 // An HDF5 model leaves out what a layer shares.
 TEST_F(CheckSnapshotTest, TestSharedWeights) {

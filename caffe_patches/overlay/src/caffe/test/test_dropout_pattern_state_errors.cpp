@@ -3,6 +3,7 @@
 #include <string>
 
 #include "caffe/test/test_dropout_pattern_state_util.hpp"
+#include "caffe/test/test_hdf5_sizes_util.hpp"
 #include "caffe/util/hdf5.hpp"
 #include "caffe/util/use_hdf5.hpp"
 
@@ -128,6 +129,18 @@ TYPED_TEST(DropoutPatternStateErrorsTest, TestForeignHDF5) {
   H5Fclose(id);
   this->ExpectRefused("HDF5", "entry 0 of dropout_pattern (layer '') has no "
       "layer");
+}
+
+TYPED_TEST(DropoutPatternStateErrorsTest, TestSizesInHDF5) {
+  this->Save(this->NetText(), "HDF5");
+  const string file = this->StateFile(2, "HDF5");
+  const string all = "dropout_pattern/0/probability";
+  hid_t id = H5Fopen(file.c_str(), H5F_ACC_RDWR, H5P_DEFAULT);
+  // As an int its length would be 3, as it was.
+  MakeLongDataset(id, all.c_str(), (1ULL << 32) + 3, H5T_NATIVE_DOUBLE);
+  H5Fclose(id);
+  this->ExpectRefused("HDF5", "DropoutPattern layer 'pattern1' has 4294967299 "
+      "values of probability");
 }
 #endif  // USE_HDF5
 

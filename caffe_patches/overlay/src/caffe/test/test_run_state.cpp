@@ -282,6 +282,18 @@ TYPED_TEST(RunStateTest, TestChangedImageList) {
   }
 }
 
+TYPED_TEST(RunStateTest, TestDamagedShuffles) {
+  const string text = this->ImageDataText(true);
+  const LayerState state = this->StateOf(this->MakeNet(text));
+  EXPECT_EQ(this->Warnings(state, text).find("has changed"), string::npos);
+  LayerState bad = state;
+  bad.set_shuffles(1ULL << 40);
+  EXPECT_NE(this->Warnings(bad, text).find("has changed"), string::npos);
+  bad = state;
+  bad.clear_generator();
+  EXPECT_NE(this->Warnings(bad, text).find("has changed"), string::npos);
+}
+
 TYPED_TEST(RunStateTest, TestChangedWindowList) {
   const string text = this->WindowDataText();
   const LayerState state = this->StateOf(this->MakeNet(text));

@@ -12,7 +12,7 @@ namespace caffe {
 /// @brief The cells that one side of a matrix is cut into; the last may be
 ///        smaller.
 CAFFE_HOST_DEVICE inline int NumCells(int length, int cell_length) {
-  return (length + cell_length - 1) / cell_length;
+  return length / cell_length + (length % cell_length > 0);
 }
 
 /// @brief Rows and columns of a cell.

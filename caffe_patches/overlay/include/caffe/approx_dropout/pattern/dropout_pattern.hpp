@@ -10,6 +10,10 @@
 
 namespace caffe {
 
+/// @brief The most outputs or inputs of a layer: four gates' units, and a tile
+///        more, stay an int.
+const uint32_t kMaxUnits = 1 << 28;
+
 /**
  * @brief The content of a pattern blob, shape (G, 2 + m): for each group
  *        scale, period and m residues. A blob before the first draw

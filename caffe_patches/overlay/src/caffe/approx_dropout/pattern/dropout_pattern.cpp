@@ -100,6 +100,8 @@ template <typename Dtype>
 void ApproxDropoutPatterns<Dtype>::CheckUnits(
     const vector<Blob<Dtype>*>& bottom, int num_output, int num_input) const {
   const ApproxDropoutParameter& param = layer_.approx_dropout_param();
+  CHECK_LE(num_input, kMaxUnits) << Name(layer_) << ": has " << num_input
+      << " inputs; there must be " << kMaxUnits << " or less";
   if (param.pattern() == ApproxDropoutParameter_Pattern_TILE) {
     CheckTiles(bottom, num_output, num_input, "weights");
   } else if (has_output()) {

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "caffe/approx_dropout/pattern/kept_cells.hpp"
 #include "caffe/approx_dropout/solver/dropout_pattern_state.hpp"
 #include "caffe/approx_dropout/solver/older_caffe.hpp"
 #include "caffe/layers/dropout_pattern_layer.hpp"
@@ -184,9 +185,9 @@ bool LoadUint64(hid_t group, const char* name, uint64_t* value) {
       && H5LTread_dataset(group, name, H5T_NATIVE_UINT64, value) >= 0;
 }
 
-// Fields that are not there, or of another kind, stay unset. False if K is not
-// numbers.
-bool LoadPatternFromHDF5(hid_t group, DropoutPatternState* state) {
+// Fields that are not there, or of another kind, stay unset. What is wrong with
+// K, or nothing.
+string LoadPatternFromHDF5(hid_t group, DropoutPatternState* state) {
   H5T_class_t type = H5T_NO_CLASS;
   if (H5LTfind_dataset(group, "layer") > 0 &&
       H5LTget_dataset_info(group, "layer", NULL, &type, NULL) >= 0 &&
@@ -203,11 +204,16 @@ bool LoadPatternFromHDF5(hid_t group, DropoutPatternState* state) {
   }
   if (LoadUint64(group, "seed", &value)) { state->set_seed(value); }
   if (LoadUint64(group, "draws", &value)) { state->set_draws(value); }
-  if (H5LTfind_dataset(group, "probability") <= 0) { return true; }
+  if (H5LTfind_dataset(group, "probability") <= 0) { return string(); }
+  const string named = "DropoutPattern layer '" + state->layer() + "'";
   const hsize_t size = Length(group, "probability");
+  if (size > kMaxPeriod) {
+    return named + " has " + std::to_string(size) + " values of probability";
+  }
   state->mutable_probability()->Resize(size, 0);
   return size > 0 && H5LTread_dataset_double(group, "probability",
-      state->mutable_probability()->mutable_data()) >= 0;
+      state->mutable_probability()->mutable_data()) >= 0 ?
+      string() : "probability of " + named + " is not numbers";
 }
 
 // What is wrong with the file, or nothing.
@@ -218,13 +224,10 @@ string LoadPatternsFromHDF5(hid_t all, SolverState* state) {
     const hid_t group = H5Lexists(all, name.c_str(), H5P_DEFAULT) > 0 ?
         H5Gopen2(all, name.c_str(), H5P_DEFAULT) : -1;
     if (group < 0) { return string(kGroup) + " has no group " + name; }
-    DropoutPatternState* pattern = state->add_dropout_pattern();
-    const bool numbers = LoadPatternFromHDF5(group, pattern);
+    const string damage =
+        LoadPatternFromHDF5(group, state->add_dropout_pattern());
     H5Gclose(group);
-    if (!numbers) {
-      return "probability of DropoutPattern layer '" + pattern->layer()
-          + "' is not numbers";
-    }
+    if (!damage.empty()) { return damage; }
   }
   return string();
 }

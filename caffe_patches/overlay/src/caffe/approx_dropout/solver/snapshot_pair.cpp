@@ -1,5 +1,6 @@
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -146,8 +147,8 @@ string ReadString(hid_t file, const string& name) {
   H5T_class_t type;
   size_t bytes = 0;
   const bool found = DatasetInfo(file, name, &shape, &type, &bytes) &&
-      type == H5T_STRING && shape.empty();
-  string value(bytes + 1, '\0');
+      type == H5T_STRING && shape.empty() && bytes <= PATH_MAX;
+  string value(found ? bytes + 1 : 0, '\0');
   Require(found &&
       H5LTread_dataset_string(file, name.c_str(), &value[0]) >= 0,
       "its '" + name + "' is not a text: it is not a solver state");
@@ -164,6 +165,8 @@ bool ReadShape(hid_t where, const string& name, BlobProto* blob) {
   }
   blob->mutable_shape();
   for (size_t i = 0; i < shape.size(); ++i) {
+    // Longer axes than a blob has would be cut down.
+    if (shape[i] > INT_MAX) { return false; }
     blob->mutable_shape()->add_dim(shape[i]);
   }
   return true;
