@@ -7,12 +7,17 @@ EPOCHS ?= 4
 MNIST_METHODS := conventional row tile row_period
 PTB_EPOCHS ?= 1
 PTB_METHODS := conventional row tile
+CIFAR_RATE ?= 0.3
+CIFAR_EPOCHS ?= 3
+CIFAR_METHODS := none conventional_$(CIFAR_RATE) row_$(CIFAR_RATE) \
+  row_period_$(CIFAR_RATE)
 IMAGE_ARGUMENTS := BASE_IMAGE RUNTIME_IMAGE CUDA_ARCH CAFFE_SRC
 PTB_DATA := $(PYTHON) scripts/prepare_ptb.py --output build/data
 
 .DEFAULT_GOAL := help
 .PHONY: help dependencies caffe cuda bundle docker test-docker data mnist \
-  ptb-data ptb bench prototxt test test-cuda sanitize fuzz check clean
+  ptb-data ptb cifar-data cifar bench prototxt test test-cuda sanitize fuzz \
+  check clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' \
@@ -57,6 +62,13 @@ ptb: caffe  ## train the LSTM three ways, print a table (RATE, PTB_EPOCHS, FORCE
 	  $(foreach method,$(PTB_METHODS),ptb/small_$(method)_$(RATE))
 	@$(PYTHON) scripts/report_ptb.py \
 	  $(foreach method,$(PTB_METHODS),ptb/small_$(method)_$(RATE))
+
+cifar-data: caffe  ## prepare CIFAR-10: DATA_DIR, download or embedded
+	@$(PYTHON) scripts/prepare_cifar10.py
+
+cifar: cifar-data  ## train a conv. net four ways (CIFAR_RATE, CIFAR_EPOCHS, FORCE)
+	@$(TRAIN) --epochs $(CIFAR_EPOCHS) $(CIFAR_METHODS:%=cifar10/%)
+	@$(PYTHON) scripts/report_cifar10.py $(CIFAR_METHODS:%=cifar10/%)
 
 bench: data ptb-data  ## time training steps in turn with stock Caffe's (SWEEPS)
 	@scripts/setup/build_caffe.sh --stock

@@ -2,10 +2,11 @@
 """Times whole training steps of a net of your own beside stock Caffe's.
 
 The net, with its Dropouts, trains in stock Caffe; converted with ROW and with
-TILE it trains in the patched one. The three take turns, some steps at a time,
-each in a process of its own. Inputs take the place of the data layers: give
-their shapes, the batch included, where the prototxt does not tell. Needs both
-builds (`make caffe`, and scripts/setup/build_caffe.sh --stock).
+TILE it trains in the patched one; with --feature-maps with ROW only. They take
+turns, some steps at a time, each in a process of its own. Inputs take the place
+of the data layers: give their shapes, the batch included, where the prototxt
+does not tell. Needs both builds (`make caffe`, and scripts/setup/build_caffe.sh
+--stock).
 """
 
 import argparse
@@ -51,6 +52,21 @@ def training_net(path, shapes):
     return net
 
 
+def conversions(options):
+    """{label: arguments of convert()} of the nets beside stock Caffe's."""
+    patterns = PATTERNS[:1] if options.feature_maps else PATTERNS
+    return {
+        pattern if rate is None else f"{pattern} {rate:g}": {
+            "pattern": pattern,
+            "groups": options.groups,
+            "rate": rate,
+            "feature_maps": options.feature_maps,
+        }
+        for rate in options.rate or [None]
+        for pattern in patterns
+    }
+
+
 def write_solver(net, folder):
     """Writes net and solver into a new folder; the solver's file."""
     from google.protobuf import text_format
@@ -77,12 +93,10 @@ def measured(options):
         try:
             stock = timer.start("stock Caffe", "caffe-stock", solver, log)
             workers.append(stock)
-            for pattern in PATTERNS:
-                ours, notes[pattern] = convert(
-                    net, pattern, groups=options.groups
-                )
-                solver = write_solver(ours, folder / pattern)
-                workers.append(timer.start(pattern, "caffe", solver, log))
+            for label, how in conversions(options).items():
+                ours, notes[label] = convert(net, **how)
+                solver = write_solver(ours, folder / label)
+                workers.append(timer.start(label, "caffe", solver, log))
             take_turns(
                 workers,
                 options.rounds,
@@ -116,6 +130,19 @@ def main(arguments=None):
         help="of a data layer's top, as in data:32,3,227,227",
     )
     parser.add_argument("--groups", type=int, default=1, help="(%(default)s)")
+    parser.add_argument(
+        "--rate",
+        action="append",
+        type=float,
+        metavar="P",
+        help="drop rate of the converted nets instead of the net's own; may be "
+        "given several times",
+    )
+    parser.add_argument(
+        "--feature-maps",
+        action="store_true",
+        help="Dropouts of images drop whole feature maps in the converted nets",
+    )
     parser.add_argument("--rounds", type=int, default=8, help="(%(default)s)")
     parser.add_argument(
         "--steps", type=int, default=5, help="per turn (%(default)s)"

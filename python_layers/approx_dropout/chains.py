@@ -1,9 +1,11 @@
 """Finds what a Dropout layer drops, and who reads it: what convert.py rewrites.
 
 A chain is an InnerProduct or LSTM, any number of elementwise layers, and a
-Dropout, each reading what the one before wrote. In other states of the net (see
-graph.py) other layers may take their places. Layers that are ours already count
-as what they were: one Dropout's conversion does not hide the next one's.
+Dropout, each reading what the one before wrote; or, for whole feature maps, a
+Convolution, with poolings, too, between it and the Dropout. In other states of
+the net (see graph.py) other layers may take their places. Layers that are ours
+already count as what they were: one Dropout's conversion does not hide the next
+one's.
 """
 
 import dataclasses
@@ -14,6 +16,8 @@ from .shapes import base_type
 PRODUCTS = ("InnerProduct", "LSTM")
 # f(s x) = s f(x) for s > 0, and f(0) = 0: dropping before is dropping after.
 HOMOGENEOUS = ("ReLU", "PReLU")
+# The same of each feature map, with nothing else's values.
+POOLING = ("Pooling",)
 ELEMENTWISE = HOMOGENEOUS + (
     "AbsVal",
     "BNLL",
@@ -37,9 +41,9 @@ class Refused(Exception):
 class Chain:
     """Indices into the net's layers, of all states.
 
-    bases: the InnerProducts or LSTMs, one in each state. between: the
-    elementwise layers, in order. exclusive: nothing outside the chain reads
-    what is written between bases and Dropout, in any state.
+    bases: the InnerProducts or LSTMs, or the Convolutions, one in each state.
+    between: the layers between, in order. exclusive: nothing outside the chain
+    reads what is written between bases and Dropout, in any state.
     """
 
     bases: tuple
@@ -50,6 +54,11 @@ class Chain:
 def is_product(layer):
     """Whether a layer is an InnerProduct or LSTM, Caffe's or ours."""
     return base_type(layer) in PRODUCTS
+
+
+def is_convolution(layer):
+    """Whether a layer is a Convolution, Caffe's or ours."""
+    return base_type(layer) == "Convolution"
 
 
 def own_pattern(layer):
@@ -77,6 +86,8 @@ def obstacle(layer):
         return f"{name} has transpose: true"
     if layer.recurrent_param.expose_hidden:
         return f"{name} has expose_hidden: true"
+    if is_convolution(layer) and layer.convolution_param.axis != 1:
+        return f"{name} has axis: {layer.convolution_param.axis}"
     wanted = 2 if base_type(layer) == "LSTM" else 1
     if data_bottoms(layer) != wanted:
         return f"{name} has {data_bottoms(layer)} bottoms, not {wanted}"
@@ -105,8 +116,9 @@ def share_rules(graph, drop):
     return True
 
 
-def find_chain(graph, drop):
-    """The Chain that ends in Dropout layer `drop`, or None."""
+def find_chain(graph, drop, is_base=is_product, types=ELEMENTWISE):
+    """The Chain that ends in Dropout layer `drop`, or None. types: of what may
+    lie between."""
     bases, between = set(), set()
     exclusive = True
     waiting = [drop]
@@ -120,9 +132,9 @@ def find_chain(graph, drop):
                 continue
             exclusive &= graph.sole_readers(before) is not None
             exclusive &= not layer.loss_weight
-            if is_product(layer):
+            if is_base(layer):
                 bases.add(before)
-            elif layer.type in ELEMENTWISE:
+            elif layer.type in types and len(layer.top) == 1:
                 between.add(before)
                 waiting.append(before)
             else:
@@ -133,12 +145,19 @@ def find_chain(graph, drop):
     return Chain(tuple(sorted(bases)), tuple(sorted(between)), exclusive)
 
 
+def find_map_chain(graph, drop):
+    """The Chain of Convolutions that ends in Dropout layer `drop`, or None."""
+    return find_chain(graph, drop, is_convolution, ELEMENTWISE + POOLING)
+
+
 def can_fuse(graph, chain):
     """Whether the chain's bases can drop ROW in place of the Dropout."""
     bases = [graph.layers[i] for i in chain.bases]
     return (
         chain.exclusive
-        and all(graph.layers[i].type in HOMOGENEOUS for i in chain.between)
+        and all(
+            graph.layers[i].type in HOMOGENEOUS + POOLING for i in chain.between
+        )
         and all(own_pattern(base) == "NONE" for base in bases)
         and all(obstacle(base) is None for base in bases)
     )
@@ -178,6 +197,42 @@ def compact_readers(graph, drop):
     ):
         return readers
     return None
+
+
+def map_readers(graph, drop):
+    """Indices of the Convolutions and InnerProducts that read what a Dropout
+    makes of feature maps, themselves or behind ReLUs and poolings, if one alone
+    does in each state and they are ours or can become so; or None."""
+    found, waiting = set(), [drop]
+    while waiting:
+        readers = graph.sole_readers(waiting.pop())
+        if not readers:
+            return None
+        for reader in readers:
+            layer = graph.layers[reader]
+            if not graph.present(reader) <= graph.present(drop):
+                return None
+            if layer.type in ("ReLU", *POOLING) and len(layer.top) == 1:
+                waiting.append(reader)
+            elif takes_maps(layer):
+                found.add(reader)
+            else:
+                return None
+    return sorted(found)
+
+
+def takes_maps(layer):
+    """Whether a layer can take compact feature maps as its x."""
+    maps = is_convolution(layer) or (
+        base_type(layer) == "InnerProduct"
+        and layer.inner_product_param.axis == 1
+    )
+    return (
+        maps
+        and obstacle(layer) is None
+        and not layer.approx_dropout_param.compact_input
+        and own_pattern(layer) != "TILE"
+    )
 
 
 def tile_readers(graph, drop):

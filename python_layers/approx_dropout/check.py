@@ -289,7 +289,7 @@ class _Comparison:
                 continue
             pattern = oracle.read_pattern(mine.blobs[drop.pattern].data)
             if not drop.products:
-                oracle.given[number] = (pattern, drop.flat)
+                oracle.given[number] = (pattern, drop.axis, drop.flat)
             else:
                 oracle.given[number]["pattern"] = pattern
 

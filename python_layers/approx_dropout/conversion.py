@@ -22,6 +22,7 @@ class Options:
     only: tuple = ()
     skip: tuple = ()
     share: bool = False
+    feature_maps: bool = False
     shapes: dict = dataclasses.field(default_factory=dict)
 
     def check(self):
@@ -29,6 +30,10 @@ class Options:
         if self.pattern not in PATTERNS:
             raise ValueError(
                 f"pattern is {self.pattern!r}, must be ROW or TILE"
+            )
+        if self.feature_maps and self.pattern != "ROW":
+            raise ValueError(
+                f"feature_maps goes with pattern ROW, not {self.pattern}"
             )
         check_max_period(self.max_period, self.family)
         check_groups(self.groups, self.family)
@@ -43,14 +48,15 @@ class Dropped(typing.NamedTuple):
 
     dropout: its index in the net with Dropouts. pattern: the blob of its
     pattern in the other net. products: names of the layers that drop TILE, one
-    in each state; none if units are dropped, of the last axis or, if flat, of
-    all but the first.
+    in each state; none if units are dropped, of `axis` or, if flat, of all but
+    the first.
     """
 
     dropout: int
     pattern: str
     products: tuple = ()
     flat: bool = False
+    axis: int = -1
 
 
 class Result(typing.NamedTuple):

@@ -20,6 +20,11 @@ product before it would drop its inputs, in the first layer the net's own, which
 costs accuracy. Tiles are smaller than usual where a row would hold fewer than
 max_period of them. Else the Dropout becomes ApproxDropout.
 
+Feature maps: if asked for, a Dropout of images drops channels, where Caffe's
+drops single values. The Convolution before it drops ROW, if all between is
+ReLU, PReLU and Pooling; else it becomes ApproxDropout. If the only reader,
+ReLUs and poolings aside, is a Convolution or InnerProduct, the blob is compact.
+
 A Dropout that does nothing in the TEST phase anyway, by rules of its own, is
 taken as one without them; any other rules stay with what it becomes.
 
@@ -54,6 +59,13 @@ from .upgrade import upgrade
 def called(layers):
     """Layers of different states by type and name, for a note."""
     return " or ".join(sorted({f"{base_type(x)} '{x.name}'" for x in layers}))
+
+
+def divides(layer, channels, max_period):
+    """Whether a product can drop some of these channels: a Convolution with
+    groups of its own must drop equally many of each."""
+    group = layer.convolution_param.group
+    return group == 1 or channels // group % max_period == 0
 
 
 class _Converter:
@@ -138,7 +150,10 @@ class _Converter:
             note = self.fuse(graph, drop, target, blob)
         else:
             note = self.replace(graph, drop, target, blob)
-        self.dropped.append(Dropped(number, blob, products, target.flat))
+        dropped = Dropped(number, blob, products, target.flat, target.axis)
+        self.dropped.append(dropped)
+        if target.axis == 1:
+            note += "; it drops whole feature maps, not single values"
         return note
 
     def rate(self, drop):
@@ -150,7 +165,7 @@ class _Converter:
     def target(self, graph, at):
         """The Target of the Dropout at index `at`; raises Refused."""
         tiles = self.options.pattern == "TILE"
-        target = find_target(graph, at, tiles)
+        target = find_target(graph, at, tiles, self.options.feature_maps)
         if target.units < self.options.max_period:
             raise Refused(
                 f"it drops {target.units} units, fewer than max_period "
@@ -163,6 +178,11 @@ class _Converter:
                 f"samples"
             )
         self.check_compact(graph, target)
+        if target.fuse is not None and not all(
+            divides(graph.layers[i], target.units, self.options.max_period)
+            for i in target.fuse.bases
+        ):
+            target.fuse = None
         drop = graph.layers[at]
         stays = not target.tiles and target.fuse is None and not target.flat
         if stays and drop.bottom[0] == drop.top[0]:
@@ -187,7 +207,12 @@ class _Converter:
         """Not compact if groups forbid it; the note says why."""
         groups, number = target.groups, self.options.max_period
         for reader in [graph.layers[i] for i in target.compact]:
-            if groups > 1 and target.units % number:
+            if not divides(reader, target.units, number):
+                target.note = (
+                    f"max_period must divide the channels of each of the "
+                    f"groups of Convolution '{reader.name}', {number} does not"
+                )
+            elif groups > 1 and target.units % number:
                 target.note = (
                     f"with groups, max_period must divide its {target.units} "
                     f"units, {number} does not"
@@ -297,6 +322,7 @@ class _Converter:
     def replace(self, graph, drop, target, blob):
         """ApproxDropout in place of the Dropout, never working in place."""
         note, old = "becomes ApproxDropout", drop.top[0]
+        at = self.layers.place(drop)
         if target.flat:
             self.flatten(graph, drop)
             note += " of the flattened blob"
@@ -307,6 +333,13 @@ class _Converter:
             renamed = f"; blob '{old}' stays whole, '{drop.top[0]}' is dropped"
         drop.type = "ApproxDropout"
         drop.ClearField("dropout_param")
+        shape = None if target.axis == 1 else graph.shape(at)
+        if (
+            target.axis != 1
+            and not target.flat
+            and (shape is None or ... in shape or len(shape) == 4)
+        ):
+            drop.approx_dropout_param.unit_axis = target.axis
         insert_bottom(drop, 1, blob)
         return note + self.make_compact(graph, [drop], target, blob) + renamed
 
@@ -368,7 +401,8 @@ def convert(net, pattern="ROW", family="RESIDUE", max_period=16, **more):
     rate: the drop rate of all, instead of each Dropout's own. only, skip: names
     of the Dropouts to convert, or to leave. share: Dropouts around layers that
     share their weights by name share one pattern, as the towers of a siamese
-    net. shapes: of blobs that data layers put out, where the net does not tell.
+    net. feature_maps: Dropouts of images drop whole feature maps, with ROW.
+    shapes: of blobs that data layers put out, where the net does not tell.
     notes: a line for each Dropout, what became of it or why it was left.
     Raises ValueError for illegal arguments.
     """

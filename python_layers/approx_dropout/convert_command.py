@@ -61,6 +61,12 @@ def add_arguments(parser):
         "by name, as a siamese net's towers",
     )
     add(
+        "--feature-maps",
+        action="store_true",
+        help="Dropouts of images drop whole feature maps instead of single "
+        "values, and Convolutions compute the kept ones only",
+    )
+    add(
         "--inline-probability",
         action="store_true",
         help="write K into the net, which then needs no Python layer",
@@ -116,6 +122,7 @@ def _options(arguments):
         only=tuple(arguments.only),
         skip=tuple(arguments.skip),
         share=arguments.share,
+        feature_maps=arguments.feature_maps,
         shapes=dict(arguments.shape),
     )
 

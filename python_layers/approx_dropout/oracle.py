@@ -24,8 +24,8 @@ def _groups_of(shape, groups):
 
 
 class MaskLayer(caffe.Layer):
-    """y = s keep o x; given: a Pattern, and whether all axes but the first are
-    one axis of units. Nothing given: y = x."""
+    """y = s keep o x; given: a Pattern, the axis of the units, and whether all
+    axes but the first are one axis of units. Nothing given: y = x."""
 
     def setup(self, bottom, top):
         self.number = int(self.param_str)
@@ -41,17 +41,21 @@ class MaskLayer(caffe.Layer):
         bottom[0].diff[...] = top[0].diff * self.mask
 
     def make_mask(self, shape):
-        """s keep, of the blob's shape."""
+        """s keep, of the blob's shape but for axes behind the units'."""
         if self.number not in given:
             return 1
-        pattern, flat = given[self.number]
-        rows = (shape[0], int(np.prod(shape[1:]))) if flat else shape
+        pattern, axis, flat = given[self.number]
+        rows = (*shape[: axis % len(shape)], shape[axis])
+        values = (1,) * (len(shape) - len(rows))
+        if flat:
+            rows = (shape[0], int(np.prod(shape[1:])))
         masks = np.zeros((len(pattern.residues), rows[-1]))
         for mask, residues in zip(masks, pattern.residues):
             mask[kept_units(pattern.period, residues, len(mask))] = (
                 pattern.scale
             )
-        return masks[_groups_of(rows, len(masks))].reshape(shape)
+        masks = masks[_groups_of(rows, len(masks))]
+        return masks.reshape(shape if flat else rows + values)
 
 
 class TileLayer(caffe.Layer):

@@ -1,11 +1,11 @@
 """Rewrites a net with approximate random dropout back into Caffe's own layers.
 
-ApproxDropoutInnerProduct and ApproxDropoutLSTM become InnerProduct and LSTM,
-with a Dropout of the rate that K gives: for ROW behind them, and behind the
-ReLU and PReLU layers that follow, as nets usually have it; for TILE, which has
-no equal in Caffe, in front of them, where the converter found it. ApproxDropout
-becomes Dropout. Patterns and searches of K go, and so do the layers and names
-that the converter put in. Weights fit either way.
+ApproxDropoutInnerProduct, ApproxDropoutConvolution and ApproxDropoutLSTM become
+Caffe's, with a Dropout of the rate that K gives: for ROW behind them, and
+behind the ReLU and PReLU layers that follow, as nets usually have it; for TILE,
+which has no equal in Caffe, in front of them, where the converter found it.
+ApproxDropout becomes Dropout. Patterns and searches of K go, and so do the
+layers and names that the converter put in. Weights fit either way.
 
 K's rate is taken to two digits if it is that within the search's 0.001.
 """
@@ -14,7 +14,7 @@ import json
 
 import numpy as np
 
-from .chains import HOMOGENEOUS, data_bottoms, own_pattern
+from .chains import HOMOGENEOUS, data_bottoms, is_convolution, own_pattern
 from .conversion import Dropped, Result
 from .edits import Layers, make_stock, rename, touches
 from .families import drop_rates
@@ -29,7 +29,7 @@ class _Reverter:
     def __init__(self, net):
         self.layers = Layers(net)
         self.notes = []
-        self.dropped = []  # (Dropout layer, pattern, products, flat)
+        self.dropped = []  # (Dropout layer, pattern, products, flat, axis)
 
     def run(self):
         """Reverts; returns a Result."""
@@ -58,12 +58,15 @@ class _Reverter:
             return note
         drop = self.dropout(blob)
         if pattern == "ROW":
-            self.put_behind(layer, drop, blob)
+            axis = 1 if is_convolution(layer) else -1
+            self.put_behind(layer, drop, blob, axis)
         else:
             self.put_before(layer, drop, blob)
         note += f" and Dropout '{drop.name}'"
         if pattern == "TILE":
             note += ", which drops its inputs, not TILE"
+        if was == "ApproxDropoutConvolution":
+            note += ", which drops single values, not whole feature maps"
         if recurrent:
             note += "; its recurrent product is not dropped any more"
         return note
@@ -100,7 +103,7 @@ class _Reverter:
         layer.dropout_param.dropout_ratio = self.rate(blob)
         return layer
 
-    def put_behind(self, base, drop, blob):
+    def put_behind(self, base, drop, blob, axis):
         """A Dropout behind a product and the ReLUs that follow it alone."""
         at = self.layers.place(base)
         graph = self.layers.graph()
@@ -115,7 +118,7 @@ class _Reverter:
                 break
             at = reader
         self.insert(graph, at, drop, at + 1)
-        self.dropped.append((drop, blob))
+        self.dropped.append((drop, blob, (), False, axis))
 
     def put_before(self, reader, drop, blob):
         """A Dropout in front of what a product reads."""
@@ -159,12 +162,22 @@ class _Reverter:
         """ApproxDropout becomes Dropout, and what stood around it goes."""
         blob = layer.bottom[1]
         rate = self.rate(blob)
+        axis = self.unit_axis(layer)
         make_stock(layer)
         layer.dropout_param.dropout_ratio = rate
         flat = self.unflatten(layer)
-        self.dropped.append((layer, blob, (), flat))
+        self.dropped.append((layer, blob, (), flat, axis))
         self.join_blobs(layer)
         return f"ApproxDropout '{layer.name}': becomes Dropout"
+
+    def unit_axis(self, layer):
+        """The axis whose units an ApproxDropout drops."""
+        param = layer.approx_dropout_param
+        if param.HasField("unit_axis"):
+            return param.unit_axis
+        shape = self.layers.graph().shape(self.layers.place(layer))
+        known = shape is not None and ... not in shape
+        return 1 if known and len(shape) == 4 else -1
 
     def join_blobs(self, layer):
         """Lets a Dropout work in place where the converter had parted the two

@@ -9,7 +9,9 @@ from .chains import (
     can_fuse,
     compact_readers,
     find_chain,
+    find_map_chain,
     flattening_readers,
+    map_readers,
     product_readers,
     tile_readers,
 )
@@ -25,7 +27,8 @@ class Target:
 
     fuse: the Chain whose bases drop ROW. tiles: the readers that drop TILE.
     Neither: ApproxDropout, of the blob or, if flat, of the blob with all axes
-    but the first made one. units: how many there are to drop. compact: the
+    but the first made one. axis: that of the units, 1 for feature maps, else
+    -1. units: how many there are to drop. compact: the
     readers that take the blob compact; note: why there are none. weights: names
     of the parameters of the product nearest to the units. samples: how many
     there are in TRAIN, if that is known. groups: patterns per pass.
@@ -36,23 +39,29 @@ class Target:
     fuse: object = None
     tiles: typing.Sequence = ()
     flat: bool = False
+    axis: int = -1
     compact: typing.Sequence = ()
     note: str = ""
     weights: tuple = ()
     groups: int = 1
 
 
-def find_target(graph, at, tiles):
+def find_target(graph, at, tiles, maps=False):
     """The Target of the Dropout at index `at`, in front of tiles if there can
-    be some and they are wanted; raises Refused."""
+    be some and they are wanted; raises Refused. maps: of images, whole feature
+    maps are dropped."""
     chain = find_chain(graph, at)
     target = _tiles(graph, at) if tiles else None
-    if target is None:
+    if maps and chain is None:
+        target = _maps(graph, at)
+    if target is not None and target.axis == 1:
+        chain = find_map_chain(graph, at)
+    elif target is None:
         target = _units(graph, at, chain)
-        if not tiles and chain is not None and can_fuse(graph, chain):
-            target.fuse = chain
-            if any(graph.layers[i].type == "PReLU" for i in chain.between):
-                target.compact = ()
+    if not tiles and chain is not None and can_fuse(graph, chain):
+        target.fuse = chain
+        if any(graph.layers[i].type == "PReLU" for i in chain.between):
+            target.compact = ()
     target.samples = _samples(graph, at, target)
     bases = () if chain is None else chain.bases
     nearest = [*target.tiles, *bases, *target.compact]
@@ -73,7 +82,7 @@ def _samples(graph, at, target):
     shape = graph.shape(at, TRAIN)
     if shape is None or ... in shape:
         return None
-    axis = 1 if target.flat else -1
+    axis = 1 if target.flat else target.axis
     if target.tiles:
         axis = _first_feature(graph.layers[target.tiles[0]])
     axis %= len(shape)
@@ -98,6 +107,15 @@ def _tiles(graph, at):
     if len(units) > 1 or None in units:
         return None
     return Target(units.pop(), tiles=readers)
+
+
+def _maps(graph, at):
+    """A Target whose units are the channels of images; None if the blob holds
+    none."""
+    shape = graph.shape(at)
+    if shape is None or ... in shape or len(shape) != 4 or shape[1] is None:
+        return None
+    return Target(shape[1], axis=1, compact=map_readers(graph, at) or ())
 
 
 def _units(graph, at, chain):

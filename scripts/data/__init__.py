@@ -1,1 +1,2 @@
-"""MNIST and Penn Treebank: got, checked and written as Caffe reads them."""
+"""MNIST, Penn Treebank and CIFAR-10: got, checked, written as Caffe reads them.
+"""

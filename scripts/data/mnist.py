@@ -6,8 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data import sources
-from project import StorageError, import_caffe
+from data import image_lmdb, sources
 
 MIRRORS = ("https://ossci-datasets.s3.amazonaws.com/mnist/",
            "https://storage.googleapis.com/cvdf-datasets/mnist/")
@@ -25,7 +24,6 @@ SPLITS = {"train": "train", "test": "t10k"}  # our name: the files' prefix
 SIDE = 28  # pixels
 CLASSES = 10
 EMBEDDED = "scikit-learn's digits, resized to 28 x 28"
-RECORDS_PER_TRANSACTION = 5000
 
 
 def read_idx(path, magic, sizes):
@@ -102,62 +100,6 @@ def find_files(folder):
     return paths
 
 
-def embedded_digits():
-    """scikit-learn's 1,797 digits in the form of read_splits.
-
-    8 x 8 pixels of 0-16 become 28 x 28 of 0-255; 300 digits, drawn with a
-    fixed seed and the same share of each class, are the test split.
-    """
-    from skimage.transform import resize
-    from sklearn.datasets import load_digits
-    from sklearn.model_selection import train_test_split
-    small = load_digits()
-    large = np.stack([resize(image / 16, (SIDE, SIDE)) for image in
-                      small.images])
-    images = np.rint(large * 255).astype(np.uint8)
-    labels = small.target.astype(np.uint8)
-    train_x, test_x, train_y, test_y = train_test_split(
-        images, labels, test_size=300, random_state=0, stratify=labels)
-    return {"train": (train_x, train_y), "test": (test_x, test_y)}
-
-
-def datum_class():
-    """Caffe's Datum message, from PYTHONPATH or the Caffe built here."""
-    try:
-        import_caffe()
-        from caffe.proto import caffe_pb2
-    except ImportError as error:
-        raise ImportError(f"{error}; caffe.proto.caffe_pb2 is needed: build "
-                          "Caffe first (make help), or set PYTHONPATH to its "
-                          "python folder") from None
-    return caffe_pb2.Datum
-
-
-def write_lmdb(path, images, labels, datum_type):
-    """Writes images (count, 28, 28) and labels (count) as Datum records.
-    StorageError if they cannot be written."""
-    import lmdb
-    try:
-        _write_lmdb(lmdb, path, images, labels, datum_type)
-    except lmdb.Error as error:
-        raise StorageError(None, str(error), str(path)) from None
-
-
-def _write_lmdb(lmdb, path, images, labels, datum_type):
-    with lmdb.open(str(path), map_size=4 * images.nbytes + (16 << 20),
-                   sync=False) as database:
-        for start in range(0, len(images), RECORDS_PER_TRANSACTION):
-            stop = min(start + RECORDS_PER_TRANSACTION, len(images))
-            with database.begin(write=True) as transaction:
-                for i in range(start, stop):
-                    datum = datum_type(channels=1, height=SIDE, width=SIDE,
-                                       data=images[i].tobytes(),
-                                       label=int(labels[i]))
-                    transaction.put(b"%08d" % i, datum.SerializeToString(),
-                                    append=True)
-        database.sync(True)
-
-
 def digits_of(choice, paths, mirrors, cache, timeout_s):
     """Finds the digits; `paths` are those in DATA_DIR, if it is set.
 
@@ -170,7 +112,8 @@ def digits_of(choice, paths, mirrors, cache, timeout_s):
         if not paths:
             print(f"no mirror could be used; instead: {EMBEDDED}")
     if not paths:
-        return sources.record_of("embedded", EMBEDDED), embedded_digits()
+        return (sources.record_of("embedded", EMBEDDED),
+                image_lmdb.embedded_digits(SIDE))
     splits = read_splits(paths)
     source = sources.record_of(kind, what, paths)
     if kind == "DATA_DIR" and source["files"] == CHECKSUMS:
@@ -196,12 +139,13 @@ def prepare(output, source="auto", force=False, mirrors=MIRRORS,
     request = {"source": source, "files": sources.checksums_of(paths)}
     if sources.is_current(output, request, force):
         return
-    datum_type = datum_class()
+    datum_type = image_lmdb.datum_class()
     found, splits = digits_of(source, paths, mirrors, cache, timeout_s)
     counts = {split: len(labels) for split, (_, labels) in splits.items()}
     with sources.replacing(output, request, found,
                                 counts=counts) as fresh:
         for split, (images, labels) in splits.items():
-            write_lmdb(fresh / f"{split}_lmdb", images, labels, datum_type)
+            image_lmdb.write_lmdb(fresh / f"{split}_lmdb", images[:, None],
+                                  labels, datum_type)
     print(f"{output}: {counts['train']} training and {counts['test']} test "
           f"digits: {found['used']}")

@@ -28,7 +28,7 @@ def iterations_per_epoch(tokens, batch_size, sequence_length):
 
 
 def groups_text(groups):
-    """"2", or "2-2-10" where each place has a number of its own."""
+    """ "2", or "2-2-10" where each place has a number of its own."""
     return "-".join(map(str, [groups] if isinstance(groups, int) else groups))
 
 
@@ -182,27 +182,15 @@ class Experiment:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Perceptron(Experiment):
-    """An MLP on MNIST's digits, dropped after each hidden layer.
-
-    tiles: the product whose tiles TILE drops for a hidden layer, "behind" it,
-        as in the language models, or "before" it. The latter drops pixels,
-        which conventional dropout does not, and learns more slowly.
-    """
+class ImageClassifier(Experiment):
+    """A net that tells which class an image is of."""
 
     train_samples: int
     test_samples: int
     test_batch_size: int
-    tiles: str = "behind"
-
-    prepared_by = "scripts/prepare_mnist.py"
 
     def __post_init__(self):
         super().__post_init__()
-        if self.tiles not in ("behind", "before"):
-            raise ValueError(
-                f"tiles is {self.tiles!r}, must be 'behind' or 'before'"
-            )
         if self.test_samples % self.test_batch_size:
             raise ValueError(
                 f"test_samples is {self.test_samples}, must be a multiple "
@@ -219,7 +207,7 @@ class Perceptron(Experiment):
 
     def fitted(self, source):
         """The same on the data that source, a source.json, describes: each
-        epoch is all of its digits, and so is each test. Losses are shown
+        epoch is all of its images, and so is each test. Losses are shown
         several times an epoch, however short that is."""
         counts = source["counts"]
         batch = min(self.test_batch_size, counts["test"])
@@ -237,6 +225,51 @@ class Perceptron(Experiment):
     def scores(self, split, outputs):
         """A test net's outputs as reported: they are."""
         return outputs
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Perceptron(ImageClassifier):
+    """An MLP on MNIST's digits, dropped after each hidden layer.
+
+    tiles: the product whose tiles TILE drops for a hidden layer, "behind" it,
+        as in the language models, or "before" it. The latter drops pixels,
+        which conventional dropout does not, and learns more slowly.
+    """
+
+    tiles: str = "behind"
+
+    prepared_by = "scripts/prepare_mnist.py"
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.tiles not in ("behind", "before"):
+            raise ValueError(
+                f"tiles is {self.tiles!r}, must be 'behind' or 'before'"
+            )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ConvolutionalNet(ImageClassifier):
+    """A VGG-like net on CIFAR-10's images, dropped after each convolution and
+    each hidden layer. ROW drops whole feature maps; there is no TILE.
+
+    maps: of each convolution; every second is followed by a pooling.
+    """
+
+    maps: tuple
+
+    prepared_by = "scripts/prepare_cifar10.py"
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.pattern == "TILE":
+            raise ValueError(
+                f"method is {self.method!r}, but convolutions have no tiles"
+            )
+
+    @property
+    def dropped_places(self):
+        return len(self.maps) + len(self.hidden)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -12,23 +12,16 @@ that one method's .caffemodel loads into any other's net.
 """
 
 from approx_dropout.families import tile_size_behind
-from nets.parts import Enum, layer, pattern_layers
+from nets.parts import (
+    Enum,
+    classifier_layers,
+    data_layer,
+    dropout_layer,
+    layer,
+    pattern_layers,
+)
 
-
-def data_layer(experiment, phase, split, batch_size):
-    return layer(
-        "data",
-        "Data",
-        [],
-        ["data", "label"],
-        include={"phase": Enum(phase)},
-        transform_param={"scale": 1 / 256},
-        data_param={
-            "source": f"{experiment.data}/{split}_lmdb",
-            "batch_size": batch_size,
-            "backend": Enum("LMDB"),
-        },
-    )
+PIXELS = {"scale": 1 / 256}
 
 
 def product_layer(index, outputs, bottoms, approximate=None):
@@ -97,39 +90,23 @@ def hidden_layers(experiment, index, bottom):
     ]
     if experiment.method == "conventional":
         rate = experiment.rates[index - 1]
-        layers.append(
-            layer(
-                f"drop{index}",
-                "Dropout",
-                [top],
-                [top],
-                dropout_param={"dropout_ratio": rate},
-            )
-        )
+        layers.append(dropout_layer(f"drop{index}", top, rate))
     return layers
 
 
 def output_layers(experiment, index, bottom):
     """The last product with loss and accuracy."""
-    top = f"fc{index}"
     return [
         dropped_product(experiment, index, 10, bottom),
-        layer(
-            "accuracy",
-            "Accuracy",
-            [top, "label"],
-            ["accuracy"],
-            include={"phase": Enum("TEST")},
-        ),
-        layer("loss", "SoftmaxWithLoss", [top, "label"], ["loss"]),
+        *classifier_layers(f"fc{index}"),
     ]
 
 
 def mlp(experiment):
     """The perceptron for MNIST, hidden layers as the experiment says."""
     layers = [
-        data_layer(experiment, "TRAIN", "train", experiment.batch_size),
-        data_layer(experiment, "TEST", "test", experiment.test_batch_size),
+        data_layer(experiment, "TRAIN", PIXELS),
+        data_layer(experiment, "TEST", PIXELS),
     ]
     if experiment.pattern:
         layers += pattern_layers(experiment)

@@ -18,6 +18,47 @@ def layer(name, kind, bottoms, tops, **parameters):
     }
 
 
+def data_layer(experiment, phase, transform):
+    """The images of one phase; transform: their transform_param."""
+    training = phase == "TRAIN"
+    split = "train" if training else "test"
+    batch = experiment.batch_size if training else experiment.test_batch_size
+    return layer(
+        "data",
+        "Data",
+        [],
+        ["data", "label"],
+        include={"phase": Enum(phase)},
+        transform_param=transform,
+        data_param={
+            "source": f"{experiment.data}/{split}_lmdb",
+            "batch_size": batch,
+            "backend": Enum("LMDB"),
+        },
+    )
+
+
+def dropout_layer(name, blob, rate):
+    """Caffe's Dropout, in place."""
+    return layer(
+        name, "Dropout", [blob], [blob], dropout_param={"dropout_ratio": rate}
+    )
+
+
+def classifier_layers(top):
+    """Loss and, in tests, accuracy of the classes' scores."""
+    return [
+        layer(
+            "accuracy",
+            "Accuracy",
+            [top, "label"],
+            ["accuracy"],
+            include={"phase": Enum("TEST")},
+        ),
+        layer("loss", "SoftmaxWithLoss", [top, "label"], ["loss"]),
+    ]
+
+
 def search_layer(experiment, name, rate):
     """The search that gives K for one rate."""
     request = {

@@ -13,7 +13,13 @@ import dataclasses
 import itertools
 
 from approx_dropout.search import PERIOD_LAMBDA3
-from nets.experiment import METHODS, LanguageModel, Perceptron, groups_text
+from nets.experiment import (
+    METHODS,
+    ConvolutionalNet,
+    LanguageModel,
+    Perceptron,
+    groups_text,
+)
 
 RATES = (0.3, 0.5, 0.7)
 RATE_PAIRS = tuple(itertools.product(RATES, repeat=2))  # Fig. 4
@@ -50,6 +56,58 @@ def mnist(method, rates, hidden=USUAL_HIDDEN):
         epochs=10,
         lambda3=usual_lambda3(method),
     )
+
+
+# Maps and hidden units of the nets on CIFAR-10: one that trains in minutes on
+# two cores, and one whose steps are timed.
+CIFAR10_SIZES = {
+    "": ((32, 32, 64, 64, 128, 128), (256,)),
+    "vgg": ((64, 64, 128, 128, 256, 256), (512,)),
+}
+CIFAR10_METHODS = ("conventional", "row", "row_period")
+CIFAR10_RATES = (0.1, 0.3, 0.5)
+CIFAR10_GROUPS = 4
+
+
+def cifar10(method, rate=0, size="", groups=None):
+    """A VGG-like net on CIFAR-10.
+
+    groups: of RESIDUE, None for the usual ones; PERIOD has one.
+    """
+    maps, hidden = CIFAR10_SIZES[size]
+    settings = {}
+    if method == "row":
+        settings["groups"] = groups or CIFAR10_GROUPS
+        if settings["groups"] != CIFAR10_GROUPS:
+            settings["variant"] = f"groups{groups}"
+    places = len(maps) + len(hidden)
+    return ConvolutionalNet(
+        workload="cifar10",
+        method=method,
+        rates=() if method == "none" else (rate,) * places,
+        size=size,
+        maps=maps,
+        hidden=hidden,
+        data="build/data/cifar10",
+        train_samples=50000,
+        test_samples=10000,
+        batch_size=64,
+        test_batch_size=100,
+        base_lr=0.01,
+        momentum=0.9,
+        epochs=10,
+        lambda3=usual_lambda3(method),
+        **settings,
+    )
+
+
+def cifar10_nets(size):
+    """Every net of one size on CIFAR-10."""
+    return [cifar10("none", size=size)] + [
+        cifar10(method, rate, size)
+        for method in CIFAR10_METHODS
+        for rate in CIFAR10_RATES
+    ]
 
 
 # The published recipes.
@@ -195,8 +253,8 @@ def ptb(size, method, rate=0, batch_size=USUAL_BATCH, groups=None):
 
 def preparation(experiment):
     """The script and arguments that prepare an experiment's data."""
-    if experiment.workload == "mnist":
-        return ["scripts/prepare_mnist.py"]
+    if experiment.workload != "ptb":
+        return [experiment.prepared_by]
     name = experiment.data.rpartition("/")[2]
     options = TEXTS[name.partition("_batch")[0]]
     if experiment.batch_size != USUAL_BATCH:
@@ -214,17 +272,22 @@ for _size in PUBLISHED_SIZES:
         ptb(_size, method, rate) for method in METHODS[1:] for rate in RATES
     ]
 
+EXPERIMENTS += cifar10_nets("")
+
 # Those whose nets and solvers are committed, in prototxt/: one of each kind.
 COMMITTED_SIZES = ("small", "medium", "large")
 COMMITTED = [
     experiment
     for experiment in EXPERIMENTS
     if experiment.workload == "mnist"
+    or experiment.workload == "cifar10"
+    and {*experiment.rates} <= {0.3}
     or experiment.size in COMMITTED_SIZES
     and {*experiment.rates} <= {0.5}
 ]
 
-# The other nets of Fig. 4 and Table I.
+# The other nets of Fig. 4 and Table I; the larger one on CIFAR-10, and nets
+# with one pattern per pass.
 MORE = [
     mnist(method, rates)
     for method in METHODS[1:]
@@ -236,6 +299,8 @@ MORE = [
     if hidden != USUAL_HIDDEN
     for method in METHODS[1:]
 ]
+MORE += cifar10_nets("vgg")
+MORE += [cifar10("row", rate, groups=1) for rate in CIFAR10_RATES]
 
 
 def find(key):

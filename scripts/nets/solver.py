@@ -1,10 +1,15 @@
 """Nets and solvers of experiments, as nested dicts for nets/text.py."""
 
+from nets.convolutional import convolutional_net
 from nets.language_model import language_model
 from nets.mlp import mlp
 from nets.parts import Enum
 
-NETS = {"mnist": mlp, "ptb": language_model}
+NETS = {
+    "cifar10": convolutional_net,
+    "mnist": mlp,
+    "ptb": language_model,
+}
 
 
 def net(experiment):

@@ -210,7 +210,7 @@ compile
 
 [ $python = ON ] || exit 0
 # Caffe wants the folders that the solvers' snapshots go to.
-mkdir -p build/bin runs/mnist runs/ptb
+mkdir -p build/bin runs/cifar10 runs/mnist runs/ptb
 for tool in "${tools[@]}"; do
   write_wrapper "$tool" "$tool$variant$flavour"
 done

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import prepare_mnist
-from data import mnist, sources
+from data import image_lmdb, mnist, sources
 
 TRAIN_IMAGES, TRAIN_LABELS, TEST_IMAGES, TEST_LABELS = mnist.CHECKSUMS
 
@@ -47,7 +47,7 @@ def write_files(folder, digits):
 
 def read_lmdb(path):
     """Keys, images and labels of a folder of Datum records."""
-    Datum = mnist.datum_class()
+    Datum = image_lmdb.datum_class()
     with lmdb.open(str(path), readonly=True) as database:
         with database.begin() as transaction:
             items = list(transaction.cursor())

@@ -47,6 +47,28 @@ def test_times_three_nets(net, tmp_path, capsys):
         assert f"| {row['case']} |" in printed
 
 
+def test_times_rates_of_feature_maps(net, tmp_path, capsys):
+    drop = 'layer { name: "drop1" type: "Dropout" bottom: "fc1" top: "fc1" }'
+    convolution = """
+    layer { name: "conv" type: "Convolution" bottom: "data" top: "conv"
+      convolution_param { num_output: 16 kernel_size: 3
+        weight_filler { type: "xavier" } } }
+    layer { name: "drop" type: "Dropout" bottom: "conv" top: "conv" }
+    """
+    text = NET.replace(drop, "").replace(
+        'layer { name: "fc1"', convolution + 'layer { name: "fc1"'
+    )
+    net.write_text(text.replace('bottom: "data" top: "fc1"', (
+        'bottom: "conv" top: "fc1"'
+    )))  # fmt: skip
+    options = ["--shape=data:8,3,6,6", "--shape=label:8", "--rounds=1"]
+    options += ["--feature-maps", "--rate=0", "--rate=0.5"]
+    assert measure_net.main([str(net), *options]) == 0
+    printed = capsys.readouterr().out
+    assert "ROW 0.5: Dropout 'drop': Convolution 'conv' drops ROW" in printed
+    assert "| ROW 0 |" in printed and "| TILE" not in printed
+
+
 def test_says_which_shape_is_missing(net, capsys):
     net.write_text(NET.replace('type: "Data"', 'type: "HDF5Data"'))
     assert measure_net.main([str(net)]) == 1

@@ -15,7 +15,7 @@ from nets.text import to_text
 
 def test_keys_are_unique_and_found():
     keys = [experiment.key for experiment in registry.EXPERIMENTS]
-    assert len(set(keys)) == len(keys) == 16 + 5 * 16
+    assert len(set(keys)) == len(keys) == 16 + 5 * 16 + 10
     assert {registry.find(key).key for key in keys} == set(keys)
     with pytest.raises(ValueError, match="'mnist/row_0.4'.*mnist/row_0.5"):
         registry.find("mnist/row_0.4")
@@ -177,6 +177,41 @@ def test_a_row_of_tiles_holds_a_whole_period():
     assert sizes == {"fc2": 32, "fc3": 4}
 
 
+def test_convolutional_nets_have_the_same_learnable_layers():
+    """ROW hands on compact maps from the first convolution to the output."""
+    shapes = set()
+    for experiment in registry.EXPERIMENTS:
+        if experiment.workload != "cifar10":
+            continue
+        layers = nets.solver.net(experiment)["layer"]
+        weighted = [
+            layer
+            for layer in layers
+            if {"convolution_param", "inner_product_param"} & {*layer}
+        ]
+        shapes.add(tuple(layer["name"] for layer in weighted))
+        if experiment.method != "row":
+            continue
+        previous = None
+        for place, layer in enumerate(weighted, 1):
+            own = [f"pattern{place}"] if layer is not weighted[-1] else []
+            assert layer["bottom"][1:] == own + (previous or [])
+            flags = layer["approx_dropout_param"]
+            assert flags.get("compact_input", False) == (place > 1)
+            assert flags.get("compact_output", False) == bool(own)
+            previous = own
+    convolutions = tuple(f"conv{i}" for i in range(1, 7))
+    assert shapes == {(*convolutions, "fc1", "fc2")}
+
+
+def test_convolutional_nets_have_no_tiles():
+    with pytest.raises(ValueError, match="'tile', but convolutions have no"):
+        registry.cifar10("tile", 0.5)
+    assert registry.cifar10("row", 0.5, groups=2).name == "row_0.5_groups2"
+    row = registry.find("cifar10/row_0.3_groups1")
+    assert registry.baseline(row) == "cifar10/conventional_0.3"
+
+
 def test_text_format():
     message = {
         "name": 'a "b"',
@@ -204,7 +239,7 @@ def test_committed_prototxt_is_what_the_registry_gives():
 
 def test_committed_are_one_of_each_kind():
     keys = {experiment.key for experiment in registry.COMMITTED}
-    assert len(keys) == 34
+    assert len(keys) == 38
     assert {"mnist/none", "mnist/row_0.7", "ptb/large_tile_period_0.5"} < keys
     assert not {"ptb/medium_row_0.7", "ptb/large3_row_0.5"} & keys
 
@@ -217,7 +252,7 @@ def test_all_files_name_each_other(tmp_path):
     assert make_prototxt.main(["--all", "--root", str(tmp_path)]) == 0
     every = registry.EXPERIMENTS + registry.MORE
     files = {path.relative_to(tmp_path) for path in folder.rglob("*.prototxt")}
-    assert len(files) == 2 * len(every) == 282
+    assert len(files) == 2 * len(every) == 328
     for experiment in every:
         net = experiment.net_file("build/prototxt")
         solver = tmp_path / experiment.solver_file("build/prototxt")

@@ -24,7 +24,9 @@ namespace caffe {
  *
  * bottom: x, (... x I): axes before inner_product_param.axis are samples, the
  *             rest are features. With compact_input it has one feature axis,
- *             which holds the units that x's own pattern kept.
+ *             which holds the units that x's own pattern kept; or it has four
+ *             axes, and those units are channels, entries of axis 1, each with
+ *             all that lies in the axes behind it.
  *         the output's pattern, unless NONE
  *         x's own pattern, with compact_input
  * top:    y, (... x O): num_output units, zero where dropped; with
@@ -86,6 +88,7 @@ class ApproxDropoutInnerProductLayer
 
   int num_output_;
   int num_input_;  // columns of W
+  int input_width_;  // of them, for a unit of x's pattern
   int outer_;      // samples are outer_ x num_samples_
   int num_samples_;
   bool bias_term_;

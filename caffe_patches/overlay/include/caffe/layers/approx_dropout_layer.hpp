@@ -12,15 +12,17 @@ namespace caffe {
 
 /**
  * @brief Drops units of any layer's output by a pattern: y = s keep o x over
- *        the last axis of x, for an embedding or a pooling, say.
+ *        one axis of x, for an embedding or a pooling, say. Of a blob of
+ *        four axes it drops channels, axis 1, else entries of the last axis;
+ *        approx_dropout_param.unit_axis chooses another.
  *
- * bottom: x, (... x units); the pattern
- * top:    y, (... x units), zero where dropped; with compact_output
- *         (... x kept units). Not in place.
+ * bottom: x, (... x units x ...); the pattern
+ * top:    y, (... x units x ...), zero where dropped; with compact_output
+ *         (... x kept units x ...). Not in place.
  *
- * Of approx_dropout_param it takes compact_output only. Groups are of the axis
- * before the last; along those before it, time steps, its samples go on from
- * group to group (GroupRows). The pattern gets no gradient.
+ * Of approx_dropout_param it takes compact_output and unit_axis only. Groups
+ * are of the axis before the units; along those before it, time steps, its
+ * samples go on from group to group (GroupRows). The pattern gets no gradient.
  */
 template <typename Dtype>
 class ApproxDropoutLayer : public Layer<Dtype> {
@@ -49,9 +51,14 @@ class ApproxDropoutLayer : public Layer<Dtype> {
   virtual void Backward_gpu(const vector<Blob<Dtype>*>& top,
       const vector<bool>& propagate_down, const vector<Blob<Dtype>*>& bottom);
 
+  /// @brief Which axis of x holds the units.
+  int Axis(const Blob<Dtype>& x) const;
+
   int units_;
   int stored_;  // units of a sample in the top
-  int num_samples_;
+  int width_;   // values of a unit
+  int num_rows_;     // samples of all steps
+  int num_samples_;  // of one step
   ApproxDropoutPatterns<Dtype> patterns_;
 };
 

@@ -24,11 +24,14 @@ void ApproxDropoutInnerProductLayer<Dtype>::LayerSetUp(
   num_output_ = param.num_output();
   bias_term_ = param.bias_term();
   const int axis = bottom[0]->CanonicalAxisIndex(param.axis());
-  CHECK(!patterns_.has_input() || axis == bottom[0]->num_axes() - 1) << name
-      << ": compact_input needs an input with one axis of features, but its "
+  const int axes = bottom[0]->num_axes();
+  CHECK(!patterns_.has_input() || axis == axes - 1 || (axes == 4 && axis == 1))
+      << name << ": compact_input needs an input with one axis of features, or "
+      << "one of four axes, whose channels are units, with axis: 1; but its "
       << "shape is " << bottom[0]->shape_string() << " and axis: " << axis;
   num_input_ = bottom[0]->count(axis);
-  patterns_.CheckUnits(bottom, num_output_, num_input_);
+  input_width_ = patterns_.has_input() ? bottom[0]->count(axis + 1) : 1;
+  patterns_.CheckUnits(bottom, num_output_, num_input_ / input_width_);
   if (this->blobs_.size() > 0) {
     LOG(INFO) << "Skipping parameter initialization";
   } else {
@@ -57,10 +60,15 @@ void ApproxDropoutInnerProductLayer<Dtype>::Reshape(
   patterns_.Read(bottom, num_samples_);
   patterns_.CheckGroups(outer_);
   product_.Keep(patterns_, this->layer_param_.approx_dropout_param(),
-      num_output_, num_input_, num_samples_);
+      num_output_, num_input_, input_width_, num_samples_);
+  const string name =
+      "ApproxDropoutInnerProduct layer '" + this->layer_param_.name() + "'";
+  CHECK(!patterns_.has_input() || bottom[0]->count(axis + 1) == input_width_)
+      << name << ": its input has " << bottom[0]->count(axis + 1)
+      << " values per "
+      << "channel; W takes " << input_width_;
   CHECK_EQ(bottom[0]->count(axis), product_.stored_input())
-      << "ApproxDropoutInnerProduct layer '" << this->layer_param_.name()
-      << "': its input has " << bottom[0]->count(axis)
+      << name << ": its input has " << bottom[0]->count(axis)
       << " features per sample; "
       << (patterns_.has_input() ? "the input's pattern keeps " : "W takes ")
       << product_.stored_input() << " of " << num_input_;

@@ -9,7 +9,13 @@ namespace caffe {
 namespace {
 
 // In all kernels grid y is one of `groups`; `rows` says which rows of the
-// matrices are its. Any KeptGroups.
+// matrices are its. A unit is `width` neighbours in a row. Any KeptGroups.
+
+// What the matrices hold: all units, and those in the compact one, if there is
+// one.
+struct UnitSizes {
+  int units, stored, width;
+};
 
 // The pattern of this block's group, for all of its threads.
 __device__ const KeptCells& Cells(const KeptGroups& groups) {
@@ -19,75 +25,84 @@ __device__ const KeptCells& Cells(const KeptGroups& groups) {
   return cells;
 }
 
-// to = scale keep o from, both (rows x units). One thread per kWidth
+// to = scale keep o from, both (rows x units x width). One thread per kWidth
 // neighbours, `count` threads per group. All elements of the groups' rows are
 // overwritten, dropped ones with zero, whatever `from` holds there. kWidth > 1
-// where it divides units and both are aligned to 16 bytes.
+// where it divides a row and both are aligned to 16 bytes.
 template <typename Dtype, int kWidth>
 __global__ void MaskKernel(int count, KeptGroups groups, GroupRows rows,
-    Dtype scale, int units, const Dtype* from, Dtype* to) {
+    Dtype scale, UnitSizes size, const Dtype* from, Dtype* to) {
   const KeptCells& cells = Cells(groups);
-  const int across = units / kWidth;
+  const int across = size.units * size.width / kWidth;
   CUDA_KERNEL_LOOP(i, count) {
-    const int unit = i % across * kWidth;
+    const int first = i % across * kWidth;
     const size_t row = rows(groups.first + blockIdx.y, i / across);
-    const size_t at = row * units + unit;
+    const size_t at = row * size.units * size.width + first;
     AlignedVector<Dtype, kWidth> values = *VectorAt<Dtype, kWidth>(from, at);
     for (int k = 0; k < kWidth; ++k) {
-      values.value[k] = cells.has(unit + k) ? scale * values.value[k]
-          : Dtype(0);
+      values.value[k] = cells.has((first + k) / size.width)
+                            ? scale * values.value[k]
+                            : Dtype(0);
     }
     *VectorAt<Dtype, kWidth>(to, at) = values;
   }
 }
 
-// y (rows x stored), which holds the kept units only, from x (rows x units):
-// one thread per element of y in a group's rows, `count` of them; all of those
-// are overwritten.
+// y (rows x stored x width), which holds the kept units only, from x
+// (rows x units x width): one thread per element of y in a group's rows,
+// `count` of them; all of those are overwritten.
 template <typename Dtype>
 __global__ void KeepKernel(int count, KeptGroups groups, GroupRows rows,
-    Dtype scale, int units, int stored, const Dtype* x, Dtype* y) {
+    Dtype scale, UnitSizes size, const Dtype* x, Dtype* y) {
   const KeptCells& cells = Cells(groups);
+  const int across = size.stored * size.width;
   CUDA_KERNEL_LOOP(i, count) {
-    const size_t row = rows(groups.first + blockIdx.y, i / stored);
-    y[row * stored + i % stored] =
-        scale * x[row * units + cells.cell(i % stored)];
+    const size_t row = rows(groups.first + blockIdx.y, i / across);
+    const int at = i % across;
+    const int unit = cells.cell(at / size.width);
+    y[row * across + at] =
+        scale * x[(row * size.units + unit) * size.width + at % size.width];
   }
 }
 
-// dx (rows x units) from dy (rows x stored), which holds the kept units only:
-// one thread per element of dx in a group's rows, `count` of them; all of those
-// are overwritten.
+// dx (rows x units x width) from dy (rows x stored x width), which holds the
+// kept units only: one thread per element of dx in a group's rows, `count` of
+// them; all of those are overwritten.
 template <typename Dtype>
-__global__ void KeepGradientKernel(int count, KeptGroups groups,
-    GroupRows rows, Dtype scale, int units, int stored, const Dtype* dy,
-    Dtype* dx) {
+__global__ void KeepGradientKernel(int count, KeptGroups groups, GroupRows rows,
+    Dtype scale, UnitSizes size, const Dtype* dy, Dtype* dx) {
   const KeptCells& cells = Cells(groups);
+  const int across = size.units * size.width;
   CUDA_KERNEL_LOOP(i, count) {
-    const size_t row = rows(groups.first + blockIdx.y, i / units);
-    const int unit = i % units;
-    dx[row * units + unit] = cells.has(unit) ?
-        scale * dy[row * stored + cells.count(unit)] : Dtype(0);
+    const size_t row = rows(groups.first + blockIdx.y, i / across);
+    const int at = i % across;
+    const int unit = at / size.width;
+    dx[row * across + at] =
+        cells.has(unit)
+            ? scale * dy[(row * size.stored + cells.count(unit)) * size.width +
+                          at % size.width]
+            : Dtype(0);
   }
 }
 
 // MaskKernel, for num_rows rows per group.
 template <typename Dtype>
 void Mask(const KeptGroups& groups, const GroupRows& rows, Dtype scale,
-    int num_rows, int units, const Dtype* from, Dtype* to) {
+    int num_rows, const UnitSizes& size, const Dtype* from, Dtype* to) {
   const int kWidth = Aligned16<Dtype>::kWidth;
-  if (IsAligned16(from, units) && IsAligned16(to, units)) {
-    const int count = num_rows * (units / kWidth);
+  const int row = size.units * size.width;
+  if (IsAligned16(from, row) && IsAligned16(to, row)) {
+    const int count = num_rows * (row / kWidth);
     const dim3 grid(CAFFE_GET_BLOCKS(count), groups.count);
     // NOLINT_NEXT_LINE(whitespace/operators)
-    MaskKernel<Dtype, kWidth><<<grid, CAFFE_CUDA_NUM_THREADS>>>(count, groups,
-        rows, scale, units, from, to);
+    MaskKernel<Dtype, kWidth><<<grid, CAFFE_CUDA_NUM_THREADS>>>(
+        count, groups, rows, scale, size, from, to);
   } else {
-    const int count = num_rows * units;
+    const int count = num_rows * row;
     const dim3 grid(CAFFE_GET_BLOCKS(count), groups.count);
     // NOLINT_NEXT_LINE(whitespace/operators)
-    MaskKernel<Dtype, 1><<<grid, CAFFE_CUDA_NUM_THREADS>>>(count, groups,
-        rows, scale, units, from, to);
+    MaskKernel<Dtype, 1><<<grid, CAFFE_CUDA_NUM_THREADS>>>(
+        count, groups, rows, scale, size, from, to);
   }
   CUDA_POST_KERNEL_CHECK;
 }
@@ -99,7 +114,8 @@ void ApproxDropoutLayer<Dtype>::Forward_gpu(const vector<Blob<Dtype>*>& bottom,
     const vector<Blob<Dtype>*>& top) {
   const DropoutPattern<Dtype>& pattern = patterns_.output();
   const int num_groups = pattern.groups.size();
-  const int num_rows = bottom[0]->count() / units_ / num_groups;
+  const int num_rows = num_rows_ / num_groups;
+  const UnitSizes size = {units_, stored_, width_};
   const GroupRows rows = { num_samples_ / num_groups, num_samples_, true };
   const Dtype* x = bottom[0]->gpu_data();
   Dtype* y = top[0]->mutable_gpu_data();
@@ -107,14 +123,14 @@ void ApproxDropoutLayer<Dtype>::Forward_gpu(const vector<Blob<Dtype>*>& bottom,
   for (int first = 0; first < num_groups; first += at_once) {
     const KeptGroups groups = GroupsFrom(pattern.groups, first, at_once);
     if (stored_ == units_) {
-      Mask(groups, rows, pattern.scale, num_rows, units_, x, y);
+      Mask(groups, rows, pattern.scale, num_rows, size, x, y);
       continue;
     }
-    const int count = num_rows * stored_;
+    const int count = num_rows * stored_ * width_;
     const dim3 grid(CAFFE_GET_BLOCKS(count), groups.count);
     // NOLINT_NEXT_LINE(whitespace/operators)
-    KeepKernel<Dtype><<<grid, CAFFE_CUDA_NUM_THREADS>>>(count, groups, rows,
-        pattern.scale, units_, stored_, x, y);
+    KeepKernel<Dtype><<<grid, CAFFE_CUDA_NUM_THREADS>>>(
+        count, groups, rows, pattern.scale, size, x, y);
     CUDA_POST_KERNEL_CHECK;
   }
 }
@@ -125,7 +141,8 @@ void ApproxDropoutLayer<Dtype>::Backward_gpu(const vector<Blob<Dtype>*>& top,
   if (!propagate_down[0]) { return; }
   const DropoutPattern<Dtype>& pattern = patterns_.output();
   const int num_groups = pattern.groups.size();
-  const int num_rows = bottom[0]->count() / units_ / num_groups;
+  const int num_rows = num_rows_ / num_groups;
+  const UnitSizes size = {units_, stored_, width_};
   const GroupRows rows = { num_samples_ / num_groups, num_samples_, true };
   const Dtype* dy = top[0]->gpu_diff();
   Dtype* dx = bottom[0]->mutable_gpu_diff();
@@ -133,14 +150,14 @@ void ApproxDropoutLayer<Dtype>::Backward_gpu(const vector<Blob<Dtype>*>& top,
   for (int first = 0; first < num_groups; first += at_once) {
     const KeptGroups groups = GroupsFrom(pattern.groups, first, at_once);
     if (stored_ == units_) {
-      Mask(groups, rows, pattern.scale, num_rows, units_, dy, dx);
+      Mask(groups, rows, pattern.scale, num_rows, size, dy, dx);
       continue;
     }
-    const int count = num_rows * units_;
+    const int count = num_rows * units_ * width_;
     const dim3 grid(CAFFE_GET_BLOCKS(count), groups.count);
     // NOLINT_NEXT_LINE(whitespace/operators)
-    KeepGradientKernel<Dtype><<<grid, CAFFE_CUDA_NUM_THREADS>>>(count, groups,
-        rows, pattern.scale, units_, stored_, dy, dx);
+    KeepGradientKernel<Dtype><<<grid, CAFFE_CUDA_NUM_THREADS>>>(
+        count, groups, rows, pattern.scale, size, dy, dx);
     CUDA_POST_KERNEL_CHECK;
   }
 }

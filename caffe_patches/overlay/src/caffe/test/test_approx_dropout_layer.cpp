@@ -37,11 +37,19 @@ class ApproxDropoutLayerTest : public MultiDeviceTest<TypeParam> {
     layer_->Reshape(bottom_, top_);
   }
 
+  // axis: of the units; given says whether the layer is told.
   void CheckLayer(const vector<int>& shape, const TestPattern& pattern,
-      bool compact) {
-    SetUpLayer(shape, pattern, compact ? "compact_output: true" : "");
-    const int units = shape.back();
-    const int samples = shape.size() > 1 ? shape[shape.size() - 2] : 1;
+      bool compact, int axis, bool given = false) {
+    std::ostringstream param;
+    param << "compact_output: " << (compact ? "true" : "false");
+    if (given) {
+      param << " unit_axis: " << axis;
+    }
+    SetUpLayer(shape, pattern, param.str());
+    axis = x_.CanonicalAxisIndex(axis);
+    const int units = shape[axis];
+    const int width = x_.count(axis + 1);
+    const int samples = axis > 0 ? shape[axis - 1] : 1;
     Poison(y_.mutable_cpu_data(), y_.count());
     layer_->Forward(bottom_, top_);
     dy_.ReshapeLike(y_);
@@ -52,7 +60,8 @@ class ApproxDropoutLayerTest : public MultiDeviceTest<TypeParam> {
     layer_->Backward(top_, vector<bool>(2, true), bottom_);
     int at = 0;
     for (int i = 0; i < x_.count(); ++i) {
-      const bool kept = pattern.keeps(i % units, i / units, samples);
+      const bool kept =
+          pattern.keeps(i / width % units, i / width / units, samples);
       EXPECT_EQ(x_.cpu_diff()[i],
           kept ? Dtype(2.5) * y_.cpu_diff()[at] : Dtype(0));
       if (kept || !compact) {
@@ -76,13 +85,22 @@ TYPED_TEST(ApproxDropoutLayerTest, TestKeepsAndScales) {
   const vector<int> cube(kShape, kShape + 3);
   const int kOdd[] = {5, 37};
   const vector<int> odd(kOdd, kOdd + 2);
+  const vector<int> images = {6, 8, 3, 5};
   for (int compact = 0; compact < 2; ++compact) {
-    this->CheckLayer(cube, MakePattern(4, 2, 3), compact);
-    this->CheckLayer(cube, MakePattern(5, 2), compact);
-    this->CheckLayer(odd, MakePattern(16, 9), compact);
-    this->CheckLayer(odd, MakePattern(7, 1), compact);
-    this->CheckLayer(odd, MakePattern(3, 3), compact);
-    this->CheckLayer(vector<int>(1, 10), MakePattern(4, 1), compact);
+    this->CheckLayer(cube, MakePattern(4, 2, 3), compact, -1);
+    this->CheckLayer(cube, MakePattern(5, 2), compact, -1);
+    this->CheckLayer(odd, MakePattern(16, 9), compact, -1);
+    this->CheckLayer(odd, MakePattern(7, 1), compact, -1);
+    this->CheckLayer(odd, MakePattern(3, 3), compact, -1);
+    this->CheckLayer(vector<int>(1, 10), MakePattern(4, 1), compact, -1);
+    // Channels of images, and other axes.
+    this->CheckLayer(images, MakePattern(4, 2, 3), compact, 1);
+    this->CheckLayer({6, 7, 3, 4}, MakePattern(5, 3), compact, 1);
+    this->CheckLayer({3, 2, 2, 4, 9}, MakePattern(4, 2), compact, 4);
+    this->CheckLayer(images, MakePattern(5, 2), compact, 3, true);
+    this->CheckLayer(images, MakePattern(3, 1, 4), compact, -2, true);
+    this->CheckLayer(images, MakePattern(6, 4), compact, 0, true);
+    this->CheckLayer(cube, MakePattern(3, 2, 3), compact, 1, true);
   }
 }
 
@@ -107,11 +125,13 @@ TYPED_TEST_CASE(ApproxDropoutLayerDeathTest, TestDtypes);
 TYPED_TEST(ApproxDropoutLayerDeathTest, TestBadInput) {
   const vector<int> shape(2, 6);
   EXPECT_DEATH(this->SetUpLayer(shape, MakePattern(3, 2), "pattern: TILE"),
-      "'drop': drops units of its input; .*compact_output only");
+      "'drop': drops units of its input; .*compact_output and unit_axis only");
   EXPECT_DEATH(this->SetUpLayer(shape, MakePattern(8, 2), ""),
       "'drop'.* N = 8.*only 6 units");
   EXPECT_DEATH(this->SetUpLayer(shape, MakePattern(3, 2, 4), ""),
       "groups: 4, which must divide the 6");
+  EXPECT_DEATH(this->SetUpLayer(shape, MakePattern(3, 2), "unit_axis: 2"),
+      "'drop': unit_axis is 2; its input of shape 6 6 .36. has axes -2 to 1");
 }
 
 }  // namespace caffe

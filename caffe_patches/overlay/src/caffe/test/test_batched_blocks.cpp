@@ -20,20 +20,23 @@ struct BlockCase {
   int num_output, num_input, tile_size, num_groups;
   TestPattern output, input;
   bool compact_output, compact_input;
+  int input_width;
 };
 
 vector<BlockCase> BlockCases() {
   const TestPattern half2 = MakePattern(4, 2, 2);
   const TestPattern most3 = MakePattern(6, 4, 3);
   const BlockCase kCases[] = {
-    {false, 18, 12, 1, 2, half2, kNone, false, false},
-    {false, 20, 12, 1, 6, half2, most3, true, true},
-    {false, 19, 12, 1, 3, kNone, most3, false, false},
-    {true, 64, 48, 8, 1, MakePattern(4, 2), kNone, false, false},
-    {true, 43, 45, 7, 2, half2, kNone, false, false},
-    {true, 43, 42, 8, 6, half2, most3, false, true},
-    {true, 60, 36, 8, 1, MakePattern(11, 1), kNone, false, false},
-    {true, 13, 11, 1, 1, MakePattern(5, 3), kNone, false, false},
+      {false, 18, 12, 1, 2, half2, kNone, false, false, 1},
+      {false, 20, 12, 1, 6, half2, most3, true, true, 1},
+      {false, 19, 12, 1, 3, kNone, most3, false, false, 1},
+      {true, 64, 48, 8, 1, MakePattern(4, 2), kNone, false, false, 1},
+      {true, 43, 45, 7, 2, half2, kNone, false, false, 1},
+      {true, 43, 42, 8, 6, half2, most3, false, true, 1},
+      {true, 60, 36, 8, 1, MakePattern(11, 1), kNone, false, false, 1},
+      {true, 13, 11, 1, 1, MakePattern(5, 3), kNone, false, false, 1},
+      {false, 20, 24, 1, 3, half2, most3, true, true, 2},
+      {true, 43, 63, 8, 2, half2, MakePattern(5, 2), false, true, 3},
   };
   return vector<BlockCase>(kCases,
       kCases + sizeof(kCases) / sizeof(BlockCase));
@@ -51,6 +54,7 @@ class Lists {
     side.output = output;
     side.compact = output ? c.compact_output : c.compact_input;
     side.units = output ? c.num_output : c.num_input;
+    side.width = output ? 1 : c.input_width;
     side.tile_size = c.tile_size;
     const int cut = gradient ? c.num_input : c.num_output;
     side.blocks_a_group = c.tiled ? std::min(c.output.period,
@@ -140,8 +144,8 @@ TEST(BatchedBlocksTest, TestBlocksShareOutTheWeights) {
       for (int o = 0; o < c.num_output; ++o) {
         for (int i = 0; i < c.num_input; ++i) {
           const int cell = c.tiled ? o / c.tile_size + i / c.tile_size : o;
-          const bool kept = c.output.keeps(cell, g, c.num_groups)
-              && c.input.keeps(i, g, c.num_groups);
+          const bool kept = c.output.keeps(cell, g, c.num_groups) &&
+                            c.input.keeps(i / c.input_width, g, c.num_groups);
           int count = 0;
           for (int r = 0; r < out.side.blocks_a_group; ++r) {
             const int b = g * out.side.blocks_a_group + r;

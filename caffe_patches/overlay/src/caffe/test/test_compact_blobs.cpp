@@ -113,6 +113,86 @@ TEST_F(CompactBlobsTest, TestLSTM) {
       "LSTM layer 'l' reads blob 'h', .* cannot know");
 }
 
+// Names: m, 8 maps of the 12 that p kept, of the images i.
+class CompactMapsTest : public CompactBlobsTest {
+ protected:
+  static string Convolution(
+      const string& name, const string& bottoms, const string& param) {
+    return Layer(name, "ApproxDropoutConvolution", bottoms,
+        "convolution_param { num_output: 12 kernel_size: 3 pad: 1 "
+        "weight_filler { type: 'gaussian' std: 0.1 } } approx_dropout_param "
+        "{ " +
+            param + " }");
+  }
+
+  static void PassMaps(const string& layers) {
+    Pass(
+        "layer { name: 'i' type: 'DummyData' top: 'i' dummy_data_param { "
+        "shape { dim: 6 dim: 4 dim: 5 dim: 12 } data_filler { "
+        "type: 'gaussian' } } } " +
+        Convolution("m", "ip", "compact_output: true") + layers);
+  }
+};
+
+TEST_F(CompactMapsTest, TestReaders) {
+  const string kNone = "pattern: NONE compact_input: true";
+  PassMaps(Layer("m", "ReLU", "m") +
+           Layer("n", "Pooling", "m", "pooling_param { kernel_size: 2 }") +
+           Convolution("o", "nqp", "compact_input: true compact_output: true") +
+           Layer("r", "Eltwise", "oo") + Product("y", "rq", kNone));
+  PassMaps(
+      Layer("n", "Pooling", "m", "pooling_param { global_pooling: true }") +
+      Product("y", "np", kNone));
+  PassMaps(Layer("n", "ApproxDropout", "ip",
+               "approx_dropout_param { unit_axis: 3 compact_output: true }") +
+           Layer("y", "ApproxDropoutInnerProduct", "np",
+               "inner_product_param { "
+               "num_output: 3 axis: 3 } approx_dropout_param { " +
+                   kNone + " }"));
+}
+
+typedef CompactMapsTest CompactMapsDeathTest;
+
+TEST_F(CompactMapsDeathTest, TestReadersThatDoNotKnow) {
+  const string kReads =
+      " layer 'y' reads blob 'm', which holds only the units "
+      "that ApproxDropoutConvolution layer 'm' kept by pattern 'p', ";
+  EXPECT_DEATH(PassMaps(Layer("y", "PReLU", "m")),
+      "PReLU" + kReads + "but has a parameter per channel");
+  EXPECT_DEATH(PassMaps(Convolution("y", "mqq", "compact_input: true")),
+      kReads + "as if pattern 'q' had kept them");
+  EXPECT_DEATH(
+      PassMaps(Convolution("y", "mq", "")), "'p'; set compact_input: true");
+  EXPECT_DEATH(PassMaps(Layer("y", "Convolution", "m",
+                   "convolution_param { "
+                   "num_output: 3 kernel_size: 1 }")),
+      "Convolution" + kReads + "and cannot");
+  const char* const kTypes[] = {"BatchNorm", "Scale", "Bias", "LRN", "MVN",
+      "Concat", "Slice", "Flatten", "SPP", "Deconvolution", "Im2col"};
+  for (int i = 0; i < 11; ++i) {
+    EXPECT_DEATH(PassMaps(Layer("y", kTypes[i], "m")),
+        kTypes[i] + kReads + "and cannot know which these are");
+  }
+}
+
+TEST_F(CompactMapsDeathTest, TestAnotherAxis) {
+  const string kRead =
+      "inner_product_param { num_output: 3 axis: 3 } "
+      "approx_dropout_param { pattern: NONE compact_input: true }";
+  EXPECT_DEATH(PassMaps(Layer("y", "ApproxDropoutInnerProduct", "mp", kRead)),
+      "layer 'y' reads blob 'm', .* kept by pattern 'p', along axis 1, as if "
+      "along axis 3");
+  const string kColumns = Layer("n", "ApproxDropout", "ip",
+      "approx_dropout_param { unit_axis: 3 compact_output: true }");
+  EXPECT_DEATH(PassMaps(kColumns + Layer("y", "Pooling", "n",
+                                       "pooling_param { kernel_size: 2 }")),
+      "Pooling layer 'y' reads blob 'n', .*, not channels: they lie along axis "
+      "3");
+  EXPECT_DEATH(PassMaps(kColumns + Product("y", "np",
+                                       "pattern: NONE compact_input: true")),
+      "along axis 3, as if along axis 1");
+}
+
 typedef CompactBlobsTest CompactBlobsDeathTest;
 
 TEST_F(CompactBlobsDeathTest, TestAnotherPattern) {

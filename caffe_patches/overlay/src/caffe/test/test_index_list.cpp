@@ -43,10 +43,10 @@ TEST(IndexListTest, TestListUnits) {
   thirds.period = 3;
   thirds.kept = 2;
   thirds.residues[1] = 2;
-  const KeptUnits kSides[] = {
-    UnitsOf(AllCells(), 11), UnitsOf(thirds, 23),
-    {AllCells(), thirds, 4, 1, 21}, {thirds, thirds, 5, 2, 38}};
-  for (int s = 0; s < 4; ++s) {
+  const KeptUnits kSides[] = {UnitsOf(AllCells(), 11), UnitsOf(thirds, 23),
+      {AllCells(), thirds, 4, 1, 21, 1}, {thirds, thirds, 5, 2, 38, 1},
+      UnitsOf(thirds, 30, 4), {thirds, thirds, 5, 2, 38, 3}};
+  for (int s = 0; s < 6; ++s) {
     for (int compact = 0; compact < 2; ++compact) {
       const KeptUnits& kept = kSides[s];
       IndexList weight, stored;

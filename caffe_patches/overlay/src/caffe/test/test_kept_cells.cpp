@@ -93,7 +93,8 @@ TEST_F(KeptCellsTest, TestKeptUnitsAgainstBruteForce) {
         const int tile_size = kSizes[s][0];
         const int units = kSizes[s][1];
         for (int shift = 0; shift < kTiles[t].period; ++shift) {
-          const KeptUnits kept = {kRows[r], kTiles[t], tile_size, shift, units};
+          const KeptUnits kept = {
+              kRows[r], kTiles[t], tile_size, shift, units, 1};
           vector<int> weight, whole, compact;
           int stored = 0;
           for (int u = 0; u < units; ++u) {
@@ -129,8 +130,8 @@ TEST_F(KeptCellsTest, TestTiles) {
   const int kTileRows = 11;
   const int kTileColumns = 9;
   for (int r = 0; r < kTileRows; ++r) {
-    const KeptUnits inputs = {AllCells(), pattern, 1, r % pattern.period,
-        kTileColumns};
+    const KeptUnits inputs = {
+        AllCells(), pattern, 1, r % pattern.period, kTileColumns, 1};
     int kept = 0;
     for (int c = 0; c < kTileColumns; ++c) {
       const bool keeps = IsResidue(pattern, r + c);

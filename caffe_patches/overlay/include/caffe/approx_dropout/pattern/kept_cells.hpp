@@ -106,11 +106,14 @@ inline KeptCells AllCells() { return EveryNth(1, 0); }
 
 /**
  * @brief The units of one side of a weight matrix that take part in one
- *        product: those kept by a pattern of units and by one of tiles,
+ *        product: those kept by a pattern of rows, each of `width` units side
+ *        by side, and by one of tiles,
  *
- *            unit u:  rows.has(u) and tiles.has_tile(line, u / tile_size).
+ *            unit u:  rows.has(u / width) and
+ *                     tiles.has_tile(line, u / tile_size).
  *
- *        All lines of tiles with the same number mod the period keep the same
+ *        width is 1 but where a row is a channel of several weights each. All
+ *        lines of tiles with the same number mod the period keep the same
  *        tiles, so they make one product: `line` stands for all of them.
  */
 struct KeptUnits {
@@ -119,14 +122,28 @@ struct KeptUnits {
   int tile_size;
   int line;
   int units;  // of the whole side
+  int width;
 
   CAFFE_HOST_DEVICE bool has(int unit) const {
-    return rows.has(unit) && tiles.has_tile(line, unit / tile_size);
+    return rows.has(unit / width) && tiles.has_tile(line, unit / tile_size);
+  }
+
+  /// @brief How many of the units below `unit` are in kept rows.
+  CAFFE_HOST_DEVICE int count_in_rows(int unit) const {
+    const int row = unit / width;
+    const int inside = unit % width;
+    return rows.count(row) * width + (inside > 0 && rows.has(row) ? inside : 0);
+  }
+  /// @brief The j-th unit in kept rows.
+  CAFFE_HOST_DEVICE int unit_in_rows(int j) const {
+    return rows.cell(j / width) * width + j % width;
   }
 
   /// @brief How many of the units below `unit` take part.
   CAFFE_HOST_DEVICE int count(int unit) const {
-    if (tiles.keeps_all()) { return rows.count(unit); }
+    if (tiles.keeps_all()) {
+      return count_in_rows(unit);
+    }
     const int tile = unit / tile_size;
     int sum = 0;
     if (rows.keeps_all()) {
@@ -134,12 +151,13 @@ struct KeptUnits {
     } else {
       for (int t = 0; t < tile; ++t) {
         if (tiles.has_tile(line, t)) {
-          sum += rows.count((t + 1) * tile_size) - rows.count(t * tile_size);
+          sum +=
+              count_in_rows((t + 1) * tile_size) - count_in_rows(t * tile_size);
         }
       }
     }
     if (tiles.has_tile(line, tile)) {
-      sum += rows.count(unit) - rows.count(tile * tile_size);
+      sum += count_in_rows(unit) - count_in_rows(tile * tile_size);
     }
     return sum;
   }
@@ -149,13 +167,13 @@ struct KeptUnits {
   /// @brief The index of a unit in the storage of this side, which holds all
   ///        units or, if compact, those that `rows` keeps.
   CAFFE_HOST_DEVICE int storage_index(int unit, bool compact) const {
-    return compact ? rows.count(unit) : unit;
+    return compact ? count_in_rows(unit) : unit;
   }
 };
 
-/// @brief All units of a side, or those that `rows` keeps.
-inline KeptUnits UnitsOf(const KeptCells& rows, int units) {
-  KeptUnits kept = { rows, AllCells(), 1, 0, units };
+/// @brief All units of a side, or those in the rows that `rows` keeps.
+inline KeptUnits UnitsOf(const KeptCells& rows, int units, int width = 1) {
+  KeptUnits kept = {rows, AllCells(), 1, 0, units, width};
   return kept;
 }
 

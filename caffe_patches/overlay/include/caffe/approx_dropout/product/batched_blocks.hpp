@@ -26,7 +26,7 @@ struct BlockSide {
   bool output;         // else input
   bool compact;        // storage, in x or y, holds what the pattern of units
                        // keeps, else all units
-  int units, tile_size;
+  int units, width, tile_size;  // width: see KeptUnits
   int blocks_a_group;
   int size;            // of a block's list
   int* weight;         // (blocks x size): units, i.e. rows or columns of W
@@ -63,6 +63,7 @@ CAFFE_HOST_DEVICE inline void GetUnits(const BlockSide& side,
   units->tile_size = tiled ? side.tile_size : 1;
   units->line = side.tiles == BlockSide::KEPT ? r : 0;
   units->units = side.units;
+  units->width = side.width;
 }
 
 /// @brief The largest number of units that a block uses, without side.size.

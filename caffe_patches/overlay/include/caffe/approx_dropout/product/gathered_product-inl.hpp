@@ -18,9 +18,9 @@ void GatheredProduct<Dtype, Parts>::MakeBlocks() {
     if (spec_->tiled()) {
       AddTiles(g);
     } else {
-      blocks_.push_back(MakeBlock(g,
-          UnitsOf(spec_->output[g], spec_->num_output),
-          UnitsOf(spec_->input[g], spec_->num_input)));
+      blocks_.push_back(
+          MakeBlock(g, UnitsOf(spec_->output[g], spec_->num_output),
+              UnitsOf(spec_->input[g], spec_->num_input, spec_->input_width)));
     }
   }
   blocks_per_group_ = blocks_.size() / spec_->num_groups();
@@ -35,12 +35,15 @@ void GatheredProduct<Dtype, Parts>::AddTiles(int group) {
   for (int r = 0; r < kept.period; ++r) {
     const KeptCells every_nth = EveryNth(kept.period, r);
     const int size = spec_->tile_size;
-    const KeptUnits rows = { AllCells(), every_nth, size, 0,
-        spec_->num_output };
-    const KeptUnits their_columns = { input, kept, size, r, spec_->num_input };
-    const KeptUnits columns = { input, every_nth, size, 0, spec_->num_input };
-    const KeptUnits their_rows = { AllCells(), kept, size, r,
-        spec_->num_output };
+    const int width = spec_->input_width;
+    const KeptUnits rows = {
+        AllCells(), every_nth, size, 0, spec_->num_output, 1};
+    const KeptUnits their_columns = {
+        input, kept, size, r, spec_->num_input, width};
+    const KeptUnits columns = {
+        input, every_nth, size, 0, spec_->num_input, width};
+    const KeptUnits their_rows = {
+        AllCells(), kept, size, r, spec_->num_output, 1};
     blocks_.push_back(MakeBlock(group, rows, their_columns));
     gradient_blocks_.push_back(MakeBlock(group, their_rows, columns));
   }

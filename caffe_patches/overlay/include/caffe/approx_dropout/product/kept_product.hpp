@@ -39,10 +39,11 @@ class KeptProduct {
   KeptProduct() : product_(NULL) {}
 
   /// @brief Says what is kept, for one pass. `patterns` must hold what
-  ///        ApproxDropoutPatterns::Read read for num_samples samples.
+  ///        ApproxDropoutPatterns::Read read for num_samples samples. Each
+  ///        unit of the input's pattern is input_width inputs.
   void Keep(const ApproxDropoutPatterns<Dtype>& patterns,
       const ApproxDropoutParameter& param, int num_output, int num_input,
-      int num_samples);
+      int input_width, int num_samples);
   /// @brief The same, with the two patterns given. `input` may keep less than
   ///        all where param.compact_input is false: then the other inputs are
   ///        stored, but never read, and their gradients are not written.

@@ -3,6 +3,7 @@
 
 #include <vector>
 
+#include "caffe/approx_dropout/pattern/dropout_pattern.hpp"
 #include "caffe/approx_dropout/pattern/sample_groups.hpp"
 #include "caffe/approx_dropout/update/lazy_parameter.hpp"
 #include "caffe/common.hpp"
@@ -14,11 +15,28 @@ namespace caffe {
 template <typename Dtype>
 struct ProductSpec {
   ProductSpec()
-      : num_output(0), num_input(0), num_samples(0), stored_output(0),
-        stored_input(0), compact_output(false), compact_input(false),
-        tile_size(0), rotates(true), scale(1), bias_scale(1), lazy(NULL) {}
+      : num_output(0),
+        num_input(0),
+        input_width(1),
+        num_samples(0),
+        stored_output(0),
+        stored_input(0),
+        compact_output(false),
+        compact_input(false),
+        tile_size(0),
+        rotates(true),
+        scale(1),
+        bias_scale(1),
+        lazy(NULL) {}
+
+  /// @brief Takes up the patterns of the two sides; the sizes must be set. To
+  ///        be called in every pass.
+  void Keep(const DropoutPattern<Dtype>& output_pattern,
+      const DropoutPattern<Dtype>& input_pattern,
+      const ApproxDropoutParameter& param);
 
   int num_output, num_input;        // of W
+  int input_width;                  // columns of W for a unit of the input
   int num_samples;                  // per time step
   int stored_output, stored_input;  // columns of y and of x
   bool compact_output, compact_input;

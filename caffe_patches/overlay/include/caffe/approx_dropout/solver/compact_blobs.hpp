@@ -12,10 +12,12 @@ namespace caffe {
  *        wrong reader trains, wrongly.
  *
  * A compact blob may be read by
- * - ApproxDropoutInnerProduct and ApproxDropoutLSTM with compact_input and
- *   that very pattern as the input's own;
+ * - ApproxDropoutInnerProduct, ApproxDropoutConvolution and ApproxDropoutLSTM
+ *   with compact_input and that very pattern as the input's own, along the
+ *   axis that the units lie along;
  * - layers that treat each value alone and have no parameter per channel (ReLU,
  *   say): their tops are compact by the same pattern;
+ * - Pooling, if the units are channels: so are its top's;
  * - Eltwise, if all its bottoms are compact by the same pattern: so is its top;
  * - Silence, HDF5Output and Python layers without tops.
  */

@@ -19,17 +19,17 @@ void IndexList::FindStride() {
   }
 }
 
-void ListUnits(const KeptUnits& kept, bool compact, IndexList* weight,
-    IndexList* stored) {
-  const KeptCells& rows = kept.rows;
+void ListUnits(
+    const KeptUnits& kept, bool compact, IndexList* weight, IndexList* stored) {
   // Where all tiles are kept, the whole side is one.
   const int tile_size =
       kept.tiles.keeps_all() ? std::max(1, kept.units) : kept.tile_size;
   for (int begin = 0; begin < kept.units; begin += tile_size) {
     if (!kept.tiles.has_tile(kept.line, begin / tile_size)) { continue; }
-    const int last = rows.count(std::min(kept.units, begin + tile_size));
-    for (int j = rows.count(begin); j < last; ++j) {
-      const int unit = rows.cell(j);
+    const int last =
+        kept.count_in_rows(std::min(kept.units, begin + tile_size));
+    for (int j = kept.count_in_rows(begin); j < last; ++j) {
+      const int unit = kept.unit_in_rows(j);
       weight->index.push_back(unit);
       stored->index.push_back(compact ? j : unit);
     }

@@ -121,6 +121,7 @@ BlockSide BatchedProduct<Dtype>::MakeSide(bool output, bool gradient) const {
   side.output = output;
   side.compact = output ? spec_->compact_output : spec_->compact_input;
   side.units = output ? spec_->num_output : spec_->num_input;
+  side.width = output ? 1 : spec_->input_width;
   side.tile_size = std::max(1, spec_->tile_size);
   // Tiles of the side that EVERY_NTH cuts; there may be fewer than the period.
   const int cut = gradient ? spec_->num_input : spec_->num_output;

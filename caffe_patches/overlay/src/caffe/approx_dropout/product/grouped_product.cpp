@@ -33,8 +33,9 @@ void GroupedProduct<Dtype>::Pack(const ProductSpec<Dtype>& spec,
   for (size_t g = 0; g < groups_.size(); ++g) {
     groups_[g].outputs = ListSide(UnitsOf(spec.output[g], spec.num_output),
         spec.compact_output);
-    groups_[g].inputs = ListSide(UnitsOf(spec.input[g], spec.num_input),
-        spec.compact_input);
+    groups_[g].inputs =
+        ListSide(UnitsOf(spec.input[g], spec.num_input, spec.input_width),
+            spec.compact_input);
   }
   scratch_.resize(MaxThreads());
 }

@@ -1,5 +1,3 @@
-#include "boost/math/common_factor_rt.hpp"
-
 #include "caffe/approx_dropout/product/kept_product.hpp"
 
 namespace caffe {
@@ -7,7 +5,8 @@ namespace caffe {
 template <typename Dtype>
 void KeptProduct<Dtype>::Keep(const ApproxDropoutPatterns<Dtype>& patterns,
     const ApproxDropoutParameter& param, int num_output, int num_input,
-    int num_samples) {
+    int input_width, int num_samples) {
+  spec_.input_width = input_width;
   Keep(patterns.output(), patterns.input(), param, num_output, num_input,
       num_samples, true);
 }
@@ -16,31 +15,11 @@ template <typename Dtype>
 void KeptProduct<Dtype>::Keep(const DropoutPattern<Dtype>& output,
     const DropoutPattern<Dtype>& input, const ApproxDropoutParameter& param,
     int num_output, int num_input, int num_samples, bool rotates) {
-  const KeptCells& out = output.groups[0];
-  const KeptCells& in = input.groups[0];
-  const bool tiled = param.pattern() == ApproxDropoutParameter_Pattern_TILE;
   spec_.num_output = num_output;
   spec_.num_input = num_input;
   spec_.num_samples = num_samples;
-  spec_.compact_output = param.compact_output();
-  spec_.compact_input = param.compact_input();
-  spec_.stored_output =
-      spec_.compact_output ? out.count(num_output) : num_output;
-  spec_.stored_input = spec_.compact_input ? in.count(num_input) : num_input;
-  spec_.tile_size = tiled ? param.tile_size() : 0;
   spec_.rotates = rotates;
-  spec_.scale = output.scale;
-  spec_.bias_scale = tiled ? Dtype(1) : output.scale;
-  // Groups that all keep everything make one product.
-  const int groups = out.keeps_all() && in.keeps_all() ? 1
-      : boost::math::lcm(output.groups.size(), input.groups.size());
-  const int size = num_samples / groups;
-  spec_.output.clear();
-  spec_.input.clear();
-  for (int g = 0; g < groups; ++g) {
-    spec_.output.push_back(output.of_sample(g * size, num_samples));
-    spec_.input.push_back(input.of_sample(g * size, num_samples));
-  }
+  spec_.Keep(output, input, param);
 }
 
 template <typename Dtype>

@@ -11,6 +11,20 @@ namespace caffe {
 
 namespace {
 
+// The axis along which units lie, of how many; -1 and 0 if only the blob's
+// shape tells.
+struct UnitAxis {
+  int axis, num_axes;
+
+  // Whether a layer that takes them along this axis is wrong.
+  bool differs(int other) const {
+    if (other < 0) {
+      other += num_axes;
+    }
+    return axis >= 0 && other >= 0 && axis != other;
+  }
+};
+
 // What is known of a blob. Layers and tops count from 0, in the net's order.
 struct BlobContent {
   int maker;  // the layer that wrote its values, Splits aside
@@ -20,11 +34,13 @@ struct BlobContent {
   int compact_layer;
   int pattern_maker, pattern_top;
   string pattern;
+  UnitAxis units;
 
   bool compact() const { return compact_layer >= 0; }
   bool same_units(const BlobContent& other) const {
-    return compact() && other.compact() && is_pattern(other.pattern_maker,
-        other.pattern_top);
+    return compact() && other.compact() &&
+           is_pattern(other.pattern_maker, other.pattern_top) &&
+           !units.differs(other.units.axis);
   }
   bool is_pattern(int maker, int top) const {
     return pattern_maker == maker && pattern_top == top;
@@ -49,8 +65,36 @@ bool OnlyLooks(const LayerParameter& layer) {
 }
 
 bool HasWeights(const LayerParameter& layer) {
-  return layer.type() == "ApproxDropoutInnerProduct"
-      || layer.type() == "ApproxDropoutLSTM";
+  return layer.type() == "ApproxDropoutInnerProduct" ||
+         layer.type() == "ApproxDropoutConvolution" ||
+         layer.type() == "ApproxDropoutLSTM";
+}
+
+// The axis whose entries a layer with weights takes for the units of its input.
+int InputAxis(const LayerParameter& layer) {
+  if (layer.type() == "ApproxDropoutLSTM") {
+    return 2;
+  }
+  return layer.type() == "ApproxDropoutConvolution"
+             ? 1
+             : layer.inner_product_param().axis();
+}
+
+// That of the units in the output of an ApproxDropout* layer.
+UnitAxis OutputAxis(const LayerParameter& layer) {
+  const UnitAxis unknown = {-1, 0};
+  const UnitAxis channels = {1, 4};
+  if (layer.type() == "ApproxDropoutConvolution") {
+    return channels;
+  }
+  if (layer.type() == "ApproxDropout") {
+    const ApproxDropoutParameter& param = layer.approx_dropout_param();
+    const UnitAxis given = {param.unit_axis(), 0};
+    return param.has_unit_axis() && param.unit_axis() >= 0 ? given : unknown;
+  }
+  const int axis = InputAxis(layer);
+  const UnitAxis last = {axis, axis + 1};
+  return axis >= 0 ? last : unknown;
 }
 
 // Of an ApproxDropout* layer: which bottom is its output's pattern, if
@@ -87,7 +131,7 @@ class CompactBlobs {
 
  private:
   static BlobContent Unknown() {
-    const BlobContent content = { -1, -1, -1, -1, -1, string() };
+    const BlobContent content = {-1, -1, -1, -1, -1, string(), {-1, 0}};
     return content;
   }
 
@@ -100,6 +144,11 @@ class CompactBlobs {
         << "', which holds only the units that "
         << Name(net_.layer(blob.compact_layer)) << " kept by pattern '"
         << blob.pattern << "'";
+    if (layer.type() == "Pooling") {
+      CHECK(!blob.units.differs(1)) << what.str() << ", not channels: they lie "
+                                    << "along axis " << blob.units.axis;
+      return;
+    }
     if (layer.type() == "Eltwise") {
       for (size_t b = 0; b < bottoms.size(); ++b) {
         CHECK(bottoms[b].same_units(blob)) << what.str() << ", and blob '"
@@ -116,6 +165,10 @@ class CompactBlobs {
     CHECK(layer.approx_dropout_param().compact_input()) << what.str()
         << "; set compact_input: true and give it that pattern as its last "
         << "bottom";
+    CHECK(!blob.units.differs(InputAxis(layer)))
+        << what.str() << ", along "
+        << "axis " << blob.units.axis << ", as if along axis "
+        << InputAxis(layer);
     const int own = OutputPatternBottom(layer)
         + (layer.approx_dropout_param().pattern() !=
             ApproxDropoutParameter::NONE);
@@ -131,7 +184,8 @@ class CompactBlobs {
     if (layer.type() == "Split" && bottoms.size() == 1) { return bottoms[0]; }
     BlobContent content = Unknown();
     if (bottoms.size() > 0 && bottoms[0].compact() &&
-        (WorksOnSingleValues(layer) || layer.type() == "Eltwise")) {
+        (WorksOnSingleValues(layer) || layer.type() == "Eltwise" ||
+            layer.type() == "Pooling")) {
       content = bottoms[0];
     }
     content.maker = i;
@@ -144,6 +198,7 @@ class CompactBlobs {
       content.pattern_maker = bottoms[pattern].maker;
       content.pattern_top = bottoms[pattern].top;
       content.pattern = layer.bottom(pattern);
+      content.units = OutputAxis(layer);
     }
     return content;
   }

@@ -1,13 +1,12 @@
-"""The table and the picture of MNIST runs, on made-up metrics."""
+"""The table and the picture of classifiers' runs, on made-up metrics."""
 
 import dataclasses
 import json
 
 import pytest
 
-import report_mnist
 from nets import registry
-from reports import curves
+from reports import classifiers, curves
 
 
 def metrics_of(experiment, median_ms, accuracy, **changes):
@@ -45,7 +44,7 @@ def report(tmp_path):
             folder.mkdir()
             metrics = metrics_of(experiment, median_ms, accuracy, **changes)
             (folder / "metrics.json").write_text(json.dumps(metrics))
-        text = report_mnist.report(tmp_path, list(map(registry.find, keys)))
+        text = classifiers.report(tmp_path, list(map(registry.find, keys)))
         rows = json.loads((tmp_path / "table.json").read_text())
         assert (tmp_path / "table.md").read_text() == text
         assert (tmp_path / "curves.png").stat().st_size > 10_000

@@ -1,0 +1,119 @@
+#include "caffe/layers/approx_dropout_convolution_layer.hpp"
+
+#include <string>
+#include <vector>
+
+namespace caffe {
+
+template <typename Dtype>
+void ApproxDropoutConvolutionLayer<Dtype>::LayerSetUp(
+    const vector<Blob<Dtype>*>& bottom, const vector<Blob<Dtype>*>& top) {
+  const ApproxDropoutParameter& param =
+      this->layer_param_.approx_dropout_param();
+  const string name =
+      "ApproxDropoutConvolution layer '" + this->layer_param_.name() + "'";
+  CHECK_NE(param.pattern(), ApproxDropoutParameter_Pattern_TILE)
+      << name << ": pattern: TILE is for inner products; ROW drops channels";
+  CHECK(!param.recurrent())
+      << name << ": recurrent: true is for ApproxDropoutLSTM";
+  CHECK(bottom[0]->num_axes() == 4 &&
+        bottom[0]->CanonicalAxisIndex(
+            this->layer_param_.convolution_param().axis()) == 1)
+      << name
+      << ": convolves images, (images x channels x height x width) with axis: "
+      << "1, but its input has shape " << bottom[0]->shape_string()
+      << " and axis: " << this->layer_param_.convolution_param().axis();
+  patterns_ =
+      ApproxDropoutPatterns<Dtype>(this->layer_param_, 1, bottom.size());
+  BaseConvolutionLayer<Dtype>::LayerSetUp(
+      vector<Blob<Dtype>*>(1, bottom[0]), top);
+  patterns_.CheckUnits(bottom, this->num_output_, this->channels_);
+  if (patterns_.has_output()) {
+    CheckConvolutionGroups(*bottom[1], "output", this->num_output_);
+  }
+  if (patterns_.has_input()) {
+    CheckConvolutionGroups(*bottom.back(), "input", this->channels_);
+  }
+}
+
+template <typename Dtype>
+void ApproxDropoutConvolutionLayer<Dtype>::CheckConvolutionGroups(
+    const Blob<Dtype>& pattern, const string& side, int channels) {
+  const int max_period = pattern.shape(1) - 2;
+  CHECK(this->group_ == 1 || channels / this->group_ % max_period == 0)
+      << "ApproxDropoutConvolution layer '" << this->layer_param_.name()
+      << "': with group: " << this->group_ << " each group of its " << side
+      << " has " << channels / this->group_
+      << " channels, which N = " << max_period
+      << " of that pattern must divide, so that every group "
+      << "keeps equally many";
+}
+
+template <typename Dtype>
+ConvolutionShape ApproxDropoutConvolutionLayer<Dtype>::ShapeOf(
+    const Blob<Dtype>& x) {
+  ConvolutionAxis axes[2];
+  for (int i = 0; i < 2; ++i) {
+    const ConvolutionAxis axis = {x.shape(2 + i),
+        this->kernel_shape_.cpu_data()[i], this->pad_.cpu_data()[i],
+        this->stride_.cpu_data()[i], this->dilation_.cpu_data()[i]};
+    axes[i] = axis;
+    CHECK_GE(axis.input + 2 * axis.pad, axis.dilation * (axis.kernel - 1) + 1)
+        << "ApproxDropoutConvolution layer '" << this->layer_param_.name()
+        << "': the kernel, dilation included, is larger than its input of "
+        << "shape " << x.shape_string() << " with its padding";
+  }
+  const ConvolutionShape shape = {axes[0], axes[1]};
+  return shape;
+}
+
+template <typename Dtype>
+void ApproxDropoutConvolutionLayer<Dtype>::Reshape(
+    const vector<Blob<Dtype>*>& bottom, const vector<Blob<Dtype>*>& top) {
+  const ConvolutionShape shape = ShapeOf(*bottom[0]);
+  patterns_.Read(bottom, bottom[0]->shape(0));
+  product_.SetShape(shape, this->group_);
+  product_.Keep(patterns_, this->layer_param_.approx_dropout_param(),
+      this->num_output_, this->channels_, bottom[0]->shape(0));
+  CHECK_EQ(bottom[0]->shape(1), product_.stored_input())
+      << "ApproxDropoutConvolution layer '" << this->layer_param_.name()
+      << "': its input has " << bottom[0]->shape(1) << " channels; "
+      << (patterns_.has_input() ? "the input's pattern keeps " : "W takes ")
+      << product_.stored_input() << " of " << this->channels_;
+  vector<int> top_shape = bottom[0]->shape();
+  top_shape[1] = product_.stored_output();
+  top_shape[2] = shape.height.output();
+  top_shape[3] = shape.width.output();
+  top[0]->Reshape(top_shape);
+}
+
+template <typename Dtype>
+void ApproxDropoutConvolutionLayer<Dtype>::Forward_cpu(
+    const vector<Blob<Dtype>*>& bottom, const vector<Blob<Dtype>*>& top) {
+  product_.PackWeights_cpu(this->blobs_[0]->cpu_data());
+  product_.Forward_cpu(bottom[0]->cpu_data(),
+      this->bias_term_ ? this->blobs_[1]->cpu_data() : NULL,
+      top[0]->mutable_cpu_data());
+}
+
+template <typename Dtype>
+void ApproxDropoutConvolutionLayer<Dtype>::Backward_cpu(
+    const vector<Blob<Dtype>*>& top, const vector<bool>& propagate_down,
+    const vector<Blob<Dtype>*>& bottom) {
+  product_.Backward_cpu(bottom[0]->cpu_data(), top[0]->cpu_diff(),
+      propagate_down[0] ? bottom[0]->mutable_cpu_diff() : NULL,
+      this->param_propagate_down_[0] ? this->blobs_[0]->mutable_cpu_diff()
+                                     : NULL,
+      this->bias_term_ && this->param_propagate_down_[1]
+          ? this->blobs_[1]->mutable_cpu_diff()
+          : NULL);
+}
+
+#ifdef CPU_ONLY
+STUB_GPU(ApproxDropoutConvolutionLayer);
+#endif
+
+INSTANTIATE_CLASS(ApproxDropoutConvolutionLayer);
+REGISTER_LAYER_CLASS(ApproxDropoutConvolution);
+
+}  // namespace caffe
