@@ -29,11 +29,18 @@ PATTERNS = ("ROW", "TILE")
 SOLVER = {
     "base_lr": 1e-4,
     "lr_policy": "fixed",
-    "momentum": 0.9,
-    "weight_decay": 5e-4,
     "display": 0,
     "snapshot_after_train": False,
     "random_seed": 1,
+}
+# What goes with each type of solver; AdaGrad and RMSProp refuse a momentum.
+SOLVERS = {
+    "SGD": {"momentum": 0.9},
+    "Nesterov": {"momentum": 0.9},
+    "AdaGrad": {},
+    "RMSProp": {},
+    "AdaDelta": {"momentum": 0.9, "delta": 1e-6},
+    "Adam": {"momentum": 0.9},
 }
 
 
@@ -51,14 +58,21 @@ def training_net(path, shapes):
     return net
 
 
-def write_solver(net, folder):
+def write_solver(net, options, folder):
     """Writes net and solver into a new folder; the solver's file."""
     from google.protobuf import text_format
 
     folder.mkdir()
     (folder / "net.prototxt").write_text(text_format.MessageToString(net))
     file = folder / "solver.prototxt"
-    file.write_text(to_text({"net": str(folder / "net.prototxt"), **SOLVER}))
+    fields = {
+        "net": str(folder / "net.prototxt"),
+        "type": options.solver,
+        **SOLVER,
+        **SOLVERS[options.solver],
+        "weight_decay": options.weight_decay,
+    }
+    file.write_text(to_text(fields))
     return file
 
 
@@ -73,7 +87,7 @@ def measured(options):
         tempfile.TemporaryFile("w+") as log,
     ):
         folder = Path(folder)
-        solver = write_solver(net, folder / "stock")
+        solver = write_solver(net, options, folder / "stock")
         try:
             stock = timer.start("stock Caffe", "caffe-stock", solver, log)
             workers.append(stock)
@@ -81,7 +95,7 @@ def measured(options):
                 ours, notes[pattern] = convert(
                     net, pattern, groups=options.groups
                 )
-                solver = write_solver(ours, folder / pattern)
+                solver = write_solver(ours, options, folder / pattern)
                 workers.append(timer.start(pattern, "caffe", solver, log))
             take_turns(
                 workers,
@@ -116,6 +130,12 @@ def main(arguments=None):
         help="of a data layer's top, as in data:32,3,227,227",
     )
     parser.add_argument("--groups", type=int, default=1, help="(%(default)s)")
+    parser.add_argument(
+        "--solver", choices=SOLVERS, default="SGD", help="(%(default)s)"
+    )
+    parser.add_argument(
+        "--weight-decay", type=float, default=5e-4, help="(%(default)s)"
+    )
     parser.add_argument("--rounds", type=int, default=8, help="(%(default)s)")
     parser.add_argument(
         "--steps", type=int, default=5, help="per turn (%(default)s)"
