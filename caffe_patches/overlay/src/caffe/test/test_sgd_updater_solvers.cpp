@@ -154,8 +154,8 @@ TYPED_TEST(SGDUpdaterSolversTest, TestLearningRateFactors) {
         + this->Product("b", "bottom: 'a' bottom: 'p'", 3, "",
             "param { lr_mult: -1 decay_mult: 0 } param { lr_mult: 0.1 }")
         + this->Loss("b");
-    const string solver = string("lr_policy: 'fixed' weight_decay: 0.01 type: '")
-        + type + "' ";
+    const string solver = string("type: '") + type
+        + "' lr_policy: 'fixed' weight_decay: 0.01";
     const vector<Dtype> lazy = this->Train(net, solver, false);
     EXPECT_TRUE(this->Same(lazy, this->TrainEagerly(net, solver)));
     const vector<Dtype> dense = this->Train(net, solver, true);

@@ -25,8 +25,8 @@ namespace caffe {
  *     Root(x)              the square root, correctly rounded
  *     Sign(x)              1, 0 or -1
  *
- * Where these use * and Root, Caffe calls pow(x, 2) and pow(x, 0.5), which now
- * and then round the other way.
+ * For squares and roots Caffe calls pow(x, 2) and pow(x, 0.5), which now and then
+ * round the other way.
  */
 enum class SolverKind { SGD, NESTEROV, ADAGRAD, RMSPROP, ADADELTA, ADAM };
 
