@@ -30,11 +30,18 @@ PATTERNS = ("ROW", "TILE")
 SOLVER = {
     "base_lr": 1e-4,
     "lr_policy": "fixed",
-    "momentum": 0.9,
-    "weight_decay": 5e-4,
     "display": 0,
     "snapshot_after_train": False,
     "random_seed": 1,
+}
+# What goes with each type of solver; AdaGrad and RMSProp refuse a momentum.
+SOLVERS = {
+    "SGD": {"momentum": 0.9},
+    "Nesterov": {"momentum": 0.9},
+    "AdaGrad": {},
+    "RMSProp": {},
+    "AdaDelta": {"momentum": 0.9, "delta": 1e-6},
+    "Adam": {"momentum": 0.9},
 }
 
 
@@ -67,14 +74,21 @@ def conversions(options):
     }
 
 
-def write_solver(net, folder):
+def write_solver(net, options, folder):
     """Writes net and solver into a new folder; the solver's file."""
     from google.protobuf import text_format
 
     folder.mkdir()
     (folder / "net.prototxt").write_text(text_format.MessageToString(net))
     file = folder / "solver.prototxt"
-    file.write_text(to_text({"net": str(folder / "net.prototxt"), **SOLVER}))
+    fields = {
+        "net": str(folder / "net.prototxt"),
+        "type": options.solver,
+        **SOLVER,
+        **SOLVERS[options.solver],
+        "weight_decay": options.weight_decay,
+    }
+    file.write_text(to_text(fields))
     return file
 
 
@@ -89,13 +103,13 @@ def measured(options):
         tempfile.TemporaryFile("w+") as log,
     ):
         folder = Path(folder)
-        solver = write_solver(net, folder / "stock")
+        solver = write_solver(net, options, folder / "stock")
         try:
             stock = timer.start("stock Caffe", "caffe-stock", solver, log)
             workers.append(stock)
             for label, how in conversions(options).items():
                 ours, notes[label] = convert(net, **how)
-                solver = write_solver(ours, folder / label)
+                solver = write_solver(ours, options, folder / label)
                 workers.append(timer.start(label, "caffe", solver, log))
             take_turns(
                 workers,
@@ -142,6 +156,12 @@ def main(arguments=None):
         "--feature-maps",
         action="store_true",
         help="Dropouts of images drop whole feature maps in the converted nets",
+    )
+    parser.add_argument(
+        "--solver", choices=SOLVERS, default="SGD", help="(%(default)s)"
+    )
+    parser.add_argument(
+        "--weight-decay", type=float, default=5e-4, help="(%(default)s)"
     )
     parser.add_argument("--rounds", type=int, default=8, help="(%(default)s)")
     parser.add_argument(

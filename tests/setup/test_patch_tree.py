@@ -121,7 +121,7 @@ def test_tag_1_0_counts_iterations_elsewhere(tree):
     edit(tree / SGD_SOLVER, counting, "")
     assert patch(tree)[0] == 0
     text = (tree / SGD_SOLVER).read_text()
-    assert "updater_->ApplyUpdate(rate);" in text
+    assert "updater_->ApplyUpdate(rate, this->iter_);" in text
     assert "++this->iter_" not in text
 
 

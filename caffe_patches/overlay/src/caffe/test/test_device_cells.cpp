@@ -225,6 +225,7 @@ TYPED_TEST(DeviceCellsTest, TestCellsAreLazyParameters) {
   for (int r = 0; r < 5; ++r) {
     const UpdateRule<TypeParam> rule = { TypeParam(0.5),
         TypeParam(kRules[r][0]), kRules[r][1] != 0, TypeParam(kRules[r][2]) };
+    SCOPED_TRACE(r);
     const int kWidth = 16 / sizeof(TypeParam);
     this->template ExpectLazy<1>(rule, 1, 44);
     this->template ExpectLazy<kWidth>(rule, 1, 44);

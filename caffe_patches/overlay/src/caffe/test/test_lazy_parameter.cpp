@@ -1,16 +1,20 @@
+#include <algorithm>
 #include <cmath>
+#include <limits>
+#include <string>
 #include <vector>
 
 #include "gtest/gtest.h"
 
-#include "caffe/approx_dropout/math/vector_math.hpp"
 #include "caffe/approx_dropout/update/lazy_parameter.hpp"
 #include "caffe/blob.hpp"
 #include "caffe/common.hpp"
+#include "caffe/util/format.hpp"
 #include "caffe/util/math_functions.hpp"
 
 #include "caffe/test/test_approx_dropout_util.hpp"
 #include "caffe/test/test_caffe_main.hpp"
+#include "caffe/test/test_update_rules_util.hpp"
 
 namespace caffe {
 
@@ -29,159 +33,129 @@ class LazyParameterTest : public ::testing::Test {
     return steps;
   }
 
-  static UpdateRule<Dtype> Rule(double decay, bool l1, double momentum) {
-    const UpdateRule<Dtype> rule = { Dtype(0.5), Dtype(decay), l1,
-        Dtype(momentum) };
-    return rule;
+  static bool Equal(const Blob<Dtype>& a, const Blob<Dtype>& b) {
+    return SameValues(a.cpu_data(), b.cpu_data(), a.count());
   }
 
-  static bool Equal(const Blob<Dtype>& a, const Blob<Dtype>& b) {
-    return std::equal(a.cpu_data(), a.cpu_data() + a.count(), b.cpu_data());
+  // A parameter and its histories.
+  struct Weights {
+    explicit Weights(const vector<int>& shape)
+        : w(shape), h(shape), h2(shape) {
+      FillGaussian(&w);
+      caffe_set(h.count(), Dtype(0), h.mutable_cpu_data());
+      caffe_set(h.count(), Dtype(0), h2.mutable_cpu_data());
+      Poison(w.mutable_cpu_diff(), w.count());
+    }
+    // With the same weights as another.
+    explicit Weights(const Weights& from)
+        : w(from.w.shape()), h(from.w.shape()), h2(from.w.shape()) {
+      w.CopyFrom(from.w);
+      h.CopyFrom(from.h);
+      h2.CopyFrom(from.h2);
+      caffe_set(w.count(), Dtype(0), w.mutable_cpu_diff());
+    }
+    Blob<Dtype> w, h, h2;
+  };
+
+  // What is left after CatchUpAll: the last update too.
+  static void ExpectSame(const Weights& lazy, const Weights& dense) {
+    EXPECT_TRUE(Equal(lazy.w, dense.w));
+    EXPECT_TRUE(Equal(lazy.h, dense.h));
+    EXPECT_TRUE(Equal(lazy.h2, dense.h2));
+    EXPECT_TRUE(SameValues(lazy.w.cpu_diff(), dense.w.cpu_diff(),
+        lazy.w.count()));
   }
 };
 
 TYPED_TEST_CASE(LazyParameterTest, TestDtypes);
 
-// The rule, written out in double.
-TYPED_TEST(LazyParameterTest, TestStepsAgainstTheRule) {
-  const int kCount = 37;  // not a multiple of what is done at a time
-  for (int l1 = 0; l1 < 2; ++l1) {
-    Blob<TypeParam> w(vector<int>(1, kCount)), h(w.shape()), g(w.shape());
-    FillGaussian(&w);
-    FillGaussian(&h);
-    FillGaussian(&g);
-    vector<double> ws(w.cpu_data(), w.cpu_data() + kCount);
-    vector<double> hs(h.cpu_data(), h.cpu_data() + kCount);
-    const vector<UpdateStep<TypeParam> > steps = this->Steps(5);
-    ReplaySteps(this->Rule(0.01, l1, 0.9), steps.data(), 5, kCount,
-        g.cpu_data(), w.mutable_cpu_data(), h.mutable_cpu_data());
-    for (int i = 0; i < kCount; ++i) {
-      for (int s = 0; s < 5; ++s) {
-        const double gradient = s ? 0 : g.cpu_data()[i] * 0.25 * 0.5;
-        const double decayed = l1 ? (ws[i] > 0) - (ws[i] < 0) : ws[i];
-        hs[i] = steps[s].rate * (gradient + 0.01 * decayed) + 0.9 * hs[i];
-        ws[i] -= hs[i];
-      }
-      ExpectNear(ws[i], w.cpu_data()[i], 1, "w", i);
-      ExpectNear(hs[i], h.cpu_data()[i], 1, "h", i);
-    }
-  }
-}
-
-// A step of Caffe's, by BLAS: the same bits, if both have fused multiply-add.
-// A BLAS may do without it for the last elements of a number like 1003.
-TYPED_TEST(LazyParameterTest, TestStepsAreCaffes) {
-  if (vector_bytes() < 32) {
-    LOG(INFO) << "Not run: no fused multiply-add on this machine";
-    return;
-  }
-  const int kCount = 1024;
-  const double kRules[][2] = {{0.01, 0.9}, {0, 0.9}, {0.01, 0}, {0, 0}};
-  for (int r = 0; r < 4; ++r) {
-    UpdateRule<TypeParam> rule = this->Rule(kRules[r][0], false, kRules[r][1]);
-    Blob<TypeParam> w(vector<int>(1, kCount)), h(w.shape()), g(w.shape());
-    FillGaussian(&w);
-    FillGaussian(&g);
-    caffe_set(kCount, TypeParam(0), h.mutable_cpu_data());
-    Blob<TypeParam> caffe_w(w.shape()), caffe_h(w.shape());
-    caffe_w.CopyFrom(w);
-    caffe_h.CopyFrom(h);
-    const vector<UpdateStep<TypeParam> > steps = this->Steps(6);
-    ReplaySteps(rule, steps.data(), 6, kCount, g.cpu_data(),
-        w.mutable_cpu_data(), h.mutable_cpu_data());
-    for (int s = 0; s < 6; ++s) {
-      TypeParam* d = g.mutable_cpu_data();
-      if (s > 0) { caffe_set(kCount, TypeParam(0), d); }
-      caffe_scal(kCount, steps[s].clip, d);
-      caffe_scal(kCount, rule.normalization, d);
-      caffe_axpy(kCount, rule.decay, caffe_w.cpu_data(), d);
-      caffe_cpu_axpby(kCount, steps[s].rate, d, rule.momentum,
-          caffe_h.mutable_cpu_data());
-      caffe_axpy(kCount, TypeParam(-1), caffe_h.cpu_data(),
-          caffe_w.mutable_cpu_data());
-    }
-    EXPECT_TRUE(this->Equal(w, caffe_w));
-    EXPECT_TRUE(this->Equal(h, caffe_h));
-  }
-}
-
 // However the steps are put off, the weights are the same bits.
 TYPED_TEST(LazyParameterTest, TestLazyIsDense) {
+  typedef typename TestFixture::Weights Weights;
   const int kRows = 29, kColumns = 45, kSteps = 60;
   const int kCells[][2] = {{1, kColumns}, {8, 8}, {32, 32}, {5, 45}};
-  const double kRules[][3] = {{0.01, 0, 0.9}, {0.01, 1, 0.9}, {0, 0, 0.9},
-      {0.01, 0, 0}, {0, 0, 0}};
+  const vector<UpdateRule<TypeParam> > rules = AllRules<TypeParam>();
   vector<int> shape(2, kRows);
   shape[1] = kColumns;
-  for (int r = 0; r < 5; ++r) {
-    for (int c = 0; c < 4; ++c) {
-      const UpdateRule<TypeParam> rule = this->Rule(kRules[r][0],
-          kRules[r][1], kRules[r][2]);
-      Blob<TypeParam> lazy_w(shape), dense_w(shape), lazy_h(shape),
-          dense_h(shape), g(shape);
-      FillGaussian(&lazy_w);
-      dense_w.CopyFrom(lazy_w);
-      caffe_set(lazy_h.count(), TypeParam(0), lazy_h.mutable_cpu_data());
-      dense_h.CopyFrom(lazy_h);
-      Poison(lazy_w.mutable_cpu_diff(), lazy_w.count());
-      LazyParameter<TypeParam> lazy(&lazy_w, &lazy_h, rule);
-      LazyParameter<TypeParam> dense(&dense_w, &dense_h, rule);
-      lazy.SetCells(kCells[c][0], kCells[c][1]);
-      const vector<UpdateStep<TypeParam> > steps = this->Steps(kSteps);
-      const int across = (kColumns + kCells[c][1] - 1) / kCells[c][1];
-      for (int s = 0; s < kSteps; ++s) {
-        vector<int> used;
-        for (int i = s % 3; i < lazy.num_cells(); i += 1 + s % 4) {
-          used.push_back(i);
-        }
-        if (s % 2) {
-          lazy.CatchUp(used);
-        } else {
-          const int down = lazy.num_cells() / across;
+  for (int r = 0; r < rules.size(); ++r) {
+    const int* cell_shape = kCells[r % 4];
+    SCOPED_TRACE(string(SolverName(rules[r].solver)) + ", rule "
+        + format_int(r));
+    Weights lazies(shape), denses(lazies);
+    Blob<TypeParam> g(shape);
+    LazyParameter<TypeParam> lazy(&lazies.w, &lazies.h, rules[r], &lazies.h2);
+    LazyParameter<TypeParam> dense(&denses.w, &denses.h, rules[r], &denses.h2);
+    lazy.SetCells(cell_shape[0], cell_shape[1]);
+    const vector<UpdateStep<TypeParam> > steps = this->Steps(kSteps);
+    const int across = (kColumns + cell_shape[1] - 1) / cell_shape[1];
+    for (int s = 0; s < kSteps; ++s) {
+      vector<int> used;
+      for (int i = s % 3; i < lazy.num_cells(); i += 1 + s % 4) {
+        used.push_back(i);
+      }
+      if (s % 2) {
+        lazy.CatchUp(used);
+      } else {
+        const int down = lazy.num_cells() / across;
 #pragma omp parallel for
-          for (int row = 0; row < down; ++row) {
-            vector<int> cells;
-            for (int cell : used) {
-              if (cell / across == row) { cells.push_back(cell); }
-            }
-            lazy.CatchUpOnThisThread(cells);
+        for (int row = 0; row < down; ++row) {
+          vector<int> cells;
+          for (int cell : used) {
+            if (cell / across == row) { cells.push_back(cell); }
           }
-        }
-        FillGaussian(&g);
-        EXPECT_TRUE(lazy.ClaimGradient(used) == Claim::OVERWRITE);
-        caffe_set(g.count(), TypeParam(0), dense_w.mutable_cpu_diff());
-        for (int i = 0; i < g.count(); ++i) {
-          const int cell = i / kColumns / kCells[c][0] * across
-              + i % kColumns / kCells[c][1];
-          if (std::count(used.begin(), used.end(), cell)) {
-            lazy_w.mutable_cpu_diff()[i] = g.cpu_data()[i];
-            dense_w.mutable_cpu_diff()[i] = g.cpu_data()[i];
-          }
-        }
-        EXPECT_NEAR(lazy.SumSquares(), dense_w.sumsq_diff(),
-            1e-4 * dense_w.sumsq_diff());
-        lazy.EndStep(steps[s]);
-        dense.UpdateWhole(steps[s]);
-        if (s % 17 == 16) {
-          lazy.CatchUpAll();
-          EXPECT_TRUE(this->Equal(lazy_w, dense_w));
+          lazy.CatchUpOnThisThread(cells);
         }
       }
-      lazy.CatchUpAll();
-      EXPECT_TRUE(this->Equal(lazy_w, dense_w));
-      EXPECT_TRUE(this->Equal(lazy_h, dense_h));
+      FillGaussian(&g);
+      EXPECT_TRUE(lazy.ClaimGradient(used) == Claim::OVERWRITE);
+      caffe_set(g.count(), TypeParam(0), denses.w.mutable_cpu_diff());
       for (int i = 0; i < g.count(); ++i) {
-        ASSERT_EQ(dense_w.cpu_diff()[i], 0);
+        const int cell = i / kColumns / cell_shape[0] * across
+            + i % kColumns / cell_shape[1];
+        if (std::count(used.begin(), used.end(), cell)) {
+          lazies.w.mutable_cpu_diff()[i] = g.cpu_data()[i];
+          denses.w.mutable_cpu_diff()[i] = g.cpu_data()[i];
+        }
       }
+      EXPECT_NEAR(lazy.SumSquares(), denses.w.sumsq_diff(),
+          1e-4 * denses.w.sumsq_diff());
+      lazy.EndStep(steps[s]);
+      dense.UpdateWhole(steps[s]);
+      if (s % 17 == 16) {
+        lazy.CatchUpAll();
+        this->ExpectSame(lazies, denses);
+      }
+    }
+    lazy.CatchUpAll();
+    this->ExpectSame(lazies, denses);
+  }
+}
+
+// As Caffe's weights, also those without a gradient, by a rate that is none.
+TYPED_TEST(LazyParameterTest, TestRateThatIsNotFinite) {
+  typedef typename TestFixture::Weights Weights;
+  for (SolverKind kind : kSolverKinds) {
+    Weights weights(vector<int>(2, 6));
+    LazyParameter<TypeParam> lazy(&weights.w, &weights.h,
+        MakeRule<TypeParam>(kind, 0, false, 0), &weights.h2);
+    const UpdateStep<TypeParam> steps[] = { { TypeParam(0.1), 1 },
+        { std::numeric_limits<TypeParam>::quiet_NaN(), 1 },
+        { TypeParam(0.1), 1 } };
+    for (int s = 0; s < 3; ++s) { lazy.EndStep(steps[s]); }
+    lazy.CatchUpAll();
+    for (int i = 0; i < weights.w.count(); ++i) {
+      ASSERT_TRUE(std::isnan(weights.w.cpu_data()[i])) << SolverName(kind);
     }
   }
 }
 
 // Threads that share it must not be those who allocate the memory.
 TYPED_TEST(LazyParameterTest, TestMemoryIsThereBeforeThreads) {
-  Blob<TypeParam> w(3, 4, 1, 1), h(w.shape());
-  LazyParameter<TypeParam> lazy(&w, &h, this->Rule(0, false, 0.9));
+  Blob<TypeParam> w(3, 4, 1, 1), h(w.shape()), h2(w.shape());
+  LazyParameter<TypeParam> lazy(&w, &h,
+      MakeRule<TypeParam>(SolverKind::ADAM, 0, false), &h2);
   EXPECT_NE(SyncedMemory::UNINITIALIZED, h.data()->head());
+  EXPECT_NE(SyncedMemory::UNINITIALIZED, h2.data()->head());
   EXPECT_NE(SyncedMemory::UNINITIALIZED, w.data()->head());
   EXPECT_NE(SyncedMemory::UNINITIALIZED, w.diff()->head());
 }
@@ -212,25 +186,19 @@ TYPED_TEST(LazyParameterTest, TestSecondGradientIsAddedTo) {
 // Gradients of some rows and columns, one or two per iteration, against adding
 // them up in a whole matrix.
 TYPED_TEST(LazyParameterTest, TestGradientsOfSomeColumns) {
+  typedef typename TestFixture::Weights Weights;
   const int kRows = 12, kColumns = 40, kSteps = 40;
-  const double kRules[][2] = {{0.01, 0.9}, {0, 0}};
   vector<int> shape(2, kRows);
   shape[1] = kColumns;
-  for (int r = 0; r < 2; ++r) {
-    const UpdateRule<TypeParam> rule = this->Rule(kRules[r][0], false,
-        kRules[r][1]);
-    Blob<TypeParam> lazy_w(shape), dense_w(shape), lazy_h(shape),
-        dense_h(shape);
-    FillGaussian(&lazy_w);
-    dense_w.CopyFrom(lazy_w);
-    caffe_set(lazy_h.count(), TypeParam(0), lazy_h.mutable_cpu_data());
-    dense_h.CopyFrom(lazy_h);
-    Poison(lazy_w.mutable_cpu_diff(), lazy_w.count());
-    caffe_set(dense_w.count(), TypeParam(0), dense_w.mutable_cpu_diff());
-    LazyParameter<TypeParam> lazy(&lazy_w, &lazy_h, rule);
-    LazyParameter<TypeParam> dense(&dense_w, &dense_h, rule);
+  for (const UpdateRule<TypeParam>& rule : AllRules<TypeParam>()) {
+    if (rule.delta == 0) { continue; }  // weights that are no numbers
+    SCOPED_TRACE(SolverName(rule.solver));
+    Weights lazies(shape), denses(lazies);
+    LazyParameter<TypeParam> lazy(&lazies.w, &lazies.h, rule, &lazies.h2);
+    LazyParameter<TypeParam> dense(&denses.w, &denses.h, rule, &denses.h2);
     const vector<UpdateStep<TypeParam> > steps = this->Steps(kSteps);
     for (int s = 0; s < kSteps; ++s) {
+      caffe_set(denses.w.count(), TypeParam(0), denses.w.mutable_cpu_diff());
       for (int pass = 0; pass < 1 + s % 3; ++pass) {
         vector<int> rows, columns;
         for (int i = (s + pass) % 3; i < kRows; i += 1 + s % 4) {
@@ -245,7 +213,7 @@ TYPED_TEST(LazyParameterTest, TestGradientsOfSomeColumns) {
         for (int i = 0; i < rows.size(); ++i) {
           for (int j = 0; j < columns.size(); ++j) {
             ASSERT_EQ(part.cpu_data()[i * columns.size() + j],
-                dense_w.cpu_data()[rows[i] * kColumns + columns[j]]);
+                denses.w.cpu_data()[rows[i] * kColumns + columns[j]]);
           }
         }
         FillGaussian(&part);
@@ -255,19 +223,18 @@ TYPED_TEST(LazyParameterTest, TestGradientsOfSomeColumns) {
           lazy.AddGradientOnThisThread(rows, columns, part.cpu_data());
         }
         for (int i = 0; i < part.count(); ++i) {
-          dense_w.mutable_cpu_diff()[rows[i / columns.size()] * kColumns
+          denses.w.mutable_cpu_diff()[rows[i / columns.size()] * kColumns
               + columns[i % columns.size()]] += part.cpu_data()[i];
         }
       }
-      EXPECT_NEAR(lazy.SumSquares(), dense_w.sumsq_diff(),
-          1e-4 * dense_w.sumsq_diff());
+      EXPECT_NEAR(lazy.SumSquares(), denses.w.sumsq_diff(),
+          1e-4 * denses.w.sumsq_diff());
       lazy.EndStep(steps[s]);
       dense.UpdateWhole(steps[s]);
       if (s % 17 == 16) { lazy.CatchUpAll(); }
     }
     lazy.CatchUpAll();
-    EXPECT_TRUE(this->Equal(lazy_w, dense_w));
-    EXPECT_TRUE(this->Equal(lazy_h, dense_h));
+    this->ExpectSame(lazies, denses);
   }
 }
 

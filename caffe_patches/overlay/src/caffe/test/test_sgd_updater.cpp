@@ -2,21 +2,14 @@
 #include <string>
 #include <vector>
 
-#include "google/protobuf/text_format.h"
-#include "gtest/gtest.h"
-
-#include "caffe/caffe.hpp"
-#include "caffe/sgd_solvers.hpp"
-
-#include "caffe/test/test_approx_dropout_util.hpp"
-#include "caffe/test/test_caffe_main.hpp"
+#include "caffe/test/test_sgd_updater_util.hpp"
 
 namespace caffe {
 
 // SGDSolver with SGDUpdater against SGDSolver with Caffe's own dense update,
 // which snapshot_diff asks for.
 template <typename TypeParam>
-class SGDUpdaterTest : public MultiDeviceTest<TypeParam> {
+class SGDUpdaterTest : public SGDUpdaterTestBase<TypeParam> {
  protected:
   typedef typename TypeParam::Dtype Dtype;
   // cuBLAS and the update's kernels round differently.
@@ -24,149 +17,10 @@ class SGDUpdaterTest : public MultiDeviceTest<TypeParam> {
     return TypeParam::device == Caffe::GPU ? 10 : std::abs(value);
   }
 
-  static string Data(int inputs) {
-    std::ostringstream text;
-    text << "layer { name: 'data' type: 'DummyData' top: 'x' top: 't' "
-        << "dummy_data_param { shape { dim: 6 dim: " << inputs << " } "
-        << "shape { dim: 6 dim: 3 } data_filler { type: 'gaussian' } "
-        << "data_filler { type: 'gaussian' } } } ";
-    return text.str();
-  }
-
-  static string Pattern(const string& name, const string& text) {
-    return "layer { name: '" + name + "' type: 'DropoutPattern' top: '" + name
-        + "' dropout_pattern_param {" + text + "} } ";
-  }
-
-  static string Product(const string& name, const string& bottoms, int outputs,
-      const string& approx, const string& more = "") {
-    std::ostringstream text;
-    text << "layer { name: '" << name << "' type: 'ApproxDropoutInnerProduct' "
-        << bottoms << " top: '" << name << "' inner_product_param { num_output:"
-        << outputs << " weight_filler { type: 'gaussian' std: 0.2 } } "
-        << "approx_dropout_param {" << approx << "} " << more << "} ";
-    return text.str();
-  }
-
-  static string Loss(const string& bottom) {
-    return "layer { name: 'loss' type: 'EuclideanLoss' top: 'loss' bottom: '"
-        + bottom + "' bottom: 't' }";
-  }
-
-  static string RowNet() {
-    return Data(20)
-        + Pattern("p", "probability: 0 probability: 0.7 probability: 0.3 "
-            "probability: 0")
-        + Pattern("q", "family: PERIOD probability: 0.3 probability: 0.3 "
-            "probability: 0.4")
-        + Product("a", "bottom: 'x' bottom: 'p'", 24, "compact_output: true")
-        + Product("b", "bottom: 'a' bottom: 'q' bottom: 'p'", 17,
-            "compact_input: true compact_output: true",
-            "param { lr_mult: 2 decay_mult: 0.5 } param { lr_mult: 1 }")
-        + Product("c", "bottom: 'b' bottom: 'q'", 3,
-            "pattern: NONE compact_input: true") + Loss("c");
-  }
-
-  static string GroupNet() {
-    return Data(20)
-        + Pattern("p", "groups: 3 probability: 0 probability: 0.7 "
-            "probability: 0.3 probability: 0")
-        + Product("a", "bottom: 'x' bottom: 'p'", 24, "compact_output: true")
-        + Product("b", "bottom: 'a' bottom: 'p' bottom: 'p'", 16,
-            "compact_input: true")
-        + Product("c", "bottom: 'b'", 3, "pattern: NONE") + Loss("c");
-  }
-
-  // Products with every pattern, each with a ReLU behind it.
-  static string RectifiedNet() {
-    const string kReLU = "layer { name: 'r' type: 'ReLU' ";
-    return Data(20)
-        + Pattern("p", "probability: 0 probability: 0.7 probability: 0.3")
-        + Pattern("g", "groups: 3 probability: 0 probability: 1 "
-            "probability: 0")
-        + Product("a", "bottom: 'x' bottom: 'p'", 24, "compact_output: true")
-        + kReLU + "bottom: 'a' top: 'a' } "
-        + Product("b", "bottom: 'a' bottom: 'p' bottom: 'p'", 21,
-            "compact_input: true")
-        + kReLU + "bottom: 'b' top: 'b' } "
-        + Product("c", "bottom: 'b' bottom: 'g'", 18, "")
-        + kReLU + "bottom: 'c' top: 'c' } "
-        + Product("d", "bottom: 'c' bottom: 'p'", 30,
-            "pattern: TILE tile_size: 4")
-        + kReLU + "bottom: 'd' top: 'd' } "
-        + Product("e", "bottom: 'd'", 3, "pattern: NONE") + Loss("e");
-  }
-
-  // Some passes keep every tile.
-  static string TileNet(const string& groups) {
-    return Data(37)
-        + Pattern("p", groups + "probability: 0 probability: 0.6 "
-            "probability: 0.3 probability: 0.1")
-        + Product("a", "bottom: 'x' bottom: 'p'", 45,
-            "pattern: TILE tile_size: 8")
-        + Product("c", "bottom: 'a'", 3, "pattern: NONE") + Loss("c");
-  }
-
-  // A lazily updated product whose outputs, two of three at a time, are to
-  // have this value.
-  static string Tower(const string& name, const string& value) {
-    return "layer { name: '" + name + "x' type: 'DummyData' top: '" + name
-        + "x' top: '" + name + "t' dummy_data_param { "
-        "shape { dim: 6 dim: 20 } shape { dim: 6 dim: 3 } "
-        "data_filler { value: 1 } data_filler { value: " + value + " } } } "
-        + Pattern(name + "p", "probability: 0 probability: 1 probability: 0")
-        + Product(name, "bottom: '" + name + "x' bottom: '" + name + "p'", 3,
-            "")
-        + "layer { name: '" + name + "loss' type: 'EuclideanLoss' bottom: '"
-        + name + "' bottom: '" + name + "t' }";
-  }
-
-  static string EmbedNet() {
-    return "layer { name: 'data' type: 'DummyData' top: 'w' top: 't' "
-        "dummy_data_param { shape { dim: 6 } shape { dim: 6 dim: 3 } "
-        "data_filler { type: 'uniform' min: 0 max: 40 } "
-        "data_filler { type: 'gaussian' } } } "
-        // Words are whole numbers.
-        "layer { name: 'word' type: 'Threshold' bottom: 'w' top: 'word' "
-        "threshold_param { threshold: 20 } } "
-        "layer { name: 'e' type: 'Embed' bottom: 'word' top: 'e' "
-        "embed_param { num_output: 9 input_dim: 41 "
-        "weight_filler { type: 'gaussian' } } } "
-        "layer { name: 'c' type: 'InnerProduct' bottom: 'e' top: 'c' "
-        "inner_product_param { num_output: 3 "
-        "weight_filler { type: 'gaussian' } } } " + Loss("c");
-  }
-
-  // Weights, momentum and last updates after the steps, taken in several
-  // calls.
-  static vector<Dtype> Train(const string& net, const string& solver_text,
-      bool dense) {
-    SolverParameter param;
-    CHECK(google::protobuf::TextFormat::ParseFromString(
-        "random_seed: 7 max_iter: 300 base_lr: 0.002 "
-        + solver_text + (dense ? " snapshot_diff: true" : "")
-        + " net_param {" + net + "}", &param));
-    SGDSolver<Dtype> solver(param);
-    const int kCalls[] = {1, 2, 50, 97, 50};
-    for (int i = 0; i < 5; ++i) { solver.Step(kCalls[i]); }
-    vector<Dtype> all;
-    const vector<Blob<Dtype>*>& blobs = solver.net()->learnable_params();
-    for (int i = 0; i < blobs.size(); ++i) {
-      all.insert(all.end(), blobs[i]->cpu_data(),
-          blobs[i]->cpu_data() + blobs[i]->count());
-      const Blob<Dtype>& history = *solver.history()[i];
-      all.insert(all.end(), history.cpu_data(),
-          history.cpu_data() + history.count());
-      all.insert(all.end(), blobs[i]->cpu_diff(),
-          blobs[i]->cpu_diff() + blobs[i]->count());
-    }
-    return all;
-  }
-
   static void ExpectSame(const string& net, const string& solver_text) {
     SCOPED_TRACE(solver_text);
-    const vector<Dtype> lazy = Train(net, solver_text, false);
-    const vector<Dtype> dense = Train(net, solver_text, true);
+    const vector<Dtype> lazy = SGDUpdaterTest::Train(net, solver_text, false);
+    const vector<Dtype> dense = SGDUpdaterTest::Train(net, solver_text, true);
     ASSERT_EQ(lazy.size(), dense.size());
     for (int i = 0; i < lazy.size(); ++i) {
       ExpectNear(dense[i], lazy[i], Magnitude(dense[i]), "weight", i);
@@ -269,15 +123,11 @@ TYPED_TEST(SGDUpdaterTest, TestTestsSeeUpToDateWeights) {
   typedef typename TypeParam::Dtype Dtype;
   vector<Dtype> weights[2];
   for (int dense = 0; dense < 2; ++dense) {
-    SolverParameter param;
-    CHECK(google::protobuf::TextFormat::ParseFromString(
-        "random_seed: 7 base_lr: 0.002 lr_policy: 'fixed' momentum: 0.9 "
-        "weight_decay: 0.01 test_iter: 1 test_interval: 10 "
-        + string(dense ? "snapshot_diff: true " : "")
-        + "net_param {" + this->RowNet() + "}", &param));
-    SGDSolver<Dtype> solver(param);
-    solver.Step(41);  // the last test is at the beginning of step 40
-    const Blob<Dtype>& loss = *solver.test_nets()[0]->output_blobs()[0];
+    const shared_ptr<SGDSolver<Dtype> > solver = this->MakeSolver(
+        this->RowNet(), "base_lr: 0.002 lr_policy: 'fixed' momentum: 0.9 "
+        "weight_decay: 0.01 test_iter: 1 test_interval: 10", dense);
+    solver->Step(41);  // the last test is at the beginning of step 40
+    const Blob<Dtype>& loss = *solver->test_nets()[0]->output_blobs()[0];
     weights[dense].push_back(loss.cpu_data()[0]);
   }
   ExpectNear(weights[1][0], weights[0][0],
@@ -313,22 +163,18 @@ TYPED_TEST(SGDUpdaterTest, TestInterruptedStep) {
   typedef typename TypeParam::Dtype Dtype;
   vector<Dtype> weights[2];
   for (int dense = 0; dense < 2; ++dense) {
-    SolverParameter param;
-    CHECK(google::protobuf::TextFormat::ParseFromString(
-        "random_seed: 7 base_lr: 0.002 lr_policy: 'fixed' momentum: 0.9 "
-        + string(dense ? "snapshot_diff: true " : "") + "net_param {"
-        + this->RowNet() + "layer { name: 'i' type: 'Interrupt' bottom: 'x' }"
-        + "}", &param));
-    SGDSolver<Dtype> solver(param);
+    const shared_ptr<SGDSolver<Dtype> > solver = this->MakeSolver(
+        this->RowNet() + "layer { name: 'i' type: 'Interrupt' bottom: 'x' }",
+        "base_lr: 0.002 lr_policy: 'fixed' momentum: 0.9", dense);
     InterruptLayer<Dtype>::passes = 8;
-    EXPECT_THROW(solver.Step(20), std::runtime_error);
+    EXPECT_THROW(solver->Step(20), std::runtime_error);
     for (int more = 0; more < 2; ++more) {
-      const vector<Blob<Dtype>*>& blobs = solver.net()->learnable_params();
+      const vector<Blob<Dtype>*>& blobs = solver->net()->learnable_params();
       for (int i = 0; i < blobs.size(); ++i) {
         weights[dense].insert(weights[dense].end(), blobs[i]->cpu_data(),
             blobs[i]->cpu_data() + blobs[i]->count());
       }
-      solver.Step(20);
+      solver->Step(20);
     }
   }
   ASSERT_EQ(weights[1].size(), weights[0].size());

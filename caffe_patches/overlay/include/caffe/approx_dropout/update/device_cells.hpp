@@ -1,14 +1,13 @@
 #ifndef CAFFE_APPROX_DROPOUT_UPDATE_DEVICE_CELLS_HPP_
 #define CAFFE_APPROX_DROPOUT_UPDATE_DEVICE_CELLS_HPP_
 
-#include <cmath>
 #include <cstddef>
 
 #include "caffe/approx_dropout/math/wide_access.hpp"
 #include "caffe/approx_dropout/pattern/cell_grid.hpp"
 #include "caffe/approx_dropout/pattern/index_list.hpp"
 #include "caffe/approx_dropout/pattern/kept_cells.hpp"
-#include "caffe/approx_dropout/update/replay_steps.hpp"
+#include "caffe/approx_dropout/update/solver_steps.hpp"
 
 namespace caffe {
 
@@ -74,18 +73,6 @@ CAFFE_HOST_DEVICE inline Replay ReplayOf(const ParameterView<Dtype>& p,
   return replay;
 }
 
-/// @brief One step of replay_steps.hpp for one element; gradient is clipped
-///        and normalized. Rounded as ReplaySteps (replay_steps.cpp) does with
-///        fused multiply-add; DeviceCellsTest compares them bit for bit.
-template <typename Dtype>
-CAFFE_HOST_DEVICE inline void DoStep(const UpdateRule<Dtype>& rule, Dtype rate,
-    Dtype gradient, Dtype* w, Dtype* h) {
-  const Dtype decayed = rule.l1 ? Dtype((*w > 0) - (*w < 0)) : *w;
-  const Dtype d = std::fma(rule.decay, decayed, gradient);
-  *h = std::fma(rate, d, rule.momentum * *h);
-  *w -= *h;
-}
-
 /// @brief Offset of a cell's i-th vector; kWidth divides the cell's columns.
 template <int kWidth>
 CAFFE_HOST_DEVICE inline size_t VectorOffset(const CellGrid& grid,
@@ -100,7 +87,8 @@ CAFFE_HOST_DEVICE inline int NumVectors(const CellRange& range) {
   return range.num_columns / kWidth * range.num_rows;
 }
 
-/// @brief All steps of one vector, in registers.
+/// @brief All steps of SGD on one vector, in registers. DeviceCellsTest
+///        compares them with ReplaySteps, bit for bit.
 template <typename Dtype, int kWidth>
 CAFFE_HOST_DEVICE inline void ReplayVector(const ParameterView<Dtype>& p,
     size_t at, const Replay& replay) {
@@ -118,7 +106,13 @@ CAFFE_HOST_DEVICE inline void ReplayVector(const ParameterView<Dtype>& p,
   for (int s = 0; s < replay.num_steps; ++s) {
     const Dtype rate = p.steps[replay.first_step + s].rate * p.lr_mult;
     for (int k = 0; k < kWidth; ++k) {
-      DoStep(p.rule, rate, g.value[k], &w.value[k], &h.value[k]);
+      if (p.rule.l1) {
+        DoStep<SGDStep, ScalarMath<Dtype>, true>(p.rule, rate, g.value[k],
+            &w.value[k], &h.value[k]);
+      } else {
+        DoStep<SGDStep, ScalarMath<Dtype>, false>(p.rule, rate, g.value[k],
+            &w.value[k], &h.value[k]);
+      }
       g.value[k] = 0;
     }
   }

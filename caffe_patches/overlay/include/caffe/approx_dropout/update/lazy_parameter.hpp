@@ -21,17 +21,20 @@ enum class Claim { OVERWRITE, ADD };
 /**
  * @brief Updates a parameter when a part of it is next needed, exactly.
  *
- * A dropped unit's weights get no gradient, yet momentum and weight decay act
- * on them. So the parameter is cut into cells (rows, or tiles), and a cell's
+ * A dropped unit's weights get no gradient, yet momentum and weight decay may
+ * move them. So the parameter is cut into cells (rows, or tiles), and a cell's
  * steps wait: before a forward pass reads it, the step with its last gradient
  * and those that it missed are replayed in registers, each with its own
  * learning rate. The weights are, bit for bit, those of updating everything
- * at every step; a step costs memory traffic for the cells in use only.
+ * at every step; a step costs memory traffic for the cells in use only. Where
+ * the solver and its rule leave weights without a gradient where they are, what
+ * was missed is left out (Idle, solver_steps.hpp).
  *
  * In an iteration the layer calls CatchUp for the cells that it reads, then
  * ClaimGradient or AddGradient for those that get one; the solver ends the
  * iteration by EndStep and calls CatchUpAll before others read the weights.
- * Until then the blob's diff is for this class only.
+ * Until then the blob's diff is for this class only; after it, the last update
+ * is in there, as Caffe leaves it.
  */
 template <typename Dtype>
 class LazyParameter {
@@ -43,10 +46,11 @@ class LazyParameter {
   /// @brief NULL on the CPU.
   DeviceParameter<Dtype>* device() const { return device_.get(); }
 
-  /// @brief `history` is the solver's, with the shape of `param`. While this
-  ///        lives, both blobs must keep their memory, on the host.
+  /// @brief The histories are the solver's, with the shape of `param`; the
+  ///        second is NULL for solvers with one. While this lives, the blobs
+  ///        must keep their memory, on the host. rule.idle is set here.
   LazyParameter(Blob<Dtype>* param, Blob<Dtype>* history,
-      const UpdateRule<Dtype>& rule);
+      const UpdateRule<Dtype>& rule, Blob<Dtype>* history2 = NULL);
 
   /// @brief Cuts the parameter, a matrix of shape(0) rows, into cells of
   ///        cell_rows x cell_columns, smaller at the right and lower edge;
@@ -90,19 +94,14 @@ class LazyParameter {
   double SumSquares() const;
   void EndStep(const UpdateStep<Dtype>& step);
   /// @brief For a parameter whose layer is not a LazyLayer: updates all of it
-  ///        now, and clears its gradient.
+  ///        now. Its gradient becomes the update.
   void UpdateWhole(const UpdateStep<Dtype>& step);
 
  private:
   // What is known of a cell's gradient.
   enum Gradient { NONE, NEW, OLD };  // of this iteration; of the next step
-  enum Purpose { FOR_USE, FOR_ALL, FOR_CLEARING };
-  // The blobs' values.
-  struct Arrays {
-    Dtype* gradient;
-    Dtype* data;
-    Dtype* history;
-  };
+  // FOR_ALL: others look, at the history and the update too.
+  enum Purpose { FOR_USE, FOR_ALL };
   // A dense row for a compact gradient. Clearing all of it each time would cost
   // more than filling it, so it is left filled: it is zero outside the columns
   // of column_lists_[list] (list -1: zero everywhere), and rows that share a
@@ -124,17 +123,20 @@ class LazyParameter {
     int num_steps;
   };
   Pending PendingOf(int cell, Purpose purpose) const;
+  /// @brief The weights from an offset on, for a replay.
+  WeightArrays<Dtype> ArraysFrom(size_t at, Purpose purpose) const;
   void CatchUpCells(const int* cells, int num_cells, Purpose purpose);
-  /// @brief Fetches the next row of a cell that has one at `at`.
-  void PrefetchBelow(size_t at, int num_columns, bool with_history) const;
+  /// @brief Fetches the row below one of a cell's.
+  void PrefetchBelow(const WeightArrays<Dtype>& arrays, int num_columns) const;
   /// @brief A row of a cell, which begins in first_column.
   void CatchUpRow(int cell, int row, int first_column, Purpose purpose);
   void CatchUpCompact(int row, Purpose purpose);
   void GrowScratch();
   void Expand(int row, Dtype* gradient);
   double SumSquares(int cell) const;
+  void AppendStep(const UpdateStep<Dtype>& step);
 
-  Arrays arrays_;
+  WeightArrays<Dtype> arrays_;  // the blobs' values
   UpdateRule<Dtype> rule_;
   CellGrid grid_;
   vector<UpdateStep<Dtype> > steps_;  // those that some cell may have missed

@@ -12,51 +12,89 @@
 
 namespace caffe {
 
+namespace {
+
+struct KnownSolver {
+  const char* type;
+  SolverKind kind;
+};
+
+const KnownSolver kSolvers[] = { { "SGD", SolverKind::SGD },
+    { "Nesterov", SolverKind::NESTEROV }, { "AdaGrad", SolverKind::ADAGRAD },
+    { "RMSProp", SolverKind::RMSPROP }, { "AdaDelta", SolverKind::ADADELTA },
+    { "Adam", SolverKind::ADAM } };
+
+/// @brief NULL: a solver of someone else's.
+const KnownSolver* FindSolver(const string& type) {
+  for (const KnownSolver& solver : kSolvers) {
+    if (type == solver.type) { return &solver; }
+  }
+  return NULL;
+}
+
+}  // namespace
+
 template <typename Dtype>
 bool SGDUpdater<Dtype>::CanUpdate(const string& type,
     const SolverParameter& param, const Net<Dtype>& net) {
-  return type == "SGD" && !param.debug_info() && !param.snapshot_diff()
-      && !IsWatched(net, 0);
+  const KnownSolver* solver = FindSolver(type);
+  return solver
+      && (Caffe::mode() == Caffe::CPU || solver->kind == SolverKind::SGD)
+      && !param.debug_info() && !param.snapshot_diff() && !IsWatched(net, 0);
 }
 
 template <typename Dtype>
-SGDUpdater<Dtype>::SGDUpdater(const SolverParameter& param, Net<Dtype>* net,
-    const vector<shared_ptr<Blob<Dtype> > >& history)
-    : net_(net), clip_gradients_(param.clip_gradients()), history_(history) {
-  UpdateRule<Dtype> rule;
-  rule.normalization = Dtype(1.) / param.iter_size();
-  rule.momentum = param.momentum();
-  rule.l1 = param.regularization_type() == "L1";
-  const vector<Blob<Dtype>*>& blobs = net->learnable_params();
+SGDUpdater<Dtype>::SGDUpdater(const string& type, const SolverParameter& param,
+    Net<Dtype>* net, const vector<shared_ptr<Blob<Dtype> > >& history)
+    : net_(net), rule_(), clip_gradients_(param.clip_gradients()),
+      history_(history) {
+  rule_.solver = FindSolver(type)->kind;
+  rule_.normalization = Dtype(1.) / param.iter_size();
+  rule_.momentum = rule_.solver == SolverKind::RMSPROP ? param.rms_decay()
+      : param.momentum();
+  rule_.momentum2 = param.momentum2();
+  rule_.delta = param.delta();
+  rule_.decay = param.weight_decay();
+  rule_.l1 = param.regularization_type() == "L1";
 #ifndef CPU_ONLY
   if (Caffe::mode() == Caffe::GPU) {
+    net->ClearParamDiffs();
     FuseReLU(net, true);
-    device_steps_.reset(new DeviceSteps<Dtype>(blobs.size(),
-        clip_gradients_));
+    device_steps_.reset(new DeviceSteps<Dtype>(
+        net->learnable_params().size(), clip_gradients_));
   }
 #endif
-  for (int i = 0; i < blobs.size(); ++i) {
-    rule.decay = Dtype(param.weight_decay()) * net->params_weight_decay()[i];
-    CHECK(rule.decay == 0 || rule.l1 || param.regularization_type() == "L2")
-        << "Unknown regularization type: " << param.regularization_type();
-    const Dtype lr_mult = net->params_lr()[i];
-    Parameter parameter = { shared_ptr<LazyParameter<Dtype> >(), NULL, 0,
-        lr_mult };
-#ifndef CPU_ONLY
-    if (device_steps_) {
-      const shared_ptr<DeviceParameter<Dtype> > device(
-          new DeviceParameter<Dtype>(blobs[i], history[i].get(), rule, lr_mult,
-              device_steps_.get()));
-      parameter.update.reset(new LazyParameter<Dtype>(device));
-    }
-#endif
-    if (!parameter.update) {
-      parameter.update.reset(new LazyParameter<Dtype>(blobs[i],
-          history[i].get(), rule));
-    }
-    parameters_.push_back(parameter);
+  for (int i = 0; i < net->learnable_params().size(); ++i) {
+    AddParameter(i, param.regularization_type());
   }
   FindLazyLayers();
+}
+
+template <typename Dtype>
+void SGDUpdater<Dtype>::AddParameter(int param_id,
+    const string& regularization_type) {
+  Blob<Dtype>* blob = net_->learnable_params()[param_id];
+  Blob<Dtype>* history = history_[param_id].get();
+  const int second = net_->learnable_params().size() + param_id;
+  UpdateRule<Dtype> rule = rule_;
+  rule.decay *= net_->params_weight_decay()[param_id];
+  CHECK(rule.decay == 0 || rule.l1 || regularization_type == "L2")
+      << "Unknown regularization type: " << regularization_type;
+  Parameter parameter = { shared_ptr<LazyParameter<Dtype> >(), NULL, 0,
+      net_->params_lr()[param_id] };
+#ifndef CPU_ONLY
+  if (device_steps_) {
+    const shared_ptr<DeviceParameter<Dtype> > device(
+        new DeviceParameter<Dtype>(blob, history, rule, parameter.lr_mult,
+            device_steps_.get()));
+    parameter.update.reset(new LazyParameter<Dtype>(device));
+  }
+#endif
+  if (!parameter.update) {
+    parameter.update.reset(new LazyParameter<Dtype>(blob, history, rule,
+        second < history_.size() ? history_[second].get() : NULL));
+  }
+  parameters_.push_back(parameter);
 }
 
 template <typename Dtype>
@@ -88,19 +126,30 @@ void SGDUpdater<Dtype>::FindLazyLayers() {
 template <typename Dtype>
 SGDUpdater<Dtype>::~SGDUpdater() {
   CatchUpAll();
-#ifndef CPU_ONLY
-  if (device_steps_) { FuseReLU(net_, false); }
-#endif
   for (size_t i = 0; i < parameters_.size(); ++i) {
     if (parameters_[i].layer) {
       parameters_[i].layer->SetLazy(parameters_[i].index, NULL);
     }
+  }
+#ifndef CPU_ONLY
+  if (!device_steps_) { return; }
+  FuseReLU(net_, false);
+  for (size_t i = 0; i < parameters_.size(); ++i) {
     // What SGDSolver::ComputeUpdateValue leaves: the last update.
     Blob<Dtype>* blob = net_->learnable_params()[i];
-    const bool on_device = Caffe::mode() == Caffe::GPU;
-    caffe_copy(blob->count(),
-        on_device ? history_[i]->gpu_data() : history_[i]->cpu_data(),
-        on_device ? blob->mutable_gpu_diff() : blob->mutable_cpu_diff());
+    caffe_copy(blob->count(), history_[i]->gpu_data(),
+        blob->mutable_gpu_diff());
+  }
+#endif
+}
+
+template <typename Dtype>
+void SGDUpdater<Dtype>::ClearGradients() {
+  if (device_steps_) { return; }  // UpdateWhole clears
+  for (size_t i = 0; i < parameters_.size(); ++i) {
+    if (parameters_[i].layer) { continue; }
+    Blob<Dtype>* blob = net_->learnable_params()[i];
+    caffe_set(blob->count(), Dtype(0), blob->mutable_cpu_diff());
   }
 }
 
@@ -122,13 +171,16 @@ Dtype SGDUpdater<Dtype>::ClipFactor() const {
 }
 
 template <typename Dtype>
-void SGDUpdater<Dtype>::ApplyUpdate(Dtype rate) {
+void SGDUpdater<Dtype>::ApplyUpdate(Dtype rate, int iteration) {
 #ifndef CPU_ONLY
   if (device_steps_) { return ApplyUpdateOnDevice(rate); }
 #endif
   const Dtype clip = ClipFactor();
+  const Dtype correction = rule_.solver == SolverKind::ADAM ?
+      AdamCorrection(rule_, iteration) : Dtype(1);
   for (size_t i = 0; i < parameters_.size(); ++i) {
-    const UpdateStep<Dtype> step = { rate * parameters_[i].lr_mult, clip };
+    const UpdateStep<Dtype> step = { rate * parameters_[i].lr_mult * correction,
+        clip };
     if (parameters_[i].layer) {
       parameters_[i].update->EndStep(step);
     } else {

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cmath>
 #include <vector>
 
 #include "caffe/approx_dropout/math/parallel.hpp"
@@ -11,14 +12,16 @@ namespace caffe {
 
 template <typename Dtype>
 LazyParameter<Dtype>::LazyParameter(Blob<Dtype>* param, Blob<Dtype>* history,
-    const UpdateRule<Dtype>& rule)
+    const UpdateRule<Dtype>& rule, Blob<Dtype>* history2)
     : rule_(rule) {
+  rule_.idle = IdleOf(rule);
   grid_.rows = param->num_axes() > 1 ? param->shape(0) : 1;
   grid_.columns = param->count() / grid_.rows;
   // Blobs allocate memory when it is first asked for. That must happen here,
   // not in several threads at once.
-  const Arrays arrays = { param->mutable_cpu_diff(),
-      param->mutable_cpu_data(), history->mutable_cpu_data() };
+  const WeightArrays<Dtype> arrays = { param->mutable_cpu_diff(),
+      param->mutable_cpu_data(), { history->mutable_cpu_data(),
+          history2 ? history2->mutable_cpu_data() : NULL }, NULL };
   arrays_ = arrays;
   SetCells(1, grid_.columns);
 }
@@ -43,9 +46,8 @@ typename LazyParameter<Dtype>::Pending LazyParameter<Dtype>::PendingOf(
     int cell, Purpose purpose) const {
   Pending pending = { steps_.data() + done_[cell],
       static_cast<int>(steps_.size()) - done_[cell] };
-  if (rule_.momentum == 0 && rule_.decay == 0) {
-    // A step without gradient only sets h to 0, and h is not read before
-    // CatchUpAll.
+  if (rule_.idle == Idle::IS_UNSEEN) {
+    // One such step is enough for those who will see it.
     const bool has_gradient = gradient_[cell] != NONE;
     pending.num_steps = std::min(pending.num_steps,
         has_gradient + (purpose == FOR_ALL));
@@ -53,16 +55,29 @@ typename LazyParameter<Dtype>::Pending LazyParameter<Dtype>::PendingOf(
   return pending;
 }
 
+template <typename Dtype>
+WeightArrays<Dtype> LazyParameter<Dtype>::ArraysFrom(size_t at,
+    Purpose purpose) const {
+  WeightArrays<Dtype> arrays = arrays_.From(at);
+  if (purpose == FOR_ALL) {
+    arrays.update = arrays.gradient;
+  } else if (!ReadsHistory(rule_)) {
+    arrays.history[0] = NULL;  // only for those who look at it
+  }
+  return arrays;
+}
+
 // Tile rows are strided; the hardware prefetcher misses them.
 template <typename Dtype>
-void LazyParameter<Dtype>::PrefetchBelow(size_t at, int num_columns,
-    bool with_history) const {
+void LazyParameter<Dtype>::PrefetchBelow(const WeightArrays<Dtype>& arrays,
+    int num_columns) const {
   const int kLine = 64 / sizeof(Dtype);
-  for (int j = 0; j < num_columns; j += kLine) {
-    const size_t below = at + grid_.columns + j;
-    __builtin_prefetch(arrays_.data + below, 1);
-    __builtin_prefetch(arrays_.gradient + below);
-    if (with_history) { __builtin_prefetch(arrays_.history + below, 1); }
+  for (int j = grid_.columns; j < grid_.columns + num_columns; j += kLine) {
+    __builtin_prefetch(arrays.data + j, 1);
+    __builtin_prefetch(arrays.gradient + j);
+    for (int k = 0; k < 2; ++k) {
+      if (arrays.history[k]) { __builtin_prefetch(arrays.history[k] + j, 1); }
+    }
   }
 }
 
@@ -70,20 +85,13 @@ template <typename Dtype>
 void LazyParameter<Dtype>::CatchUpRow(int cell, int row, int first_column,
     Purpose purpose) {
   const Pending pending = PendingOf(cell, purpose);
-  const bool has_gradient = gradient_[cell] != NONE;
-  // Without momentum, h is only for those who look at it after CatchUpAll.
-  const bool writes_history = rule_.momentum != 0 || purpose != FOR_USE;
+  if (pending.num_steps == 0) { return; }
   const int num_columns = grid_.width(first_column);
-  const size_t at = grid_.offset(row) + first_column;
-  if (grid_.cell_rows > 1) { PrefetchBelow(at, num_columns, writes_history); }
-  if (pending.num_steps > 0) {
-    ReplaySteps(rule_, pending.steps, pending.num_steps, num_columns,
-        has_gradient ? arrays_.gradient + at : NULL, arrays_.data + at,
-        writes_history ? arrays_.history + at : NULL);
-  }
-  if (purpose == FOR_CLEARING) {
-    std::fill_n(arrays_.gradient + at, num_columns, Dtype(0));
-  }
+  WeightArrays<Dtype> arrays =
+      ArraysFrom(grid_.offset(row) + first_column, purpose);
+  if (grid_.cell_rows > 1) { PrefetchBelow(arrays, num_columns); }
+  if (gradient_[cell] == NONE) { arrays.gradient = NULL; }
+  ReplaySteps(rule_, pending.steps, pending.num_steps, num_columns, arrays);
 }
 
 template <typename Dtype>
@@ -92,24 +100,24 @@ void LazyParameter<Dtype>::CatchUpCompact(int row, Purpose purpose) {
   if (pending.num_steps == 0) { return; }
   const vector<int>& columns = column_lists_[compact_[row]];
   const int size = columns.size();
-  const Dtype* gradient = arrays_.gradient + grid_.offset(row);
-  Dtype* data = arrays_.data + grid_.offset(row);
+  WeightArrays<Dtype> arrays = ArraysFrom(grid_.offset(row), purpose);
   Scratch& buffer = scratch_[ThreadIndex()];
   Dtype* scratch = buffer.row.data();
-  if (rule_.momentum == 0 && rule_.decay == 0 && purpose == FOR_USE) {
+  if (rule_.idle == Idle::IS_UNSEEN && !arrays.history[0]) {
     // Other columns do not change.
+    Dtype* data = arrays.data;
     for (int j = 0; j < size; ++j) { scratch[j] = data[columns[j]]; }
-    ReplaySteps(rule_, pending.steps, pending.num_steps, size, gradient,
-        scratch, static_cast<Dtype*>(NULL));
+    arrays.data = scratch;
+    ReplaySteps(rule_, pending.steps, pending.num_steps, size, arrays);
     for (int j = 0; j < size; ++j) { data[columns[j]] = scratch[j]; }
     std::fill_n(scratch, size, Dtype(0));
     return;
   }
   if (buffer.list != compact_[row]) { buffer.Clear(); }
   buffer.list = compact_[row];
-  for (int j = 0; j < size; ++j) { scratch[columns[j]] = gradient[j]; }
-  ReplaySteps(rule_, pending.steps, pending.num_steps, grid_.columns, scratch,
-      data, arrays_.history + grid_.offset(row));
+  for (int j = 0; j < size; ++j) { scratch[columns[j]] = arrays.gradient[j]; }
+  arrays.gradient = scratch;
+  ReplaySteps(rule_, pending.steps, pending.num_steps, grid_.columns, arrays);
 }
 
 // Cells side by side: row by row, in the order of memory.
@@ -200,8 +208,8 @@ void LazyParameter<Dtype>::CatchUpOnThisThread(const vector<int>& cells) {
 template <typename Dtype>
 void LazyParameter<Dtype>::UpdateWhole(const UpdateStep<Dtype>& step) {
   std::fill(gradient_.begin(), gradient_.end(), NEW);
-  steps_.push_back(step);
-  CatchUp(all_cells_, FOR_CLEARING, NULL, NULL);
+  AppendStep(step);
+  CatchUp(all_cells_, FOR_ALL, NULL, NULL);
   steps_.clear();
   std::fill(done_.begin(), done_.end(), 0);
 }
@@ -341,8 +349,15 @@ double LazyParameter<Dtype>::SumSquares() const {
 }
 
 template <typename Dtype>
-void LazyParameter<Dtype>::EndStep(const UpdateStep<Dtype>& step) {
+void LazyParameter<Dtype>::AppendStep(const UpdateStep<Dtype>& step) {
+  // A rate that is not finite moves every weight: 0 times it is no number.
+  if (!std::isfinite(step.rate)) { rule_.idle = Idle::MOVES_WEIGHT; }
   steps_.push_back(step);
+}
+
+template <typename Dtype>
+void LazyParameter<Dtype>::EndStep(const UpdateStep<Dtype>& step) {
+  AppendStep(step);
   GrowScratch();
   for (size_t i = 0; i < gradient_.size(); ++i) {
     if (gradient_[i] == NEW) { gradient_[i] = OLD; }

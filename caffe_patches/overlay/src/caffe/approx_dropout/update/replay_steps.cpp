@@ -1,138 +1,253 @@
+// All that takes or returns a vector is inlined.
+#ifdef __GNUC__
+#pragma GCC diagnostic ignored "-Wpsabi"
+#endif
+
+#include <cmath>
 #include <cstring>
 
 #include "caffe/approx_dropout/math/vector_math.hpp"
 #include "caffe/approx_dropout/math/vector_target.hpp"
 #include "caffe/approx_dropout/update/replay_steps.hpp"
 
-#ifdef CAFFE_X86_VECTORS
-// Keeps the compiler from fusing this product with the sum that it is in.
-#define CAFFE_KEEP_PRODUCT(vector) asm("" : "+x"(vector))
-#else
-#define CAFFE_KEEP_PRODUCT(vector)
-#endif
-
 namespace caffe {
 
 namespace {
 
-// Steps depend on each other, so four independent vectors hide their latency.
-const int kVectors = 4;
-
-// All steps for kVectors vectors of each array. One step is DoStep of
-// device_cells.hpp; DeviceCellsTest compares the two bit for bit.
-template <typename Dtype, int kBytes, bool kL1>
-CAFFE_INLINE void ReplayVectors(const UpdateRule<Dtype>& rule,
-    const UpdateStep<Dtype>* steps, int num_steps, const Dtype* gradient,
-    Dtype* data, Dtype* history) {
+template <typename Dtype, int kBytes>
+struct VectorMath {
   typedef Dtype Vector __attribute__((vector_size(kBytes)));
   // One in memory, where nothing says that it is aligned.
   typedef Dtype Stored __attribute__((vector_size(kBytes), may_alias,
       aligned(sizeof(Dtype))));
-  const Vector zero = {};
-  const Vector one = zero + Dtype(1);
-  Vector g[kVectors], w[kVectors], h[kVectors];
-#pragma GCC unroll 4
-  for (int i = 0; i < kVectors; ++i) {
-    g[i] = zero;
-    h[i] = zero;
-    if (gradient) {
-      g[i] = reinterpret_cast<const Stored*>(gradient)[i] * steps[0].clip
-          * rule.normalization;
-    }
-    w[i] = reinterpret_cast<const Stored*>(data)[i];
-    if (rule.momentum != 0) {
-      h[i] = reinterpret_cast<const Stored*>(history)[i];
-    }
+  static const int kSize = kBytes / sizeof(Dtype);
+
+  static CAFFE_INLINE Vector Load(const Dtype* from) {
+    return *reinterpret_cast<const Stored*>(from);
   }
-  for (int s = 0; s < num_steps; ++s) {
+  static CAFFE_INLINE void Store(const Vector& values, Dtype* to) {
+    *reinterpret_cast<Stored*>(to) = values;
+  }
+
+  template <typename Factor>
+  static CAFFE_INLINE Vector Product(const Factor& a, Vector x) {
+    Vector product = a * x;
+#ifdef CAFFE_X86_VECTORS
+    // Keeps the compiler from fusing it with a sum that it is in.
+    asm("" : "+x"(product));
+#endif
+    return product;
+  }
+  static CAFFE_INLINE Vector AddProduct(Dtype a, const Vector& x, Vector y) {
+    return a * x + y;
+  }
+  static CAFFE_INLINE Vector Root(Vector x) {
+    for (int i = 0; i < kSize; ++i) { x[i] = std::sqrt(x[i]); }
+    return x;
+  }
+  static CAFFE_INLINE Vector Sign(const Vector& x) {
+    const Vector zero = {};
+    const Vector one = Dtype(1) - zero;
+    return (x > zero ? one : zero) - (x < zero ? one : zero);
+  }
+};
+
+#ifdef CAFFE_X86_VECTORS
+// Whether a compiler fuses a product and a sum is up to it, each time, and it
+// makes a loop of a root.
+#define CAFFE_VECTOR_ROOT(Dtype, kBytes, instruction) \
+  template <> \
+  CAFFE_INLINE VectorMath<Dtype, kBytes>::Vector \
+  VectorMath<Dtype, kBytes>::Root(Vector x) { \
+    Vector root; \
+    asm(instruction " %1, %0" : "=x"(root) : "x"(x)); \
+    return root; \
+  }
+#define CAFFE_VECTOR_ADD_PRODUCT(Dtype, kBytes, instruction) \
+  template <> \
+  CAFFE_INLINE VectorMath<Dtype, kBytes>::Vector \
+  VectorMath<Dtype, kBytes>::AddProduct(Dtype a, const Vector& x, Vector y) { \
+    const Vector zero = {}; \
+    asm(instruction " %2, %1, %0" : "+x"(y) : "x"(a - zero), "x"(x)); \
+    return y; \
+  }
+CAFFE_VECTOR_ROOT(float, 16, "sqrtps")
+CAFFE_VECTOR_ROOT(double, 16, "sqrtpd")
+CAFFE_VECTOR_ROOT(float, 32, "vsqrtps")
+CAFFE_VECTOR_ROOT(double, 32, "vsqrtpd")
+CAFFE_VECTOR_ADD_PRODUCT(float, 32, "vfmadd231ps")
+CAFFE_VECTOR_ADD_PRODUCT(double, 32, "vfmadd231pd")
+#endif
+
+// The steps of so many weights that their vectors hide each other's latency
+// and fit into the registers.
+template <typename Step, typename Dtype, int kBytes, bool kL1>
+struct Block {
+  typedef VectorMath<Dtype, kBytes> Math;
+  typedef typename Math::Vector Vector;
+  static const int kHistories = Step::kHistories;
+  static const int kVectors = 4 / kHistories;
+  static const int kSize = kVectors * Math::kSize;
+
+  static CAFFE_INLINE void Replay(const UpdateRule<Dtype>& rule,
+      const UpdateStep<Dtype>* steps, int num_steps,
+      const WeightArrays<Dtype>& arrays) {
+    const Vector zero = {};
+    const bool reads_history = ReadsHistory(rule);
+    Vector g[kVectors], w[kVectors], h[kVectors][kHistories];
 #pragma GCC unroll 4
     for (int i = 0; i < kVectors; ++i) {
-      const Vector decayed = kL1 ? (w[i] > zero ? one : zero)
-          - (w[i] < zero ? one : zero) : w[i];
-      const Vector d = g[i] + rule.decay * decayed;
-      Vector kept = rule.momentum * h[i];
-      CAFFE_KEEP_PRODUCT(kept);
-      h[i] = steps[s].rate * d + kept;
-      w[i] -= h[i];
+      const int at = i * Math::kSize;
       g[i] = zero;
+      if (arrays.gradient) {
+        g[i] = Math::Product(rule.normalization,
+            steps[0].clip * Math::Load(arrays.gradient + at));
+      }
+      w[i] = Math::Load(arrays.data + at);
+#pragma GCC unroll 2
+      for (int k = 0; k < kHistories; ++k) {
+        h[i][k] = zero;
+        if (reads_history) { h[i][k] = Math::Load(arrays.history[k] + at); }
+      }
+    }
+    // Without a gradient, the others change but their histories.
+    const int num_moves = rule.idle == Idle::DECAYS_HISTORY ?
+        arrays.gradient != NULL : num_steps;
+    for (int s = 0; s < num_moves; ++s) {
+      const bool is_last = s + 1 == num_steps;
+#pragma GCC unroll 4
+      for (int i = 0; i < kVectors; ++i) {
+        const Vector u = DoStep<Step, Math, kL1>(rule, steps[s].rate, g[i],
+            &w[i], h[i]);
+        g[i] = zero;
+        if (is_last && arrays.update) {
+          Math::Store(u, arrays.update + i * Math::kSize);
+        }
+      }
+    }
+    for (int s = num_moves; s < num_steps; ++s) {
+#pragma GCC unroll 4
+      for (int i = 0; i < kVectors; ++i) {
+#pragma GCC unroll 2
+        for (int k = 0; k < kHistories; ++k) { h[i][k] *= rule.momentum; }
+      }
+    }
+#pragma GCC unroll 4
+    for (int i = 0; i < kVectors; ++i) {
+      const int at = i * Math::kSize;
+      Math::Store(w[i], arrays.data + at);
+#pragma GCC unroll 2
+      for (int k = 0; k < kHistories; ++k) {
+        if (arrays.history[k]) { Math::Store(h[i][k], arrays.history[k] + at); }
+      }
+      if (arrays.update && num_moves < num_steps) {
+        Math::Store(zero, arrays.update + at);
+      }
     }
   }
-#pragma GCC unroll 4
-  for (int i = 0; i < kVectors; ++i) {
-    reinterpret_cast<Stored*>(data)[i] = w[i];
-    if (history) { reinterpret_cast<Stored*>(history)[i] = h[i]; }
+};
+
+// The last weights, fewer than a block, in a block of their own.
+template <typename Block, typename Dtype>
+CAFFE_INLINE void ReplayRest(const UpdateRule<Dtype>& rule,
+    const UpdateStep<Dtype>* steps, int num_steps, int count,
+    const WeightArrays<Dtype>& arrays) {
+  Dtype values[5][Block::kSize] = {};
+  const WeightArrays<Dtype> copies = { arrays.gradient ? values[0] : NULL,
+      values[1], { values[2], values[3] }, values[4] };
+  const size_t bytes = count * sizeof(Dtype);
+  if (arrays.gradient) { std::memcpy(values[0], arrays.gradient, bytes); }
+  std::memcpy(values[1], arrays.data, bytes);
+  for (int k = 0; k < 2; ++k) {
+    if (arrays.history[k]) {
+      std::memcpy(values[2 + k], arrays.history[k], bytes);
+    }
   }
+  Block::Replay(rule, steps, num_steps, copies);
+  std::memcpy(arrays.data, values[1], bytes);
+  for (int k = 0; k < 2; ++k) {
+    if (arrays.history[k]) {
+      std::memcpy(arrays.history[k], values[2 + k], bytes);
+    }
+  }
+  if (arrays.update) { std::memcpy(arrays.update, values[4], bytes); }
 }
 
-template <typename Dtype, int kBytes, bool kL1>
-CAFFE_INLINE void Replay(const UpdateRule<Dtype>& shared_rule,
+template <typename Block, typename Dtype>
+CAFFE_INLINE void ReplayBlocks(const UpdateRule<Dtype>& shared_rule,
     const UpdateStep<Dtype>* steps, int num_steps, int count,
-    const Dtype* gradient, Dtype* data, Dtype* history) {
+    const WeightArrays<Dtype>& arrays) {
   const UpdateRule<Dtype> rule = shared_rule;  // a copy cannot be aliased
-  const int kSize = kVectors * kBytes / sizeof(Dtype);
   int i = 0;
-  for (; i + kSize <= count; i += kSize) {
-    ReplayVectors<Dtype, kBytes, kL1>(rule, steps, num_steps,
-        gradient ? gradient + i : NULL, data + i, history ? history + i : NULL);
+  for (; i + Block::kSize <= count; i += Block::kSize) {
+    Block::Replay(rule, steps, num_steps, arrays.From(i));
   }
-  if (i == count) { return; }
-  Dtype g[kSize] = {}, w[kSize] = {}, h[kSize] = {};
-  const size_t bytes = (count - i) * sizeof(Dtype);
-  std::memcpy(w, data + i, bytes);
-  if (gradient) { std::memcpy(g, gradient + i, bytes); }
-  if (history) { std::memcpy(h, history + i, bytes); }
-  ReplayVectors<Dtype, kBytes, kL1>(rule, steps, num_steps, gradient ? g : NULL,
-      w, h);
-  std::memcpy(data + i, w, bytes);
-  if (history) { std::memcpy(history + i, h, bytes); }
-}
-
-template <typename Dtype, int kBytes>
-CAFFE_INLINE void Replay(const UpdateRule<Dtype>& rule,
-    const UpdateStep<Dtype>* steps, int num_steps, int count,
-    const Dtype* gradient, Dtype* data, Dtype* history) {
-  if (rule.l1) {
-    Replay<Dtype, kBytes, true>(rule, steps, num_steps, count, gradient, data,
-        history);
-  } else {
-    Replay<Dtype, kBytes, false>(rule, steps, num_steps, count, gradient,
-        data, history);
+  if (i < count) {
+    ReplayRest<Block>(rule, steps, num_steps, count - i, arrays.From(i));
   }
 }
 
 #ifdef CAFFE_X86_VECTORS
-template <typename Dtype>
+template <typename Step, bool kL1, typename Dtype>
 __attribute__((target("avx2,fma")))
 void ReplayAvx2(const UpdateRule<Dtype>& rule, const UpdateStep<Dtype>* steps,
-    int num_steps, int count, const Dtype* gradient, Dtype* data,
-    Dtype* history) {
-  Replay<Dtype, 32>(rule, steps, num_steps, count, gradient, data, history);
+    int num_steps, int count, const WeightArrays<Dtype>& arrays) {
+  ReplayBlocks<Block<Step, Dtype, 32, kL1> >(rule, steps, num_steps, count,
+      arrays);
 }
 #endif
+
+template <typename Step, bool kL1, typename Dtype>
+void ReplayKind(const UpdateRule<Dtype>& rule, const UpdateStep<Dtype>* steps,
+    int num_steps, int count, const WeightArrays<Dtype>& arrays) {
+#ifdef CAFFE_X86_VECTORS
+  if (vector_bytes() >= 32) {
+    return ReplayAvx2<Step, kL1>(rule, steps, num_steps, count, arrays);
+  }
+#endif
+  ReplayBlocks<Block<Step, Dtype, 16, kL1> >(rule, steps, num_steps, count,
+      arrays);
+}
+
+template <typename Step, typename Dtype>
+void ReplaySolver(const UpdateRule<Dtype>& rule, const UpdateStep<Dtype>* steps,
+    int num_steps, int count, const WeightArrays<Dtype>& arrays) {
+  if (rule.l1) {
+    ReplayKind<Step, true>(rule, steps, num_steps, count, arrays);
+  } else {
+    ReplayKind<Step, false>(rule, steps, num_steps, count, arrays);
+  }
+}
 
 }  // namespace
 
 template <typename Dtype>
 void ReplaySteps(const UpdateRule<Dtype>& rule,
     const UpdateStep<Dtype>* steps, int num_steps, int count,
-    const Dtype* gradient, Dtype* data, Dtype* history) {
+    const WeightArrays<Dtype>& given) {
+  WeightArrays<Dtype> arrays = given;
   // Clipped by an infinite norm, Caffe's gradient is 0 where it is infinite,
   // too.
-  if (steps[0].clip == 0) { gradient = NULL; }
-#ifdef CAFFE_X86_VECTORS
-  if (vector_bytes() >= 32) {
-    ReplayAvx2(rule, steps, num_steps, count, gradient, data, history);
-    return;
+  if (steps[0].clip == 0) { arrays.gradient = NULL; }
+  switch (rule.solver) {
+#define CAFFE_REPLAY(kind, Step) \
+    case SolverKind::kind: \
+      return ReplaySolver<Step>(rule, steps, num_steps, count, arrays)
+    CAFFE_REPLAY(SGD, SGDStep);
+    CAFFE_REPLAY(NESTEROV, NesterovStep);
+    CAFFE_REPLAY(ADAGRAD, AdaGradStep);
+    CAFFE_REPLAY(RMSPROP, RMSPropStep);
+    CAFFE_REPLAY(ADADELTA, AdaDeltaStep);
+    CAFFE_REPLAY(ADAM, AdamStep);
+#undef CAFFE_REPLAY
   }
-#endif
-  Replay<Dtype, 16>(rule, steps, num_steps, count, gradient, data, history);
 }
 
 template void ReplaySteps<float>(const UpdateRule<float>& rule,
     const UpdateStep<float>* steps, int num_steps, int count,
-    const float* gradient, float* data, float* history);
+    const WeightArrays<float>& arrays);
 template void ReplaySteps<double>(const UpdateRule<double>& rule,
     const UpdateStep<double>* steps, int num_steps, int count,
-    const double* gradient, double* data, double* history);
+    const WeightArrays<double>& arrays);
 
 }  // namespace caffe
