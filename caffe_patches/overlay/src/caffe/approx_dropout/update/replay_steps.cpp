@@ -56,8 +56,8 @@ struct VectorMath {
 };
 
 #ifdef CAFFE_X86_VECTORS
-// Whether a compiler fuses a product and a sum is up to it, each time, and it
-// makes a loop of a root.
+// A compiler fuses products and sums as it likes, now here, now there, and does
+// not make one instruction of a vector's roots.
 #define CAFFE_VECTOR_ROOT(Dtype, kBytes, instruction) \
   template <>                                         \
   CAFFE_INLINE VectorMath<Dtype, kBytes>::Vector      \
@@ -82,8 +82,8 @@ CAFFE_VECTOR_ADD_PRODUCT(float, 32, "vfmadd231ps")
 CAFFE_VECTOR_ADD_PRODUCT(double, 32, "vfmadd231pd")
 #endif
 
-// The steps of so many weights that their vectors hide each other's latency
-// and fit into the registers.
+// So many weights that their vectors hide each other's latency and fit into the
+// registers.
 template <typename Step, typename Dtype, int kBytes, bool kL1>
 struct Block {
   typedef VectorMath<Dtype, kBytes> Math;
@@ -92,19 +92,19 @@ struct Block {
   static const int kVectors = 4 / kHistories;
   static const int kSize = kVectors * Math::kSize;
 
-  static CAFFE_INLINE void Replay(const UpdateRule<Dtype>& rule,
-      const UpdateStep<Dtype>* steps, int num_steps,
+  Vector g[kVectors], w[kVectors], h[kVectors][kHistories];
+
+  CAFFE_INLINE void Load(const UpdateRule<Dtype>& rule, Dtype clip,
       const WeightArrays<Dtype>& arrays) {
     const Vector zero = {};
     const bool reads_history = ReadsHistory(rule);
-    Vector g[kVectors], w[kVectors], h[kVectors][kHistories];
 #pragma GCC unroll 4
     for (int i = 0; i < kVectors; ++i) {
       const int at = i * Math::kSize;
       g[i] = zero;
       if (arrays.gradient) {
-        g[i] = Math::Product(rule.normalization,
-            steps[0].clip * Math::Load(arrays.gradient + at));
+        g[i] = Math::Product(
+            rule.normalization, clip * Math::Load(arrays.gradient + at));
       }
       w[i] = Math::Load(arrays.data + at);
 #pragma GCC unroll 2
@@ -115,30 +115,9 @@ struct Block {
         }
       }
     }
-    // Without a gradient, the others change but their histories.
-    const int num_moves =
-        rule.idle == Idle::DECAYS_HISTORY ? arrays.gradient != NULL : num_steps;
-    for (int s = 0; s < num_moves; ++s) {
-      const bool is_last = s + 1 == num_steps;
-#pragma GCC unroll 4
-      for (int i = 0; i < kVectors; ++i) {
-        const Vector u =
-            DoStep<Step, Math, kL1>(rule, steps[s].rate, g[i], &w[i], h[i]);
-        g[i] = zero;
-        if (is_last && arrays.update) {
-          Math::Store(u, arrays.update + i * Math::kSize);
-        }
-      }
-    }
-    for (int s = num_moves; s < num_steps; ++s) {
-#pragma GCC unroll 4
-      for (int i = 0; i < kVectors; ++i) {
-#pragma GCC unroll 2
-        for (int k = 0; k < kHistories; ++k) {
-          h[i][k] *= rule.momentum;
-        }
-      }
-    }
+  }
+
+  CAFFE_INLINE void Store(const WeightArrays<Dtype>& arrays) const {
 #pragma GCC unroll 4
     for (int i = 0; i < kVectors; ++i) {
       const int at = i * Math::kSize;
@@ -149,10 +128,54 @@ struct Block {
           Math::Store(h[i][k], arrays.history[k] + at);
         }
       }
-      if (arrays.update && num_moves < num_steps) {
-        Math::Store(zero, arrays.update + at);
+    }
+  }
+
+  // A step with the gradient; what it subtracts goes to `update`, if not NULL.
+  CAFFE_INLINE void Move(
+      const UpdateRule<Dtype>& rule, Dtype rate, Dtype* update) {
+    const Vector zero = {};
+#pragma GCC unroll 4
+    for (int i = 0; i < kVectors; ++i) {
+      const Vector u = DoStep<Step, Math, kL1>(rule, rate, g[i], &w[i], h[i]);
+      g[i] = zero;
+      if (update) {
+        Math::Store(u, update + i * Math::kSize);
       }
     }
+  }
+
+  // A step that only decays the histories.
+  CAFFE_INLINE void Decay(const UpdateRule<Dtype>& rule, Dtype* update) {
+    const Vector zero = {};
+#pragma GCC unroll 4
+    for (int i = 0; i < kVectors; ++i) {
+#pragma GCC unroll 2
+      for (int k = 0; k < kHistories; ++k) {
+        h[i][k] *= rule.momentum;
+      }
+      if (update) {
+        Math::Store(zero, update + i * Math::kSize);
+      }
+    }
+  }
+
+  static CAFFE_INLINE void Replay(const UpdateRule<Dtype>& rule,
+      const UpdateStep<Dtype>* steps, int num_steps,
+      const WeightArrays<Dtype>& arrays) {
+    Block block;
+    block.Load(rule, steps[0].clip, arrays);
+    // How many of the steps may move the weights.
+    const int num_moves =
+        rule.idle == Idle::DECAYS_HISTORY ? arrays.gradient != NULL : num_steps;
+    for (int s = 0; s < num_moves; ++s) {
+      block.Move(
+          rule, steps[s].rate, s + 1 == num_steps ? arrays.update : NULL);
+    }
+    for (int s = num_moves; s < num_steps; ++s) {
+      block.Decay(rule, s + 1 == num_steps ? arrays.update : NULL);
+    }
+    block.Store(arrays);
   }
 };
 
