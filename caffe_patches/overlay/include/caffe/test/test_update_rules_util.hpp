@@ -11,25 +11,25 @@ namespace caffe {
 
 /// @brief How the solvers are called in prototxt.
 inline const char* SolverName(SolverKind kind) {
-  const char* kNames[] = {"SGD", "Nesterov", "AdaGrad", "RMSProp", "AdaDelta",
-      "Adam"};
+  const char* kNames[] = {
+      "SGD", "Nesterov", "AdaGrad", "RMSProp", "AdaDelta", "Adam"};
   return kNames[static_cast<int>(kind)];
 }
 
-const SolverKind kSolverKinds[] = { SolverKind::SGD, SolverKind::NESTEROV,
+const SolverKind kSolverKinds[] = {SolverKind::SGD, SolverKind::NESTEROV,
     SolverKind::ADAGRAD, SolverKind::RMSPROP, SolverKind::ADADELTA,
-    SolverKind::ADAM };
+    SolverKind::ADAM};
 
 /// @brief A solver's rule; its constants are those that people use.
 template <typename Dtype>
-UpdateRule<Dtype> MakeRule(SolverKind kind, double decay, bool l1,
-    double momentum = 0.9) {
+UpdateRule<Dtype> MakeRule(
+    SolverKind kind, double decay, bool l1, double momentum = 0.9) {
   // A prototxt holds floats.
   const float kMomentum = kind == SolverKind::ADAGRAD ? 0 : momentum;
   const float kMomentum2 = 0.999, kDecay = decay;
   const float kDelta = kind == SolverKind::ADADELTA ? 1e-6 : 1e-8;
-  const UpdateRule<Dtype> rule = { Dtype(0.5), kDecay, l1, kMomentum, kind,
-      kMomentum2, kDelta, Idle::MOVES_WEIGHT };
+  const UpdateRule<Dtype> rule = {Dtype(0.5), kDecay, l1, kMomentum, kind,
+      kMomentum2, kDelta, Idle::MOVES_WEIGHT};
   return rule;
 }
 

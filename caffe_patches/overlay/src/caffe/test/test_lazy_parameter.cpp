@@ -4,17 +4,15 @@
 #include <string>
 #include <vector>
 
-#include "gtest/gtest.h"
-
 #include "caffe/approx_dropout/update/lazy_parameter.hpp"
 #include "caffe/blob.hpp"
 #include "caffe/common.hpp"
-#include "caffe/util/format.hpp"
-#include "caffe/util/math_functions.hpp"
-
 #include "caffe/test/test_approx_dropout_util.hpp"
 #include "caffe/test/test_caffe_main.hpp"
 #include "caffe/test/test_update_rules_util.hpp"
+#include "caffe/util/format.hpp"
+#include "caffe/util/math_functions.hpp"
+#include "gtest/gtest.h"
 
 namespace caffe {
 
@@ -39,8 +37,7 @@ class LazyParameterTest : public ::testing::Test {
 
   // A parameter and its histories.
   struct Weights {
-    explicit Weights(const vector<int>& shape)
-        : w(shape), h(shape), h2(shape) {
+    explicit Weights(const vector<int>& shape) : w(shape), h(shape), h2(shape) {
       FillGaussian(&w);
       caffe_set(h.count(), Dtype(0), h.mutable_cpu_data());
       caffe_set(h.count(), Dtype(0), h2.mutable_cpu_data());
@@ -62,8 +59,8 @@ class LazyParameterTest : public ::testing::Test {
     EXPECT_TRUE(Equal(lazy.w, dense.w));
     EXPECT_TRUE(Equal(lazy.h, dense.h));
     EXPECT_TRUE(Equal(lazy.h2, dense.h2));
-    EXPECT_TRUE(SameValues(lazy.w.cpu_diff(), dense.w.cpu_diff(),
-        lazy.w.count()));
+    EXPECT_TRUE(
+        SameValues(lazy.w.cpu_diff(), dense.w.cpu_diff(), lazy.w.count()));
   }
 };
 
@@ -79,8 +76,8 @@ TYPED_TEST(LazyParameterTest, TestLazyIsDense) {
   shape[1] = kColumns;
   for (int r = 0; r < rules.size(); ++r) {
     const int* cell_shape = kCells[r % 4];
-    SCOPED_TRACE(string(SolverName(rules[r].solver)) + ", rule "
-        + format_int(r));
+    SCOPED_TRACE(
+        string(SolverName(rules[r].solver)) + ", rule " + format_int(r));
     Weights lazies(shape), denses(lazies);
     Blob<TypeParam> g(shape);
     LazyParameter<TypeParam> lazy(&lazies.w, &lazies.h, rules[r], &lazies.h2);
@@ -101,7 +98,9 @@ TYPED_TEST(LazyParameterTest, TestLazyIsDense) {
         for (int row = 0; row < down; ++row) {
           vector<int> cells;
           for (int cell : used) {
-            if (cell / across == row) { cells.push_back(cell); }
+            if (cell / across == row) {
+              cells.push_back(cell);
+            }
           }
           lazy.CatchUpOnThisThread(cells);
         }
@@ -110,8 +109,8 @@ TYPED_TEST(LazyParameterTest, TestLazyIsDense) {
       EXPECT_TRUE(lazy.ClaimGradient(used) == Claim::OVERWRITE);
       caffe_set(g.count(), TypeParam(0), denses.w.mutable_cpu_diff());
       for (int i = 0; i < g.count(); ++i) {
-        const int cell = i / kColumns / cell_shape[0] * across
-            + i % kColumns / cell_shape[1];
+        const int cell = i / kColumns / cell_shape[0] * across +
+                         i % kColumns / cell_shape[1];
         if (std::count(used.begin(), used.end(), cell)) {
           lazies.w.mutable_cpu_diff()[i] = g.cpu_data()[i];
           denses.w.mutable_cpu_diff()[i] = g.cpu_data()[i];
@@ -138,10 +137,11 @@ TYPED_TEST(LazyParameterTest, TestRateThatIsNotFinite) {
     Weights weights(vector<int>(2, 6));
     LazyParameter<TypeParam> lazy(&weights.w, &weights.h,
         MakeRule<TypeParam>(kind, 0, false, 0), &weights.h2);
-    const UpdateStep<TypeParam> steps[] = { { TypeParam(0.1), 1 },
-        { std::numeric_limits<TypeParam>::quiet_NaN(), 1 },
-        { TypeParam(0.1), 1 } };
-    for (int s = 0; s < 3; ++s) { lazy.EndStep(steps[s]); }
+    const UpdateStep<TypeParam> steps[] = {{TypeParam(0.1), 1},
+        {std::numeric_limits<TypeParam>::quiet_NaN(), 1}, {TypeParam(0.1), 1}};
+    for (int s = 0; s < 3; ++s) {
+      lazy.EndStep(steps[s]);
+    }
     lazy.CatchUpAll();
     for (int i = 0; i < weights.w.count(); ++i) {
       ASSERT_TRUE(std::isnan(weights.w.cpu_data()[i])) << SolverName(kind);
@@ -152,8 +152,8 @@ TYPED_TEST(LazyParameterTest, TestRateThatIsNotFinite) {
 // Threads that share it must not be those who allocate the memory.
 TYPED_TEST(LazyParameterTest, TestMemoryIsThereBeforeThreads) {
   Blob<TypeParam> w(3, 4, 1, 1), h(w.shape()), h2(w.shape());
-  LazyParameter<TypeParam> lazy(&w, &h,
-      MakeRule<TypeParam>(SolverKind::ADAM, 0, false), &h2);
+  LazyParameter<TypeParam> lazy(
+      &w, &h, MakeRule<TypeParam>(SolverKind::ADAM, 0, false), &h2);
   EXPECT_NE(SyncedMemory::UNINITIALIZED, h.data()->head());
   EXPECT_NE(SyncedMemory::UNINITIALIZED, h2.data()->head());
   EXPECT_NE(SyncedMemory::UNINITIALIZED, w.data()->head());
@@ -191,7 +191,9 @@ TYPED_TEST(LazyParameterTest, TestGradientsOfSomeColumns) {
   vector<int> shape(2, kRows);
   shape[1] = kColumns;
   for (const UpdateRule<TypeParam>& rule : AllRules<TypeParam>()) {
-    if (rule.delta == 0) { continue; }  // weights that are no numbers
+    if (rule.delta == 0) {
+      continue;  // weights that are no numbers
+    }
     SCOPED_TRACE(SolverName(rule.solver));
     Weights lazies(shape), denses(lazies);
     LazyParameter<TypeParam> lazy(&lazies.w, &lazies.h, rule, &lazies.h2);
@@ -223,8 +225,9 @@ TYPED_TEST(LazyParameterTest, TestGradientsOfSomeColumns) {
           lazy.AddGradientOnThisThread(rows, columns, part.cpu_data());
         }
         for (int i = 0; i < part.count(); ++i) {
-          denses.w.mutable_cpu_diff()[rows[i / columns.size()] * kColumns
-              + columns[i % columns.size()]] += part.cpu_data()[i];
+          denses.w.mutable_cpu_diff()[rows[i / columns.size()] * kColumns +
+                                      columns[i % columns.size()]] +=
+              part.cpu_data()[i];
         }
       }
       EXPECT_NEAR(lazy.SumSquares(), denses.w.sumsq_diff(),

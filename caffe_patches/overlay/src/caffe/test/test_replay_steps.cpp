@@ -4,20 +4,18 @@
 #include <string>
 #include <vector>
 
-#include "google/protobuf/text_format.h"
-#include "gtest/gtest.h"
-
 #include "caffe/approx_dropout/math/vector_math.hpp"
 #include "caffe/approx_dropout/update/replay_steps.hpp"
 #include "caffe/blob.hpp"
 #include "caffe/common.hpp"
 #include "caffe/sgd_solvers.hpp"
 #include "caffe/solver_factory.hpp"
-#include "caffe/util/format.hpp"
-
 #include "caffe/test/test_approx_dropout_util.hpp"
 #include "caffe/test/test_caffe_main.hpp"
 #include "caffe/test/test_update_rules_util.hpp"
+#include "caffe/util/format.hpp"
+#include "google/protobuf/text_format.h"
+#include "gtest/gtest.h"
 
 namespace caffe {
 
@@ -26,11 +24,11 @@ class ReplayStepsTest : public ::testing::Test {
  protected:
   ReplayStepsTest() { Caffe::set_random_seed(1701); }
 
-  static WeightArrays<Dtype> Arrays(Blob<Dtype>* w, Blob<Dtype>* h,
-      Blob<Dtype>* h2) {
-    const WeightArrays<Dtype> arrays = { w->mutable_cpu_diff(),
-        w->mutable_cpu_data(), { h->mutable_cpu_data(),
-            h2->mutable_cpu_data() }, w->mutable_cpu_diff() };
+  static WeightArrays<Dtype> Arrays(
+      Blob<Dtype>* w, Blob<Dtype>* h, Blob<Dtype>* h2) {
+    const WeightArrays<Dtype> arrays = {w->mutable_cpu_diff(),
+        w->mutable_cpu_data(), {h->mutable_cpu_data(), h2->mutable_cpu_data()},
+        w->mutable_cpu_diff()};
     return arrays;
   }
 
@@ -74,16 +72,19 @@ class ReplayStepsTest : public ::testing::Test {
   };
 
   // A net with so many weights, and its solver.
-  static shared_ptr<SGDSolver<Dtype> > MakeSolver(SolverKind kind, double decay,
-      int outputs) {
+  static shared_ptr<SGDSolver<Dtype> > MakeSolver(
+      SolverKind kind, double decay, int outputs) {
     SolverParameter param;
     CHECK(google::protobuf::TextFormat::ParseFromString(
         "base_lr: 0.1 lr_policy: 'exp' gamma: 0.9 iter_size: 2 net_param { "
         "layer { name: 'x' type: 'DummyData' top: 'x' dummy_data_param { "
         "shape { dim: 1 dim: 32 } } } layer { name: 'fc' type: 'InnerProduct' "
         "bottom: 'x' top: 'y' inner_product_param { bias_term: false "
-        "num_output: " + format_int(outputs) + " weight_filler { "
-        "type: 'gaussian' } } } }", &param));
+        "num_output: " +
+            format_int(outputs) +
+            " weight_filler { "
+            "type: 'gaussian' } } } }",
+        &param));
     const UpdateRule<Dtype> rule = MakeRule<Dtype>(kind, decay, false);
     param.set_type(SolverName(kind));
     param.set_weight_decay(decay);
@@ -100,8 +101,11 @@ class ReplayStepsTest : public ::testing::Test {
   // How many units in the last place lie between them.
   static double Ulps(Dtype a, Dtype b) {
     const Dtype size = std::max(std::abs(a), std::abs(b));
-    return a == b ? 0 : std::abs(a - b) / (std::nextafter(size,
-        std::numeric_limits<Dtype>::max()) - size);
+    return a == b
+               ? 0
+               : std::abs(a - b) /
+                     (std::nextafter(size, std::numeric_limits<Dtype>::max()) -
+                         size);
   }
 
   // Of one step after the other by a stock solver, each also by ReplaySteps
@@ -117,8 +121,8 @@ class ReplayStepsTest : public ::testing::Test {
     }
   };
 
-  static Difference AgainstStock(SolverKind kind, double decay, int outputs,
-      int steps) {
+  static Difference AgainstStock(
+      SolverKind kind, double decay, int outputs, int steps) {
     const shared_ptr<SGDSolver<Dtype> > solver =
         MakeSolver(kind, decay, outputs);
     Blob<Dtype>* stock = solver->net()->learnable_params()[0];
@@ -130,21 +134,25 @@ class ReplayStepsTest : public ::testing::Test {
     Difference difference = {};
     for (int s = 0; s < steps; ++s) {
       FillGaussian(&g);
-      std::copy(g.cpu_data(), g.cpu_data() + g.count(),
-          stock->mutable_cpu_diff());
+      std::copy(
+          g.cpu_data(), g.cpu_data() + g.count(), stock->mutable_cpu_diff());
       w.CopyFrom(*stock);
       w.CopyFrom(*stock, true);
       h.CopyFrom(*history[0]);
-      if (two) { h2.CopyFrom(*history[1]); }
-      UpdateStep<Dtype> step = { solver->GetLearningRate(), 1 };
-      if (kind == SolverKind::ADAM) { step.rate *= AdamCorrection(rule, s); }
+      if (two) {
+        h2.CopyFrom(*history[1]);
+      }
+      UpdateStep<Dtype> step = {solver->GetLearningRate(), 1};
+      if (kind == SolverKind::ADAM) {
+        step.rate *= AdamCorrection(rule, s);
+      }
       ReplaySteps(rule, &step, 1, w.count(), Arrays(&w, &h, &h2));
       solver->ApplyUpdate();
       for (int i = 0; i < w.count(); ++i) {
         difference.Add(history[0]->cpu_data()[i], h.cpu_data()[i],
             &difference.ulps_of_history);
-        difference.Add(stock->cpu_diff()[i], w.cpu_diff()[i],
-            &difference.ulps_of_update);
+        difference.Add(
+            stock->cpu_diff()[i], w.cpu_diff()[i], &difference.ulps_of_update);
         if (two) {
           difference.Add(history[1]->cpu_data()[i], h2.cpu_data()[i],
               &difference.ulps_of_history);
@@ -155,11 +163,13 @@ class ReplayStepsTest : public ::testing::Test {
         }
       }
     }
-    LOG(INFO) << SolverName(kind) << ", " << sizeof(Dtype) << " bytes: "
-        << difference.different << " of " << difference.values
-        << " values are not stock's; histories are off by "
-        << difference.ulps_of_history << " units in the last place, updates by "
-        << difference.ulps_of_update;
+    LOG(INFO) << SolverName(kind) << ", " << sizeof(Dtype)
+              << " bytes: " << difference.different << " of "
+              << difference.values
+              << " values are not stock's; histories are off by "
+              << difference.ulps_of_history
+              << " units in the last place, updates by "
+              << difference.ulps_of_update;
     return difference;
   }
 };
@@ -171,7 +181,9 @@ TYPED_TEST(ReplayStepsTest, TestAgainstTheFormulas) {
   const int kCount = 37;  // not a multiple of what is done at a time
   const int kSteps = 5;
   for (UpdateRule<TypeParam> rule : AllRules<TypeParam>()) {
-    if (rule.delta == 0) { continue; }
+    if (rule.delta == 0) {
+      continue;
+    }
     rule.idle = IdleOf(rule);
     SCOPED_TRACE(SolverName(rule.solver));
     Blob<TypeParam> w(vector<int>(1, kCount)), h(w.shape()), h2(w.shape());
@@ -182,13 +194,13 @@ TYPED_TEST(ReplayStepsTest, TestAgainstTheFormulas) {
     vector<Weight> weights(kCount);
     vector<double> gradient(kCount);
     for (int i = 0; i < kCount; ++i) {
-      if (rule.solver != SolverKind::SGD
-          && rule.solver != SolverKind::NESTEROV) {
+      if (rule.solver != SolverKind::SGD &&
+          rule.solver != SolverKind::NESTEROV) {
         h.mutable_cpu_data()[i] = std::abs(h.cpu_data()[i]);
       }
       h2.mutable_cpu_data()[i] = std::abs(h2.cpu_data()[i]);
-      const Weight weight = { w.cpu_data()[i], h.cpu_data()[i],
-          h2.cpu_data()[i], 0 };
+      const Weight weight = {
+          w.cpu_data()[i], h.cpu_data()[i], h2.cpu_data()[i], 0};
       weights[i] = weight;
       gradient[i] = w.cpu_diff()[i];
     }
@@ -197,8 +209,7 @@ TYPED_TEST(ReplayStepsTest, TestAgainstTheFormulas) {
       steps[s].rate = 0.1 / (1 + s);
       steps[s].clip = 0.25;
     }
-    ReplaySteps(rule, steps.data(), kSteps, kCount,
-        this->Arrays(&w, &h, &h2));
+    ReplaySteps(rule, steps.data(), kSteps, kCount, this->Arrays(&w, &h, &h2));
     for (int i = 0; i < kCount; ++i) {
       for (int s = 0; s < kSteps; ++s) {
         weights[i].Step(rule, steps[s].rate,
@@ -208,8 +219,8 @@ TYPED_TEST(ReplayStepsTest, TestAgainstTheFormulas) {
       ExpectNear(weight.w, w.cpu_data()[i], std::abs(weight.w), "w", i);
       ExpectNear(weight.h, h.cpu_data()[i], std::abs(weight.h), "h", i);
       ExpectNear(weight.u, w.cpu_diff()[i], std::abs(weight.u), "u", i);
-      if (rule.solver == SolverKind::ADADELTA
-          || rule.solver == SolverKind::ADAM) {
+      if (rule.solver == SolverKind::ADADELTA ||
+          rule.solver == SolverKind::ADAM) {
         ExpectNear(weight.h2, h2.cpu_data()[i], weight.h2, "h2", i);
       }
     }
@@ -247,7 +258,9 @@ TYPED_TEST(ReplayStepsTest, TestEveryCount) {
   Blob<TypeParam> start(vector<int>(1, kMost));
   FillGaussian(&start, true);
   for (UpdateRule<TypeParam> rule : AllRules<TypeParam>()) {
-    if (rule.delta == 0) { continue; }
+    if (rule.delta == 0) {
+      continue;
+    }
     rule.idle = IdleOf(rule);
     SCOPED_TRACE(SolverName(rule.solver));
     vector<UpdateStep<TypeParam> > steps(kSteps);
@@ -275,7 +288,9 @@ TYPED_TEST(ReplayStepsTest, TestEveryCount) {
       values.insert(values.end(), w.cpu_diff(), w.cpu_diff() + count);
       values.insert(values.end(), h.cpu_data(), h.cpu_data() + count);
       values.insert(values.end(), h2.cpu_data(), h2.cpu_data() + count);
-      if (count == kMost) { expected = values; }
+      if (count == kMost) {
+        expected = values;
+      }
       for (int i = 0; i < 4 * count; ++i) {
         ASSERT_EQ(expected[i / count * kMost + i % count], values[i])
             << count << " " << i;
@@ -286,8 +301,8 @@ TYPED_TEST(ReplayStepsTest, TestEveryCount) {
 
 TYPED_TEST(ReplayStepsTest, TestWhatIsIdle) {
   const Idle kWithMomentum[] = {Idle::MOVES_WEIGHT, Idle::MOVES_WEIGHT,
-    Idle::IS_UNSEEN, Idle::DECAYS_HISTORY, Idle::DECAYS_HISTORY,
-    Idle::MOVES_WEIGHT};
+      Idle::IS_UNSEEN, Idle::DECAYS_HISTORY, Idle::DECAYS_HISTORY,
+      Idle::MOVES_WEIGHT};
   for (int i = 0; i < 6; ++i) {
     const SolverKind kind = kSolverKinds[i];
     UpdateRule<TypeParam> rule = MakeRule<TypeParam>(kind, 0, false);
@@ -306,7 +321,9 @@ TYPED_TEST(ReplayStepsTest, TestIdleSteps) {
   for (const UpdateRule<TypeParam>& rule : AllRules<TypeParam>()) {
     SCOPED_TRACE(SolverName(rule.solver));
     const Idle idle = IdleOf(rule);
-    if (idle == Idle::MOVES_WEIGHT) { continue; }
+    if (idle == Idle::MOVES_WEIGHT) {
+      continue;
+    }
     Blob<TypeParam> w(vector<int>(1, kCount)), h(w.shape()), h2(w.shape());
     FillGaussian(&w);
     std::fill_n(h.mutable_cpu_data(), kCount, TypeParam(0.3));
@@ -314,7 +331,7 @@ TYPED_TEST(ReplayStepsTest, TestIdleSteps) {
     const vector<TypeParam> before(w.cpu_data(), w.cpu_data() + kCount);
     WeightArrays<TypeParam> arrays = this->Arrays(&w, &h, &h2);
     arrays.gradient = NULL;
-    const UpdateStep<TypeParam> step = { TypeParam(0.1), 1 };
+    const UpdateStep<TypeParam> step = {TypeParam(0.1), 1};
     ReplaySteps(rule, &step, 1, kCount, arrays);
     EXPECT_TRUE(std::equal(before.begin(), before.end(), w.cpu_data()));
     EXPECT_EQ(0, w.cpu_diff()[0]);

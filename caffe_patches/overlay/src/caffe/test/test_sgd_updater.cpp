@@ -123,9 +123,11 @@ TYPED_TEST(SGDUpdaterTest, TestTestsSeeUpToDateWeights) {
   typedef typename TypeParam::Dtype Dtype;
   vector<Dtype> weights[2];
   for (int dense = 0; dense < 2; ++dense) {
-    const shared_ptr<SGDSolver<Dtype> > solver = this->MakeSolver(
-        this->RowNet(), "base_lr: 0.002 lr_policy: 'fixed' momentum: 0.9 "
-        "weight_decay: 0.01 test_iter: 1 test_interval: 10", dense);
+    const shared_ptr<SGDSolver<Dtype> > solver =
+        this->MakeSolver(this->RowNet(),
+            "base_lr: 0.002 lr_policy: 'fixed' momentum: 0.9 "
+            "weight_decay: 0.01 test_iter: 1 test_interval: 10",
+            dense);
     solver->Step(41);  // the last test is at the beginning of step 40
     const Blob<Dtype>& loss = *solver->test_nets()[0]->output_blobs()[0];
     weights[dense].push_back(loss.cpu_data()[0]);

@@ -3,10 +3,9 @@
 #include <string>
 #include <vector>
 
+#include "caffe/test/test_sgd_updater_util.hpp"
 #include "caffe/util/format.hpp"
 #include "caffe/util/io.hpp"
-
-#include "caffe/test/test_sgd_updater_util.hpp"
 
 namespace caffe {
 
@@ -24,29 +23,30 @@ class SGDUpdaterSolversTest : public SGDUpdaterTestBase<TypeParam> {
 
   // A solver of any type with any policy, and what goes with it.
   static string AnySolver(const string& type) {
-    const string kPolicies[] = {
-      "lr_policy: 'fixed' ",
-      "lr_policy: 'step' gamma: 0.5 stepsize: 30 ",
-      "lr_policy: 'exp' gamma: 0.99 ",
-      "lr_policy: 'inv' gamma: 0.01 power: 0.75 ",
-      "lr_policy: 'multistep' gamma: 0.5 stepvalue: 20 stepvalue: 90 ",
-      "lr_policy: 'poly' power: 0.5 ",
-      "lr_policy: 'sigmoid' gamma: 0.05 stepsize: 100 "};
+    const string kPolicies[] = {"lr_policy: 'fixed' ",
+        "lr_policy: 'step' gamma: 0.5 stepsize: 30 ",
+        "lr_policy: 'exp' gamma: 0.99 ",
+        "lr_policy: 'inv' gamma: 0.01 power: 0.75 ",
+        "lr_policy: 'multistep' gamma: 0.5 stepvalue: 20 stepvalue: 90 ",
+        "lr_policy: 'poly' power: 0.5 ",
+        "lr_policy: 'sigmoid' gamma: 0.05 stepsize: 100 "};
     const string kDecays[] = {"", "weight_decay: 0.01 ",
-      "weight_decay: 0.001 regularization_type: 'L1' "};
+        "weight_decay: 0.001 regularization_type: 'L1' "};
     const string kClips[] = {"", "", "clip_gradients: 0.5 "};
     const string kIterations[] = {"", "", "iter_size: 2 "};
     const string kMomenta[] = {"momentum: 0.9 ", "momentum: 0.5 ", ""};
     const string kDeltas[] = {"", "delta: 0.01 "};
-    string text = "type: '" + type + "' " + Any(kPolicies) + Any(kDecays)
-        + Any(kClips) + Any(kIterations) + Any(kDeltas);
-    if (type == "RMSProp") { return text + "rms_decay: 0.9 "; }
+    string text = "type: '" + type + "' " + Any(kPolicies) + Any(kDecays) +
+                  Any(kClips) + Any(kIterations) + Any(kDeltas);
+    if (type == "RMSProp") {
+      return text + "rms_decay: 0.9 ";
+    }
     return type == "AdaGrad" ? text : text + Any(kMomenta);
   }
 
   string AnyNet() const {
     const string kNets[] = {this->RowNet(), this->GroupNet(), this->TileNet(""),
-      this->TileNet("groups: 3 "), this->EmbedNet(), this->RectifiedNet()};
+        this->TileNet("groups: 3 "), this->EmbedNet(), this->RectifiedNet()};
     return Any(kNets);
   }
 
@@ -54,7 +54,9 @@ class SGDUpdaterSolversTest : public SGDUpdaterTestBase<TypeParam> {
   vector<Dtype> TrainEagerly(const string& net, const string& solver_text) {
     const shared_ptr<SGDSolver<Dtype> > solver =
         this->MakeSolver(net, "base_lr: 0.002 " + solver_text, false);
-    for (int i = 0; i < 200; ++i) { solver->Step(1); }
+    for (int i = 0; i < 200; ++i) {
+      solver->Step(1);
+    }
     return this->Values(solver.get());
   }
 
@@ -63,8 +65,8 @@ class SGDUpdaterSolversTest : public SGDUpdaterTestBase<TypeParam> {
   }
 };
 
-const char* const kSolverTypes[] = {"SGD", "Nesterov", "AdaGrad", "RMSProp",
-  "AdaDelta", "Adam"};
+const char* const kSolverTypes[] = {
+    "SGD", "Nesterov", "AdaGrad", "RMSProp", "AdaDelta", "Adam"};
 
 typedef ::testing::Types<CPUDevice<float>, CPUDevice<double> > CPUTypes;
 TYPED_TEST_CASE(SGDUpdaterSolversTest, CPUTypes);
@@ -80,7 +82,9 @@ TYPED_TEST(SGDUpdaterSolversTest, TestLazyIsEager) {
       SCOPED_TRACE(solver + net);
       const vector<Dtype> lazy = this->Train(net, solver, false);
       EXPECT_TRUE(this->Same(lazy, this->TrainEagerly(net, solver)));
-      for (Dtype value : lazy) { ASSERT_TRUE(std::isfinite(value)); }
+      for (Dtype value : lazy) {
+        ASSERT_TRUE(std::isfinite(value));
+      }
       Caffe::set_random_seed(next);  // a solver sets it to its own
     }
   }
@@ -118,10 +122,11 @@ TYPED_TEST(SGDUpdaterSolversTest, TestSnapshots) {
       SCOPED_TRACE(string(type) + " " + format);
       const bool has_momentum =
           type != string("AdaGrad") && type != string("RMSProp");
-      const string solver = "base_lr: 0.002 lr_policy: 'inv' gamma: 0.01 "
-          "power: 0.75 snapshot: 20 snapshot_prefix: '" + folder
-          + "/model' snapshot_format: " + format + " type: '" + type + "' "
-          + (has_momentum ? "momentum: 0.9 " : "");
+      const string solver =
+          "base_lr: 0.002 lr_policy: 'inv' gamma: 0.01 "
+          "power: 0.75 snapshot: 20 snapshot_prefix: '" +
+          folder + "/model' snapshot_format: " + format + " type: '" + type +
+          "' " + (has_momentum ? "momentum: 0.9 " : "");
       // The same numbers in every iteration, on both sides of the snapshot.
       string net = this->RowNet();
       for (size_t at; (at = net.find("{ type: 'gaussian' }")) < net.size();) {
@@ -132,11 +137,12 @@ TYPED_TEST(SGDUpdaterSolversTest, TestSnapshots) {
       whole->Step(50);
       const shared_ptr<SGDSolver<Dtype> > resumed =
           this->MakeSolver(net, solver, false);
-      resumed->Restore((folder + "/model_iter_20.solverstate"
-          + (format == "HDF5" ? ".h5" : "")).c_str());
+      resumed->Restore((folder + "/model_iter_20.solverstate" +
+                        (format == "HDF5" ? ".h5" : ""))
+                           .c_str());
       resumed->Step(30);
-      EXPECT_TRUE(this->Same(this->Values(whole.get()),
-          this->Values(resumed.get())));
+      EXPECT_TRUE(
+          this->Same(this->Values(whole.get()), this->Values(resumed.get())));
     }
   }
 }
@@ -146,16 +152,18 @@ TYPED_TEST(SGDUpdaterSolversTest, TestLearningRateFactors) {
   typedef typename TypeParam::Dtype Dtype;
   for (const char* type : kSolverTypes) {
     SCOPED_TRACE(type);
-    const string net = this->Data(20)
-        + this->Pattern("p", "probability: 0 probability: 0.7 "
-            "probability: 0.3")
-        + this->Product("a", "bottom: 'x' bottom: 'p'", 24, "",
-            "param { lr_mult: 0 } param { lr_mult: -0.5 }")
-        + this->Product("b", "bottom: 'a' bottom: 'p'", 3, "",
-            "param { lr_mult: -1 decay_mult: 0 } param { lr_mult: 0.1 }")
-        + this->Loss("b");
-    const string solver = string("type: '") + type
-        + "' lr_policy: 'fixed' weight_decay: 0.01";
+    const string net =
+        this->Data(20) +
+        this->Pattern("p",
+            "probability: 0 probability: 0.7 "
+            "probability: 0.3") +
+        this->Product("a", "bottom: 'x' bottom: 'p'", 24, "",
+            "param { lr_mult: 0 } param { lr_mult: -0.5 }") +
+        this->Product("b", "bottom: 'a' bottom: 'p'", 3, "",
+            "param { lr_mult: -1 decay_mult: 0 } param { lr_mult: 0.1 }") +
+        this->Loss("b");
+    const string solver =
+        string("type: '") + type + "' lr_policy: 'fixed' weight_decay: 0.01";
     const vector<Dtype> lazy = this->Train(net, solver, false);
     EXPECT_TRUE(this->Same(lazy, this->TrainEagerly(net, solver)));
     const vector<Dtype> dense = this->Train(net, solver, true);

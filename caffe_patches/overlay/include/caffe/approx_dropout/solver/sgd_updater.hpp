@@ -34,8 +34,8 @@ class SGDUpdater {
 
   /// @brief `history` is the solver's: of all parameters, then for solvers
   ///        with two, the second of all parameters.
-  SGDUpdater(const string& type, const SolverParameter& param,
-      Net<Dtype>* net, const vector<shared_ptr<Blob<Dtype> > >& history);
+  SGDUpdater(const string& type, const SolverParameter& param, Net<Dtype>* net,
+      const vector<shared_ptr<Blob<Dtype> > >& history);
   ~SGDUpdater();
 
   /// @brief To be called before each iteration.

@@ -107,11 +107,11 @@ CAFFE_HOST_DEVICE inline void ReplayVector(const ParameterView<Dtype>& p,
     const Dtype rate = p.steps[replay.first_step + s].rate * p.lr_mult;
     for (int k = 0; k < kWidth; ++k) {
       if (p.rule.l1) {
-        DoStep<SGDStep, ScalarMath<Dtype>, true>(p.rule, rate, g.value[k],
-            &w.value[k], &h.value[k]);
+        DoStep<SGDStep, ScalarMath<Dtype>, true>(
+            p.rule, rate, g.value[k], &w.value[k], &h.value[k]);
       } else {
-        DoStep<SGDStep, ScalarMath<Dtype>, false>(p.rule, rate, g.value[k],
-            &w.value[k], &h.value[k]);
+        DoStep<SGDStep, ScalarMath<Dtype>, false>(
+            p.rule, rate, g.value[k], &w.value[k], &h.value[k]);
       }
       g.value[k] = 0;
     }

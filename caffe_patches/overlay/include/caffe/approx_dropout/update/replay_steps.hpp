@@ -17,10 +17,11 @@ struct WeightArrays {
 
   /// @brief From an offset on. What is NULL stays NULL.
   WeightArrays From(size_t offset) const {
-    const WeightArrays arrays = { gradient ? gradient + offset : NULL,
-        data + offset, { history[0] ? history[0] + offset : NULL,
-            history[1] ? history[1] + offset : NULL },
-        update ? update + offset : NULL };
+    const WeightArrays arrays = {gradient ? gradient + offset : NULL,
+        data + offset,
+        {history[0] ? history[0] + offset : NULL,
+            history[1] ? history[1] + offset : NULL},
+        update ? update + offset : NULL};
     return arrays;
   }
 };
@@ -33,9 +34,8 @@ struct WeightArrays {
 /// is only written, or may be NULL. The update is written unless it is NULL; it
 /// may be where the gradient is.
 template <typename Dtype>
-void ReplaySteps(const UpdateRule<Dtype>& rule,
-    const UpdateStep<Dtype>* steps, int num_steps, int count,
-    const WeightArrays<Dtype>& arrays);
+void ReplaySteps(const UpdateRule<Dtype>& rule, const UpdateStep<Dtype>* steps,
+    int num_steps, int count, const WeightArrays<Dtype>& arrays);
 
 }  // namespace caffe
 

@@ -25,8 +25,8 @@ namespace caffe {
  *     Root(x)              the square root, correctly rounded
  *     Sign(x)              1, 0 or -1
  *
- * For squares and roots Caffe calls pow(x, 2) and pow(x, 0.5), which now and then
- * round the other way.
+ * For squares and roots Caffe calls pow(x, 2) and pow(x, 0.5), which now and
+ * then round the other way.
  */
 enum class SolverKind { SGD, NESTEROV, ADAGRAD, RMSPROP, ADADELTA, ADAM };
 
@@ -46,9 +46,9 @@ struct UpdateRule {
   bool l1;              // regularization_type: "L1"
   Dtype momentum;       // RMSProp's rms_decay
   SolverKind solver;
-  Dtype momentum2;      // Adam's
-  Dtype delta;          // AdaGrad's, RMSProp's, AdaDelta's and Adam's
-  Idle idle;            // IdleOf(*this), or MOVES_WEIGHT
+  Dtype momentum2;  // Adam's
+  Dtype delta;      // AdaGrad's, RMSProp's, AdaDelta's and Adam's
+  Idle idle;        // IdleOf(*this), or MOVES_WEIGHT
 };
 
 /// @brief What changes from one step to the next.
@@ -71,22 +71,32 @@ CAFFE_HOST_DEVICE inline Dtype GradientNorm(double sum_squares) {
 /// @brief Whether a step depends on the histories that it finds.
 template <typename Dtype>
 CAFFE_HOST_DEVICE inline bool ReadsHistory(const UpdateRule<Dtype>& rule) {
-  return rule.momentum != 0 || (rule.solver != SolverKind::SGD
-      && rule.solver != SolverKind::NESTEROV);
+  return rule.momentum != 0 || (rule.solver != SolverKind::SGD &&
+                                   rule.solver != SolverKind::NESTEROV);
 }
 
 /// @brief For finite rates.
 template <typename Dtype>
 inline Idle IdleOf(const UpdateRule<Dtype>& rule) {
-  if (rule.decay != 0) { return Idle::MOVES_WEIGHT; }
-  if (!ReadsHistory(rule)) { return Idle::IS_UNSEEN; }
+  if (rule.decay != 0) {
+    return Idle::MOVES_WEIGHT;
+  }
+  if (!ReadsHistory(rule)) {
+    return Idle::IS_UNSEEN;
+  }
   // Without delta, d = 0 may be divided by 0.
-  if (!(rule.delta > 0)) { return Idle::MOVES_WEIGHT; }
+  if (!(rule.delta > 0)) {
+    return Idle::MOVES_WEIGHT;
+  }
   switch (rule.solver) {
-    case SolverKind::ADAGRAD: return Idle::IS_UNSEEN;
-    case SolverKind::RMSPROP: return Idle::DECAYS_HISTORY;
-    case SolverKind::ADADELTA: return Idle::DECAYS_HISTORY;
-    default: return Idle::MOVES_WEIGHT;
+    case SolverKind::ADAGRAD:
+      return Idle::IS_UNSEEN;
+    case SolverKind::RMSPROP:
+      return Idle::DECAYS_HISTORY;
+    case SolverKind::ADADELTA:
+      return Idle::DECAYS_HISTORY;
+    default:
+      return Idle::MOVES_WEIGHT;
   }
 }
 
@@ -146,8 +156,8 @@ struct AdaDeltaStep {
       const UpdateRule<Dtype>& rule, Dtype rate, Value d, Value* h) {
     h[0] = Math::AddProduct(1 - rule.momentum, Math::Product(d, d),
         Math::Product(rule.momentum, h[0]));
-    const Value u = Math::Product(d,
-        Math::Root((h[1] + rule.delta) / (h[0] + rule.delta)));
+    const Value u =
+        Math::Product(d, Math::Root((h[1] + rule.delta) / (h[0] + rule.delta)));
     h[1] = Math::AddProduct(1 - rule.momentum, Math::Product(u, u),
         Math::Product(rule.momentum, h[1]));
     return Math::Product(rate, u);
@@ -160,8 +170,8 @@ struct AdamStep {
   template <typename Math, typename Dtype, typename Value>
   static CAFFE_HOST_DEVICE CAFFE_INLINE Value Update(
       const UpdateRule<Dtype>& rule, Dtype rate, Value d, Value* h) {
-    h[0] = Math::AddProduct(1 - rule.momentum, d,
-        Math::Product(rule.momentum, h[0]));
+    h[0] = Math::AddProduct(
+        1 - rule.momentum, d, Math::Product(rule.momentum, h[0]));
     h[1] = Math::AddProduct(1 - rule.momentum2, Math::Product(d, d),
         Math::Product(rule.momentum2, h[1]));
     return Math::Product(rate, h[0] / (Math::Root(h[1]) + rule.delta));
@@ -172,15 +182,15 @@ struct AdamStep {
 template <typename Dtype>
 inline Dtype AdamCorrection(const UpdateRule<Dtype>& rule, int iteration) {
   const int t = iteration + 1;
-  return std::sqrt(Dtype(1) - std::pow(rule.momentum2, t))
-      / (Dtype(1) - std::pow(rule.momentum, t));
+  return std::sqrt(Dtype(1) - std::pow(rule.momentum2, t)) /
+         (Dtype(1) - std::pow(rule.momentum, t));
 }
 
 /// @brief All of a step: clipped and normalized, g is the gradient.
 template <typename Step, typename Math, bool kL1, typename Dtype,
     typename Value>
-CAFFE_HOST_DEVICE CAFFE_INLINE Value DoStep(const UpdateRule<Dtype>& rule,
-    Dtype rate, Value g, Value* w, Value* h) {
+CAFFE_HOST_DEVICE CAFFE_INLINE Value DoStep(
+    const UpdateRule<Dtype>& rule, Dtype rate, Value g, Value* w, Value* h) {
   const Value decayed = kL1 ? Math::Sign(*w) : *w;
   const Value d = Math::AddProduct(rule.decay, decayed, g);
   const Value u = Step::template Update<Math>(rule, rate, d, h);
@@ -207,8 +217,8 @@ struct ScalarMath {
     return a * x;
 #endif
   }
-  static CAFFE_HOST_DEVICE CAFFE_INLINE Dtype AddProduct(Dtype a, Dtype x,
-      Dtype y) {
+  static CAFFE_HOST_DEVICE CAFFE_INLINE Dtype AddProduct(
+      Dtype a, Dtype x, Dtype y) {
     return std::fma(a, x, y);
   }
   static CAFFE_HOST_DEVICE CAFFE_INLINE Dtype Root(Dtype x) {

@@ -19,15 +19,17 @@ struct KnownSolver {
   SolverKind kind;
 };
 
-const KnownSolver kSolvers[] = { { "SGD", SolverKind::SGD },
-    { "Nesterov", SolverKind::NESTEROV }, { "AdaGrad", SolverKind::ADAGRAD },
-    { "RMSProp", SolverKind::RMSPROP }, { "AdaDelta", SolverKind::ADADELTA },
-    { "Adam", SolverKind::ADAM } };
+const KnownSolver kSolvers[] = {{"SGD", SolverKind::SGD},
+    {"Nesterov", SolverKind::NESTEROV}, {"AdaGrad", SolverKind::ADAGRAD},
+    {"RMSProp", SolverKind::RMSPROP}, {"AdaDelta", SolverKind::ADADELTA},
+    {"Adam", SolverKind::ADAM}};
 
 /// @brief NULL: a solver of someone else's.
 const KnownSolver* FindSolver(const string& type) {
   for (const KnownSolver& solver : kSolvers) {
-    if (type == solver.type) { return &solver; }
+    if (type == solver.type) {
+      return &solver;
+    }
   }
   return NULL;
 }
@@ -38,20 +40,22 @@ template <typename Dtype>
 bool SGDUpdater<Dtype>::CanUpdate(const string& type,
     const SolverParameter& param, const Net<Dtype>& net) {
   const KnownSolver* solver = FindSolver(type);
-  return solver
-      && (Caffe::mode() == Caffe::CPU || solver->kind == SolverKind::SGD)
-      && !param.debug_info() && !param.snapshot_diff() && !IsWatched(net, 0);
+  return solver &&
+         (Caffe::mode() == Caffe::CPU || solver->kind == SolverKind::SGD) &&
+         !param.debug_info() && !param.snapshot_diff() && !IsWatched(net, 0);
 }
 
 template <typename Dtype>
 SGDUpdater<Dtype>::SGDUpdater(const string& type, const SolverParameter& param,
     Net<Dtype>* net, const vector<shared_ptr<Blob<Dtype> > >& history)
-    : net_(net), rule_(), clip_gradients_(param.clip_gradients()),
+    : net_(net),
+      rule_(),
+      clip_gradients_(param.clip_gradients()),
       history_(history) {
   rule_.solver = FindSolver(type)->kind;
   rule_.normalization = Dtype(1.) / param.iter_size();
   rule_.momentum = rule_.solver == SolverKind::RMSPROP ? param.rms_decay()
-      : param.momentum();
+                                                       : param.momentum();
   rule_.momentum2 = param.momentum2();
   rule_.delta = param.delta();
   rule_.decay = param.weight_decay();
@@ -71,8 +75,8 @@ SGDUpdater<Dtype>::SGDUpdater(const string& type, const SolverParameter& param,
 }
 
 template <typename Dtype>
-void SGDUpdater<Dtype>::AddParameter(int param_id,
-    const string& regularization_type) {
+void SGDUpdater<Dtype>::AddParameter(
+    int param_id, const string& regularization_type) {
   Blob<Dtype>* blob = net_->learnable_params()[param_id];
   Blob<Dtype>* history = history_[param_id].get();
   const int second = net_->learnable_params().size() + param_id;
@@ -80,13 +84,12 @@ void SGDUpdater<Dtype>::AddParameter(int param_id,
   rule.decay *= net_->params_weight_decay()[param_id];
   CHECK(rule.decay == 0 || rule.l1 || regularization_type == "L2")
       << "Unknown regularization type: " << regularization_type;
-  Parameter parameter = { shared_ptr<LazyParameter<Dtype> >(), NULL, 0,
-      net_->params_lr()[param_id] };
+  Parameter parameter = {shared_ptr<LazyParameter<Dtype> >(), NULL, 0,
+      net_->params_lr()[param_id]};
 #ifndef CPU_ONLY
   if (device_steps_) {
-    const shared_ptr<DeviceParameter<Dtype> > device(
-        new DeviceParameter<Dtype>(blob, history, rule, parameter.lr_mult,
-            device_steps_.get()));
+    const shared_ptr<DeviceParameter<Dtype> > device(new DeviceParameter<Dtype>(
+        blob, history, rule, parameter.lr_mult, device_steps_.get()));
     parameter.update.reset(new LazyParameter<Dtype>(device));
   }
 #endif
@@ -132,22 +135,28 @@ SGDUpdater<Dtype>::~SGDUpdater() {
     }
   }
 #ifndef CPU_ONLY
-  if (!device_steps_) { return; }
+  if (!device_steps_) {
+    return;
+  }
   FuseReLU(net_, false);
   for (size_t i = 0; i < parameters_.size(); ++i) {
     // What SGDSolver::ComputeUpdateValue leaves: the last update.
     Blob<Dtype>* blob = net_->learnable_params()[i];
-    caffe_copy(blob->count(), history_[i]->gpu_data(),
-        blob->mutable_gpu_diff());
+    caffe_copy(
+        blob->count(), history_[i]->gpu_data(), blob->mutable_gpu_diff());
   }
 #endif
 }
 
 template <typename Dtype>
 void SGDUpdater<Dtype>::ClearGradients() {
-  if (device_steps_) { return; }  // UpdateWhole clears
+  if (device_steps_) {
+    return;  // UpdateWhole clears
+  }
   for (size_t i = 0; i < parameters_.size(); ++i) {
-    if (parameters_[i].layer) { continue; }
+    if (parameters_[i].layer) {
+      continue;
+    }
     Blob<Dtype>* blob = net_->learnable_params()[i];
     caffe_set(blob->count(), Dtype(0), blob->mutable_cpu_diff());
   }
@@ -176,11 +185,12 @@ void SGDUpdater<Dtype>::ApplyUpdate(Dtype rate, int iteration) {
   if (device_steps_) { return ApplyUpdateOnDevice(rate); }
 #endif
   const Dtype clip = ClipFactor();
-  const Dtype correction = rule_.solver == SolverKind::ADAM ?
-      AdamCorrection(rule_, iteration) : Dtype(1);
+  const Dtype correction = rule_.solver == SolverKind::ADAM
+                               ? AdamCorrection(rule_, iteration)
+                               : Dtype(1);
   for (size_t i = 0; i < parameters_.size(); ++i) {
-    const UpdateStep<Dtype> step = { rate * parameters_[i].lr_mult * correction,
-        clip };
+    const UpdateStep<Dtype> step = {
+        rate * parameters_[i].lr_mult * correction, clip};
     if (parameters_[i].layer) {
       parameters_[i].update->EndStep(step);
     } else {

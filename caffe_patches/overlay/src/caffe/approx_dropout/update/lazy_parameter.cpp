@@ -1,9 +1,10 @@
+#include "caffe/approx_dropout/update/lazy_parameter.hpp"
+
 #include <algorithm>
 #include <cmath>
 #include <vector>
 
 #include "caffe/approx_dropout/math/parallel.hpp"
-#include "caffe/approx_dropout/update/lazy_parameter.hpp"
 #ifndef CPU_ONLY
 #include "caffe/approx_dropout/update/device_parameter.hpp"
 #endif
@@ -19,9 +20,11 @@ LazyParameter<Dtype>::LazyParameter(Blob<Dtype>* param, Blob<Dtype>* history,
   grid_.columns = param->count() / grid_.rows;
   // Blobs allocate memory when it is first asked for. That must happen here,
   // not in several threads at once.
-  const WeightArrays<Dtype> arrays = { param->mutable_cpu_diff(),
-      param->mutable_cpu_data(), { history->mutable_cpu_data(),
-          history2 ? history2->mutable_cpu_data() : NULL }, NULL };
+  const WeightArrays<Dtype> arrays = {param->mutable_cpu_diff(),
+      param->mutable_cpu_data(),
+      {history->mutable_cpu_data(),
+          history2 ? history2->mutable_cpu_data() : NULL},
+      NULL};
   arrays_ = arrays;
   SetCells(1, grid_.columns);
 }
@@ -56,8 +59,8 @@ typename LazyParameter<Dtype>::Pending LazyParameter<Dtype>::PendingOf(
 }
 
 template <typename Dtype>
-WeightArrays<Dtype> LazyParameter<Dtype>::ArraysFrom(size_t at,
-    Purpose purpose) const {
+WeightArrays<Dtype> LazyParameter<Dtype>::ArraysFrom(
+    size_t at, Purpose purpose) const {
   WeightArrays<Dtype> arrays = arrays_.From(at);
   if (purpose == FOR_ALL) {
     arrays.update = arrays.gradient;
@@ -69,14 +72,16 @@ WeightArrays<Dtype> LazyParameter<Dtype>::ArraysFrom(size_t at,
 
 // Tile rows are strided; the hardware prefetcher misses them.
 template <typename Dtype>
-void LazyParameter<Dtype>::PrefetchBelow(const WeightArrays<Dtype>& arrays,
-    int num_columns) const {
+void LazyParameter<Dtype>::PrefetchBelow(
+    const WeightArrays<Dtype>& arrays, int num_columns) const {
   const int kLine = 64 / sizeof(Dtype);
   for (int j = grid_.columns; j < grid_.columns + num_columns; j += kLine) {
     __builtin_prefetch(arrays.data + j, 1);
     __builtin_prefetch(arrays.gradient + j);
     for (int k = 0; k < 2; ++k) {
-      if (arrays.history[k]) { __builtin_prefetch(arrays.history[k] + j, 1); }
+      if (arrays.history[k]) {
+        __builtin_prefetch(arrays.history[k] + j, 1);
+      }
     }
   }
 }
@@ -85,12 +90,18 @@ template <typename Dtype>
 void LazyParameter<Dtype>::CatchUpRow(int cell, int row, int first_column,
     Purpose purpose) {
   const Pending pending = PendingOf(cell, purpose);
-  if (pending.num_steps == 0) { return; }
+  if (pending.num_steps == 0) {
+    return;
+  }
   const int num_columns = grid_.width(first_column);
   WeightArrays<Dtype> arrays =
       ArraysFrom(grid_.offset(row) + first_column, purpose);
-  if (grid_.cell_rows > 1) { PrefetchBelow(arrays, num_columns); }
-  if (gradient_[cell] == NONE) { arrays.gradient = NULL; }
+  if (grid_.cell_rows > 1) {
+    PrefetchBelow(arrays, num_columns);
+  }
+  if (gradient_[cell] == NONE) {
+    arrays.gradient = NULL;
+  }
   ReplaySteps(rule_, pending.steps, pending.num_steps, num_columns, arrays);
 }
 
@@ -115,7 +126,9 @@ void LazyParameter<Dtype>::CatchUpCompact(int row, Purpose purpose) {
   }
   if (buffer.list != compact_[row]) { buffer.Clear(); }
   buffer.list = compact_[row];
-  for (int j = 0; j < size; ++j) { scratch[columns[j]] = arrays.gradient[j]; }
+  for (int j = 0; j < size; ++j) {
+    scratch[columns[j]] = arrays.gradient[j];
+  }
   arrays.gradient = scratch;
   ReplaySteps(rule_, pending.steps, pending.num_steps, grid_.columns, arrays);
 }
@@ -351,7 +364,9 @@ double LazyParameter<Dtype>::SumSquares() const {
 template <typename Dtype>
 void LazyParameter<Dtype>::AppendStep(const UpdateStep<Dtype>& step) {
   // A rate that is not finite moves every weight: 0 times it is no number.
-  if (!std::isfinite(step.rate)) { rule_.idle = Idle::MOVES_WEIGHT; }
+  if (!std::isfinite(step.rate)) {
+    rule_.idle = Idle::MOVES_WEIGHT;
+  }
   steps_.push_back(step);
 }
 

@@ -3,12 +3,13 @@
 #pragma GCC diagnostic ignored "-Wpsabi"
 #endif
 
+#include "caffe/approx_dropout/update/replay_steps.hpp"
+
 #include <cmath>
 #include <cstring>
 
 #include "caffe/approx_dropout/math/vector_math.hpp"
 #include "caffe/approx_dropout/math/vector_target.hpp"
-#include "caffe/approx_dropout/update/replay_steps.hpp"
 
 namespace caffe {
 
@@ -42,7 +43,9 @@ struct VectorMath {
     return a * x + y;
   }
   static CAFFE_INLINE Vector Root(Vector x) {
-    for (int i = 0; i < kSize; ++i) { x[i] = std::sqrt(x[i]); }
+    for (int i = 0; i < kSize; ++i) {
+      x[i] = std::sqrt(x[i]);
+    }
     return x;
   }
   static CAFFE_INLINE Vector Sign(const Vector& x) {
@@ -53,23 +56,23 @@ struct VectorMath {
 };
 
 #ifdef CAFFE_X86_VECTORS
-// Whether a compiler fuses a product and a sum is up to it, each time, and it
-// makes a loop of a root.
+// A compiler fuses products and sums as it likes, now here, now there, and does
+// not make one instruction of a vector's roots.
 #define CAFFE_VECTOR_ROOT(Dtype, kBytes, instruction) \
-  template <> \
-  CAFFE_INLINE VectorMath<Dtype, kBytes>::Vector \
-  VectorMath<Dtype, kBytes>::Root(Vector x) { \
-    Vector root; \
+  template <>                                         \
+  CAFFE_INLINE VectorMath<Dtype, kBytes>::Vector      \
+  VectorMath<Dtype, kBytes>::Root(Vector x) {         \
+    Vector root;                                      \
     asm(instruction " %1, %0" : "=x"(root) : "x"(x)); \
-    return root; \
+    return root;                                      \
   }
-#define CAFFE_VECTOR_ADD_PRODUCT(Dtype, kBytes, instruction) \
-  template <> \
-  CAFFE_INLINE VectorMath<Dtype, kBytes>::Vector \
+#define CAFFE_VECTOR_ADD_PRODUCT(Dtype, kBytes, instruction)                  \
+  template <>                                                                 \
+  CAFFE_INLINE VectorMath<Dtype, kBytes>::Vector                              \
   VectorMath<Dtype, kBytes>::AddProduct(Dtype a, const Vector& x, Vector y) { \
-    const Vector zero = {}; \
-    asm(instruction " %2, %1, %0" : "+x"(y) : "x"(a - zero), "x"(x)); \
-    return y; \
+    const Vector zero = {};                                                   \
+    asm(instruction " %2, %1, %0" : "+x"(y) : "x"(a - zero), "x"(x));         \
+    return y;                                                                 \
   }
 CAFFE_VECTOR_ROOT(float, 16, "sqrtps")
 CAFFE_VECTOR_ROOT(double, 16, "sqrtpd")
@@ -79,8 +82,8 @@ CAFFE_VECTOR_ADD_PRODUCT(float, 32, "vfmadd231ps")
 CAFFE_VECTOR_ADD_PRODUCT(double, 32, "vfmadd231pd")
 #endif
 
-// The steps of so many weights that their vectors hide each other's latency
-// and fit into the registers.
+// So many weights that their vectors hide each other's latency and fit into the
+// registers.
 template <typename Step, typename Dtype, int kBytes, bool kL1>
 struct Block {
   typedef VectorMath<Dtype, kBytes> Math;
@@ -89,61 +92,90 @@ struct Block {
   static const int kVectors = 4 / kHistories;
   static const int kSize = kVectors * Math::kSize;
 
-  static CAFFE_INLINE void Replay(const UpdateRule<Dtype>& rule,
-      const UpdateStep<Dtype>* steps, int num_steps,
+  Vector g[kVectors], w[kVectors], h[kVectors][kHistories];
+
+  CAFFE_INLINE void Load(const UpdateRule<Dtype>& rule, Dtype clip,
       const WeightArrays<Dtype>& arrays) {
     const Vector zero = {};
     const bool reads_history = ReadsHistory(rule);
-    Vector g[kVectors], w[kVectors], h[kVectors][kHistories];
 #pragma GCC unroll 4
     for (int i = 0; i < kVectors; ++i) {
       const int at = i * Math::kSize;
       g[i] = zero;
       if (arrays.gradient) {
-        g[i] = Math::Product(rule.normalization,
-            steps[0].clip * Math::Load(arrays.gradient + at));
+        g[i] = Math::Product(
+            rule.normalization, clip * Math::Load(arrays.gradient + at));
       }
       w[i] = Math::Load(arrays.data + at);
 #pragma GCC unroll 2
       for (int k = 0; k < kHistories; ++k) {
         h[i][k] = zero;
-        if (reads_history) { h[i][k] = Math::Load(arrays.history[k] + at); }
-      }
-    }
-    // Without a gradient, the others change but their histories.
-    const int num_moves = rule.idle == Idle::DECAYS_HISTORY ?
-        arrays.gradient != NULL : num_steps;
-    for (int s = 0; s < num_moves; ++s) {
-      const bool is_last = s + 1 == num_steps;
-#pragma GCC unroll 4
-      for (int i = 0; i < kVectors; ++i) {
-        const Vector u = DoStep<Step, Math, kL1>(rule, steps[s].rate, g[i],
-            &w[i], h[i]);
-        g[i] = zero;
-        if (is_last && arrays.update) {
-          Math::Store(u, arrays.update + i * Math::kSize);
+        if (reads_history) {
+          h[i][k] = Math::Load(arrays.history[k] + at);
         }
       }
     }
-    for (int s = num_moves; s < num_steps; ++s) {
-#pragma GCC unroll 4
-      for (int i = 0; i < kVectors; ++i) {
-#pragma GCC unroll 2
-        for (int k = 0; k < kHistories; ++k) { h[i][k] *= rule.momentum; }
-      }
-    }
+  }
+
+  CAFFE_INLINE void Store(const WeightArrays<Dtype>& arrays) const {
 #pragma GCC unroll 4
     for (int i = 0; i < kVectors; ++i) {
       const int at = i * Math::kSize;
       Math::Store(w[i], arrays.data + at);
 #pragma GCC unroll 2
       for (int k = 0; k < kHistories; ++k) {
-        if (arrays.history[k]) { Math::Store(h[i][k], arrays.history[k] + at); }
-      }
-      if (arrays.update && num_moves < num_steps) {
-        Math::Store(zero, arrays.update + at);
+        if (arrays.history[k]) {
+          Math::Store(h[i][k], arrays.history[k] + at);
+        }
       }
     }
+  }
+
+  // A step with the gradient; what it subtracts goes to `update`, if not NULL.
+  CAFFE_INLINE void Move(
+      const UpdateRule<Dtype>& rule, Dtype rate, Dtype* update) {
+    const Vector zero = {};
+#pragma GCC unroll 4
+    for (int i = 0; i < kVectors; ++i) {
+      const Vector u = DoStep<Step, Math, kL1>(rule, rate, g[i], &w[i], h[i]);
+      g[i] = zero;
+      if (update) {
+        Math::Store(u, update + i * Math::kSize);
+      }
+    }
+  }
+
+  // A step that only decays the histories.
+  CAFFE_INLINE void Decay(const UpdateRule<Dtype>& rule, Dtype* update) {
+    const Vector zero = {};
+#pragma GCC unroll 4
+    for (int i = 0; i < kVectors; ++i) {
+#pragma GCC unroll 2
+      for (int k = 0; k < kHistories; ++k) {
+        h[i][k] *= rule.momentum;
+      }
+      if (update) {
+        Math::Store(zero, update + i * Math::kSize);
+      }
+    }
+  }
+
+  static CAFFE_INLINE void Replay(const UpdateRule<Dtype>& rule,
+      const UpdateStep<Dtype>* steps, int num_steps,
+      const WeightArrays<Dtype>& arrays) {
+    Block block;
+    block.Load(rule, steps[0].clip, arrays);
+    // How many of the steps may move the weights.
+    const int num_moves =
+        rule.idle == Idle::DECAYS_HISTORY ? arrays.gradient != NULL : num_steps;
+    for (int s = 0; s < num_moves; ++s) {
+      block.Move(
+          rule, steps[s].rate, s + 1 == num_steps ? arrays.update : NULL);
+    }
+    for (int s = num_moves; s < num_steps; ++s) {
+      block.Decay(rule, s + 1 == num_steps ? arrays.update : NULL);
+    }
+    block.Store(arrays);
   }
 };
 
@@ -153,10 +185,12 @@ CAFFE_INLINE void ReplayRest(const UpdateRule<Dtype>& rule,
     const UpdateStep<Dtype>* steps, int num_steps, int count,
     const WeightArrays<Dtype>& arrays) {
   Dtype values[5][Block::kSize] = {};
-  const WeightArrays<Dtype> copies = { arrays.gradient ? values[0] : NULL,
-      values[1], { values[2], values[3] }, values[4] };
+  const WeightArrays<Dtype> copies = {arrays.gradient ? values[0] : NULL,
+      values[1], {values[2], values[3]}, values[4]};
   const size_t bytes = count * sizeof(Dtype);
-  if (arrays.gradient) { std::memcpy(values[0], arrays.gradient, bytes); }
+  if (arrays.gradient) {
+    std::memcpy(values[0], arrays.gradient, bytes);
+  }
   std::memcpy(values[1], arrays.data, bytes);
   for (int k = 0; k < 2; ++k) {
     if (arrays.history[k]) {
@@ -170,7 +204,9 @@ CAFFE_INLINE void ReplayRest(const UpdateRule<Dtype>& rule,
       std::memcpy(arrays.history[k], values[2 + k], bytes);
     }
   }
-  if (arrays.update) { std::memcpy(arrays.update, values[4], bytes); }
+  if (arrays.update) {
+    std::memcpy(arrays.update, values[4], bytes);
+  }
 }
 
 template <typename Block, typename Dtype>
@@ -189,11 +225,11 @@ CAFFE_INLINE void ReplayBlocks(const UpdateRule<Dtype>& shared_rule,
 
 #ifdef CAFFE_X86_VECTORS
 template <typename Step, bool kL1, typename Dtype>
-__attribute__((target("avx2,fma")))
-void ReplayAvx2(const UpdateRule<Dtype>& rule, const UpdateStep<Dtype>* steps,
+__attribute__((target("avx2,fma"))) void ReplayAvx2(
+    const UpdateRule<Dtype>& rule, const UpdateStep<Dtype>* steps,
     int num_steps, int count, const WeightArrays<Dtype>& arrays) {
-  ReplayBlocks<Block<Step, Dtype, 32, kL1> >(rule, steps, num_steps, count,
-      arrays);
+  ReplayBlocks<Block<Step, Dtype, 32, kL1> >(
+      rule, steps, num_steps, count, arrays);
 }
 #endif
 
@@ -205,8 +241,8 @@ void ReplayKind(const UpdateRule<Dtype>& rule, const UpdateStep<Dtype>* steps,
     return ReplayAvx2<Step, kL1>(rule, steps, num_steps, count, arrays);
   }
 #endif
-  ReplayBlocks<Block<Step, Dtype, 16, kL1> >(rule, steps, num_steps, count,
-      arrays);
+  ReplayBlocks<Block<Step, Dtype, 16, kL1> >(
+      rule, steps, num_steps, count, arrays);
 }
 
 template <typename Step, typename Dtype>
@@ -222,17 +258,18 @@ void ReplaySolver(const UpdateRule<Dtype>& rule, const UpdateStep<Dtype>* steps,
 }  // namespace
 
 template <typename Dtype>
-void ReplaySteps(const UpdateRule<Dtype>& rule,
-    const UpdateStep<Dtype>* steps, int num_steps, int count,
-    const WeightArrays<Dtype>& given) {
+void ReplaySteps(const UpdateRule<Dtype>& rule, const UpdateStep<Dtype>* steps,
+    int num_steps, int count, const WeightArrays<Dtype>& given) {
   WeightArrays<Dtype> arrays = given;
   // Clipped by an infinite norm, Caffe's gradient is 0 where it is infinite,
   // too.
-  if (steps[0].clip == 0) { arrays.gradient = NULL; }
+  if (steps[0].clip == 0) {
+    arrays.gradient = NULL;
+  }
   switch (rule.solver) {
 #define CAFFE_REPLAY(kind, Step) \
-    case SolverKind::kind: \
-      return ReplaySolver<Step>(rule, steps, num_steps, count, arrays)
+  case SolverKind::kind:         \
+    return ReplaySolver<Step>(rule, steps, num_steps, count, arrays)
     CAFFE_REPLAY(SGD, SGDStep);
     CAFFE_REPLAY(NESTEROV, NesterovStep);
     CAFFE_REPLAY(ADAGRAD, AdaGradStep);
