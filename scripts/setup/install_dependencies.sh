@@ -17,9 +17,10 @@ packages=(
   # pthread flavour would compete with them for the cores.
   libopenblas-openmp-dev
   # data, training, reports and tests
-  python3-h5py python3-hypothesis python3-jinja2 python3-lmdb python3-matplotlib python3-numpy
-  python3-protobuf python3-pytest python3-pytest-timeout python3-scipy
-  python3-skimage python3-sklearn python3-tqdm
+  python3-h5py python3-hypothesis python3-jinja2 python3-lmdb
+  python3-matplotlib python3-numpy python3-pil python3-protobuf python3-pytest
+  python3-pytest-timeout python3-scipy python3-skimage python3-sklearn
+  python3-tqdm
   # make check
   shellcheck
 )

@@ -8,7 +8,8 @@ from project import ROOT
 
 SCRIPT = ROOT / "scripts/setup/install_dependencies.sh"
 FOLDERS = ("scripts", "python_layers", "tests")
-PACKAGES = {"google": "python3-protobuf"}  # others: python3- and the name
+# Others: python3- and the name.
+PACKAGES = {"google": "python3-protobuf", "PIL": "python3-pil"}
 OURS_OR_OPTIONAL = {"approx_dropout", "caffe", "torch"}
 
 
