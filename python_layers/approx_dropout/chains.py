@@ -235,6 +235,13 @@ def takes_maps(layer):
     )
 
 
+def divides(layer, channels, max_period):
+    """Whether a product can drop some of these channels: a Convolution with
+    groups of its own must drop equally many of each."""
+    group = layer.convolution_param.group
+    return group == 1 or channels // group % max_period == 0
+
+
 def tile_readers(graph, drop):
     """The product_readers, if they can read what the Dropout reads; or None."""
     readers = product_readers(graph, drop)

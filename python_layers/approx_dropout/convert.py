@@ -20,10 +20,9 @@ product before it would drop its inputs, in the first layer the net's own, which
 costs accuracy. Tiles are smaller than usual where a row would hold fewer than
 max_period of them. Else the Dropout becomes ApproxDropout.
 
-Feature maps: if asked for, a Dropout of images drops channels, where Caffe's
-drops single values. The Convolution before it drops ROW, if all between is
-ReLU, PReLU and Pooling; else it becomes ApproxDropout. If the only reader,
-ReLUs and poolings aside, is a Convolution or InnerProduct, the blob is compact.
+Feature maps, if asked for: a Dropout of images drops channels. The Convolution
+before it drops ROW across ReLU, PReLU and Pooling, or it becomes ApproxDropout;
+a sole Convolution or InnerProduct behind ReLUs and poolings takes it compact.
 
 A Dropout that does nothing in the TEST phase anyway, by rules of its own, is
 taken as one without them; any other rules stay with what it becomes.
@@ -37,7 +36,7 @@ the ones behind it left, so that no decision rests on what is no longer there.
 
 import numpy as np
 
-from .chains import Refused, own_pattern, share_rules
+from .chains import Refused, divides, own_pattern, share_rules
 from .conversion import Dropped, Options, Result
 from .edits import (
     Layers,
@@ -51,7 +50,7 @@ from .edits import (
 from .families import check_rate, tile_size_behind
 from .graph import rules
 from .patterns import PatternLayers
-from .shapes import base_type
+from .shapes import base_type, may_be_image
 from .targets import find_parting, find_target
 from .upgrade import upgrade
 
@@ -59,13 +58,6 @@ from .upgrade import upgrade
 def called(layers):
     """Layers of different states by type and name, for a note."""
     return " or ".join(sorted({f"{base_type(x)} '{x.name}'" for x in layers}))
-
-
-def divides(layer, channels, max_period):
-    """Whether a product can drop some of these channels: a Convolution with
-    groups of its own must drop equally many of each."""
-    group = layer.convolution_param.group
-    return group == 1 or channels // group % max_period == 0
 
 
 class _Converter:
@@ -322,7 +314,7 @@ class _Converter:
     def replace(self, graph, drop, target, blob):
         """ApproxDropout in place of the Dropout, never working in place."""
         note, old = "becomes ApproxDropout", drop.top[0]
-        at = self.layers.place(drop)
+        shape = graph.shape(self.layers.place(drop))
         if target.flat:
             self.flatten(graph, drop)
             note += " of the flattened blob"
@@ -333,12 +325,7 @@ class _Converter:
             renamed = f"; blob '{old}' stays whole, '{drop.top[0]}' is dropped"
         drop.type = "ApproxDropout"
         drop.ClearField("dropout_param")
-        shape = None if target.axis == 1 else graph.shape(at)
-        if (
-            target.axis != 1
-            and not target.flat
-            and (shape is None or ... in shape or len(shape) == 4)
-        ):
+        if target.axis < 0 and not target.flat and may_be_image(shape):
             drop.approx_dropout_param.unit_axis = target.axis
         insert_bottom(drop, 1, blob)
         return note + self.make_compact(graph, [drop], target, blob) + renamed

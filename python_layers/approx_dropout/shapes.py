@@ -30,6 +30,11 @@ def blob_shape(text):
     return blob, tuple(map(int, sizes.split(",")))
 
 
+def may_be_image(shape):
+    """Whether a blob of this shape, as far as it is known, may have 4 axes."""
+    return shape is None or ... in shape or len(shape) == 4
+
+
 def given_shape(given, blob, phase):
     """The shape that people gave of a blob, "blob" or "blob@PHASE"; or None."""
     name = ("TRAIN", "TEST")[phase]
