@@ -8,7 +8,8 @@
 # into build/caffe-bundle, the same able to move elsewhere, without Python,
 # OpenCV, LevelDB and NCCL (scripts/gpu/make_bundle.sh). With --stock, Caffe without
 # our changes into build/caffe-stock or build/caffe-stock-bundle, to compare
-# with.
+# with. With --emulate, into build/caffe-emulate, in GPU mode without nvcc: on
+# the emulated device of tests/cuda_emulator, with the tests that run there.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 root=$PWD
@@ -136,6 +137,16 @@ EOF
   mv "$wrapper.part" "$wrapper"
 }
 
+use_emulator() {
+  local emulator=$root/tests/cuda_emulator
+  targets+=(emulator_faults)
+  options=(-DCPU_ONLY=OFF -DUSE_CUDNN=OFF -DCUDA_ARCH_NAME=Manual
+    "-DCMAKE_MODULE_PATH=$emulator/cmake" -DCMAKE_EXPORT_COMPILE_COMMANDS=ON
+    "-DBUILD_only_tests=$("$emulator/test_files.sh" | paste -sd,)"
+    # What is compiled runs for minutes at most.
+    "-DCMAKE_CXX_FLAGS_RELEASE=-O1")
+}
+
 for argument in "$@"; do
   case $argument in
     --stock)
@@ -146,6 +157,12 @@ for argument in "$@"; do
       flavour=-cuda
       nccl=ON
       use_cuda ;;
+    --emulate)
+      flavour=-emulate
+      python=OFF
+      libraries=OFF
+      tests=(test.testbin)
+      use_emulator ;;
     --bundle)
       flavour=-bundle
       python=OFF
@@ -158,7 +175,7 @@ for argument in "$@"; do
         "-DCMAKE_EXE_LINKER_FLAGS=-Wl,--disable-new-dtags,-rpath,$rpath") ;;
     *)
       echo "build_caffe: unknown argument $argument; legal: --tests" \
-        "--cuda --bundle --stock" >&2
+        "--cuda --bundle --emulate --stock" >&2
       exit 1 ;;
   esac
 done
