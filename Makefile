@@ -15,12 +15,12 @@ IMAGE_ARGUMENTS := BASE_IMAGE RUNTIME_IMAGE CUDA_ARCH CAFFE_SRC
 PTB_DATA := $(PYTHON) scripts/prepare_ptb.py --output build/data
 
 .DEFAULT_GOAL := help
-.PHONY: help dependencies caffe cuda bundle docker test-docker data mnist \
-  ptb-data ptb cifar-data cifar bench prototxt test test-cuda sanitize fuzz \
-  check clean
+.PHONY: help dependencies caffe cuda emulate emulate-mutants bundle docker \
+  test-docker data mnist ptb-data ptb cifar-data cifar bench prototxt test \
+  test-cuda sanitize fuzz check clean
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' \
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' \
 	  $(MAKEFILE_LIST)
 
 dependencies:  ## install the missing packages through apt (root or sudo)
@@ -31,6 +31,12 @@ caffe: dependencies  ## get, patch and build Caffe (CPU) into build/
 
 cuda: dependencies  ## the same with CUDA, in build/caffe-cuda (nvcc; CUDNN=1)
 	@scripts/setup/build_caffe.sh --cuda
+
+emulate: dependencies  ## the same in GPU mode on an emulated device, no nvcc
+	@scripts/setup/build_caffe.sh --emulate
+
+emulate-mutants: emulate  ## see what it finds in broken kernels: an hour
+	@$(PYTHON) tests/cuda_emulator/mutants.py
 
 bundle: data ptb-data  ## a folder and .tar.xz for GPU machines (needs nvcc)
 	@scripts/gpu/make_bundle.sh

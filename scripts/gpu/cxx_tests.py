@@ -203,7 +203,8 @@ def kernel_option(program):
 
 def sanitizer_part(check):
     """compute-sanitizer over our tests of the GPU, in float: memcheck over
-    nearly all, racecheck and synccheck over those of shared memory."""
+    nearly all, racecheck, synccheck and initcheck over those that run every
+    kernel with shared memory."""
     program = shutil.which("compute-sanitizer") or shutil.which(
         "compute-sanitizer", path=check.cuda_home + "/bin"
     )
@@ -227,6 +228,7 @@ def sanitizer_part(check):
         ("memcheck", tests, []),
         ("racecheck", shared, [kernels]),
         ("synccheck", shared, [kernels]),
+        ("initcheck", shared, [kernels]),
     ):
         found, text = sanitize([program, f"--tool={tool}", *options], chosen,
                                all_tests, check)

@@ -10,7 +10,9 @@
 # our changes into build/caffe-stock or build/caffe-stock-bundle, to compare
 # with. With --sanitize, by clang and without Python into build/caffe-sanitize,
 # under AddressSanitizer and UndefinedBehaviorSanitizer and with what libFuzzer
-# counts (scripts/setup/sanitize.sh).
+# counts (scripts/setup/sanitize.sh). With --emulate, into build/caffe-emulate, in
+# GPU mode without nvcc: on the emulated device of tests/cuda_emulator, with the
+# tests that run there.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 root=$PWD
@@ -139,6 +141,16 @@ EOF
   mv "$wrapper.part" "$wrapper"
 }
 
+use_emulator() {
+  local emulator=$root/tests/cuda_emulator
+  targets+=(emulator_faults)
+  options=(-DCPU_ONLY=OFF -DUSE_CUDNN=OFF -DCUDA_ARCH_NAME=Manual
+    "-DCMAKE_MODULE_PATH=$emulator/cmake" -DCMAKE_EXPORT_COMPILE_COMMANDS=ON
+    "-DBUILD_only_tests=$("$emulator/test_files.sh" | paste -sd,)"
+    # What is compiled runs for minutes at most.
+    "-DCMAKE_CXX_FLAGS_RELEASE=-O1")
+}
+
 for argument in "$@"; do
   case $argument in
     --stock)
@@ -158,6 +170,12 @@ for argument in "$@"; do
       options+=(-DCMAKE_C_COMPILER=clang -DCMAKE_CXX_COMPILER=clang++
         # Without NDEBUG: DCHECK is on.
         "-DCMAKE_CXX_FLAGS_RELEASE=-O1 -gline-tables-only") ;;
+    --emulate)
+      flavour=-emulate
+      python=OFF
+      libraries=OFF
+      tests=(test.testbin)
+      use_emulator ;;
     --bundle)
       flavour=-bundle
       python=OFF
@@ -170,7 +188,7 @@ for argument in "$@"; do
         "-DCMAKE_EXE_LINKER_FLAGS=-Wl,--disable-new-dtags,-rpath,$rpath") ;;
     *)
       echo "build_caffe: unknown argument $argument; legal: --tests" \
-        "--cuda --bundle --stock --sanitize" >&2
+        "--cuda --bundle --emulate --stock --sanitize" >&2
       exit 1 ;;
   esac
 done

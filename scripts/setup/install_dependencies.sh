@@ -8,7 +8,8 @@ set -euo pipefail
 packages=(
   # build
   ca-certificates ccache cmake g++ git make
-  libboost-filesystem-dev libboost-python-dev libboost-system-dev
+  libboost-context-dev libboost-filesystem-dev libboost-python-dev
+  libboost-system-dev
   libboost-thread-dev libgflags-dev libgoogle-glog-dev libhdf5-dev
   libleveldb-dev liblmdb-dev libopencv-core-dev libopencv-imgcodecs-dev
   libopencv-imgproc-dev libprotobuf-dev libsnappy-dev protobuf-compiler

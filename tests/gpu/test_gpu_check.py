@@ -335,6 +335,9 @@ def test_launcher_finds_cudas_libraries(tmp_path):
     assert done.stdout == f"stock argument {blas}:{home}/lib64\n"
 
 
+NO_ERRORS = "memcheck 0 racecheck 0 synccheck 0 initcheck 0 "
+
+
 @pytest.fixture
 def sanitizer(bundle, monkeypatch):
     """Stands for compute-sanitizer: each run of a tool reports the tool's
@@ -371,19 +374,21 @@ exec "$argument" "$@"
 def test_races_in_cublas_are_not_looked_for(bundle, sanitizer, monkeypatch,
                                             word):
     monkeypatch.setenv("WORD", word)
-    monkeypatch.setenv("ERRORS", "memcheck 0 racecheck 0 synccheck 0 ")
+    monkeypatch.setenv("ERRORS", NO_ERRORS)
     checker(bundle, limit=60).run("sanitizer")
     runs = {tuple(line.split(" --gtest")[0].split())
             for line in (bundle / "runs").read_text().splitlines()}
     ours = f"--kernel-{word}=kernel_substring=caffe"
-    assert runs == {("memcheck",), ("racecheck", ours), ("synccheck", ours)}
+    assert runs == {("memcheck",), ("racecheck", ours), ("synccheck", ours),
+                    ("initcheck", ours)}
 
 
 def test_sanitizer_errors_are_counted(bundle, sanitizer, monkeypatch):
     program = bundle / "caffe/bin/test.testbin"
     text = program.read_text()
     check = checker(bundle, limit=60)
-    monkeypatch.setenv("ERRORS", "memcheck 1 racecheck 3 synccheck 0 ")
+    monkeypatch.setenv("ERRORS",
+                       "memcheck 1 racecheck 3 synccheck 0 initcheck 0 ")
     program.write_text(text.replace("StepByStep", "Bad"))
     result = check.run("sanitizer")
     assert result["status"] == "failed" and len(result["failures"]) == 2
@@ -395,11 +400,12 @@ def test_sanitizer_errors_are_counted(bundle, sanitizer, monkeypatch):
     assert result["synccheck"]["errors"] == 0
 
     program.write_text(text)
-    monkeypatch.setenv("ERRORS", "memcheck 0 racecheck 0 synccheck 0 ")
+    monkeypatch.setenv("ERRORS", NO_ERRORS)
     result = check.run("sanitizer")
     assert result["status"] == "passed"
     assert [result[tool]["passed"]
-            for tool in ("memcheck", "racecheck", "synccheck")] == [3, 2, 2]
+            for tool in ("memcheck", "racecheck", "synccheck", "initcheck")
+            ] == [3, 2, 2, 2]
     assert not list((bundle / "out").glob("sanitizer.*"))
 
 

@@ -109,4 +109,10 @@ TYPED_TEST(GatherScatterTest, TestViews) {
   EXPECT_EQ(whole[2 * kColumns + 3], gathered.data[gathered.stride + 1]);
 }
 
+TEST(CheckBufferSizeDeathTest, TestTooLarge) {
+  CheckBufferSize(2147483647);
+  EXPECT_DEATH(CheckBufferSize(2147483648u), "2147483648 elements together, "
+      "too many for one blob; use fewer samples or groups");
+}
+
 }  // namespace caffe

@@ -22,9 +22,9 @@ class DeviceSteps {
   bool full() const;
   const UpdateStep<Dtype>* data() const;
   bool clips() const { return clip_gradients_ >= 0; }
-  /// @brief Where the next parameter writes its sums of squares, all
-  ///        kNumSums of them: the norm's until the next Append.
-  double* NextSums();
+  /// @brief Where the next parameter writes its sums of squares, all `count`
+  ///        of them, at most kNumSums: the norm's until the next Append.
+  double* NextSums(int count);
   /// @brief Ends the step: its rate, and its clip factor from the sums.
   void Append(Dtype rate);
   void Clear() { size_ = 0; }

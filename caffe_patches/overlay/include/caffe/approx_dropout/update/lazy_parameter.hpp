@@ -42,7 +42,7 @@ class LazyParameter {
   /// @brief On the GPU, where *device does all of it: layers call that one
   ///        instead, and of the functions below only SetCells.
   explicit LazyParameter(const shared_ptr<DeviceParameter<Dtype> >& device)
-      : device_(device) {}
+      : arrays_(), rule_(), grid_(), device_(device) {}
   /// @brief NULL on the CPU.
   DeviceParameter<Dtype>* device() const { return device_.get(); }
 

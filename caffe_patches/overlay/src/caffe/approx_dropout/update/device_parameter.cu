@@ -34,10 +34,10 @@ const UpdateStep<Dtype>* DeviceSteps<Dtype>::data() const {
 }
 
 template <typename Dtype>
-double* DeviceSteps<Dtype>::NextSums() {
-  CHECK_LE(num_sums_ + kNumSums, sums_.count());
-  num_sums_ += kNumSums;
-  return sums_.mutable_gpu_data() + num_sums_ - kNumSums;
+double* DeviceSteps<Dtype>::NextSums(int count) {
+  CHECK_LE(num_sums_ + count, sums_.count());
+  num_sums_ += count;
+  return sums_.mutable_gpu_data() + num_sums_ - count;
 }
 
 template <typename Dtype>
@@ -249,9 +249,11 @@ void DeviceParameter<Dtype>::AddGradient(const DeviceList& rows,
 
 template <typename Dtype>
 void DeviceParameter<Dtype>::SumSquares(bool whole) {
+  const int most = DeviceSteps<Dtype>::kNumSums;
+  const int blocks = std::min(most, grid_.count());
   // NOLINT_NEXT_LINE(whitespace/operators)
-  SumSquaresKernel<Dtype><<<DeviceSteps<Dtype>::kNumSums, kThreads>>>(View(),
-      whole, steps_->NextSums());
+  SumSquaresKernel<Dtype><<<blocks, kThreads>>>(View(), whole,
+      steps_->NextSums(blocks));
   CUDA_POST_KERNEL_CHECK;
 }
 

@@ -1,0 +1,6 @@
+#ifndef CUDA_EMULATOR_MATH_FUNCTIONS_H_
+#define CUDA_EMULATOR_MATH_FUNCTIONS_H_
+
+#include <math.h>
+
+#endif  // CUDA_EMULATOR_MATH_FUNCTIONS_H_

@@ -1,0 +1,195 @@
+#include "cuda_runtime.h"
+
+#include <chrono>
+#include <cstdlib>
+#include <cstring>
+#include <mutex>
+#include <set>
+
+#include "launch.hpp"
+#include "memory.hpp"
+#include "report.hpp"
+
+struct EmulatedStream {};
+struct EmulatedEvent {
+  std::chrono::steady_clock::time_point time;
+};
+
+namespace emulator {
+
+namespace {
+
+cudaError_t last_error = cudaSuccess;
+std::mutex mutex;
+std::set<void*> host_blocks;  // of cudaMallocHost
+
+bool IsKind(const void* to, const void* from, cudaMemcpyKind kind) {
+  if (kind == cudaMemcpyDefault) { return true; }
+  const bool to_device = kind == cudaMemcpyHostToDevice
+      || kind == cudaMemcpyDeviceToDevice;
+  const bool from_device = kind == cudaMemcpyDeviceToHost
+      || kind == cudaMemcpyDeviceToDevice;
+  return IsDevice(to) == to_device && IsDevice(from) == from_device;
+}
+
+}  // namespace
+
+void SetLastError(cudaError_t error) { last_error = error; }
+
+cudaError_t AllocateHost(void** pointer, size_t size) {
+  *pointer = std::malloc(size ? size : 1);
+  const std::lock_guard<std::mutex> lock(mutex);
+  host_blocks.insert(*pointer);
+  return cudaSuccess;
+}
+
+}  // namespace emulator
+
+using emulator::CheckRead;
+using emulator::CheckWrite;
+using emulator::DeviceAccess;
+using emulator::Fail;
+using emulator::IsDevice;
+
+extern "C" {
+
+const char* cudaGetErrorString(cudaError_t error) {
+  switch (error) {
+    case cudaSuccess: return "no error";
+    case cudaErrorInvalidValue: return "invalid argument";
+    case cudaErrorMemoryAllocation: return "out of memory";
+    case cudaErrorInvalidConfiguration: return "invalid configuration argument";
+    case cudaErrorInvalidDevice: return "invalid device ordinal";
+  }
+  return "unknown error";
+}
+
+cudaError_t cudaGetLastError() {
+  const cudaError_t error = emulator::last_error;
+  emulator::last_error = cudaSuccess;
+  return error;
+}
+
+cudaError_t cudaPeekAtLastError() { return emulator::last_error; }
+
+cudaError_t cudaGetDevice(int* device) {
+  *device = 0;
+  return cudaSuccess;
+}
+
+cudaError_t cudaSetDevice(int device) {
+  return device == 0 ? cudaSuccess : cudaErrorInvalidDevice;
+}
+
+cudaError_t cudaGetDeviceCount(int* count) {
+  *count = 1;
+  return cudaSuccess;
+}
+
+// As of an H100 or H200, where a number is asked for.
+cudaError_t cudaGetDeviceProperties(cudaDeviceProp* prop, int device) {
+  if (device != 0) { return cudaErrorInvalidDevice; }
+  *prop = cudaDeviceProp();
+  std::strcpy(prop->name, "emulated device");
+  prop->totalGlobalMem = emulator::kArena;
+  prop->sharedMemPerBlock = 48 << 10;
+  prop->totalConstMem = 64 << 10;
+  prop->textureAlignment = 512;
+  prop->major = 9;
+  prop->regsPerBlock = 65536;
+  prop->warpSize = 32;
+  prop->maxThreadsPerBlock = 1024;
+  const int block[] = {1024, 1024, 64}, grid[] = {0x7fffffff, 65535, 65535};
+  std::memcpy(prop->maxThreadsDim, block, sizeof(block));
+  std::memcpy(prop->maxGridSize, grid, sizeof(grid));
+  prop->multiProcessorCount = 132;
+  return cudaSuccess;
+}
+
+cudaError_t cudaDeviceSynchronize() { return cudaSuccess; }
+
+cudaError_t cudaPointerGetAttributes(cudaPointerAttributes* attributes,
+    const void*) {
+  attributes->device = 0;
+  return cudaSuccess;
+}
+
+cudaError_t cudaFreeHost(void* pointer) {
+  const std::lock_guard<std::mutex> lock(emulator::mutex);
+  if (pointer && emulator::host_blocks.erase(pointer) == 0) {
+    Fail("cudaFreeHost of %p, which is not allocated", pointer);
+  }
+  std::free(pointer);
+  return cudaSuccess;
+}
+
+cudaError_t cudaMemset(void* pointer, int value, size_t count) {
+  const DeviceAccess access;
+  CheckWrite(pointer, count, "cudaMemset");
+  std::memset(pointer, value, count);
+  return cudaSuccess;
+}
+
+cudaError_t cudaMemcpy(void* to, const void* from, size_t count,
+    cudaMemcpyKind kind) {
+  if (!emulator::IsKind(to, from, kind)) {
+    Fail("cudaMemcpy to %p from %p is not of kind %d", to, from, kind);
+  }
+  const DeviceAccess access;
+  if (IsDevice(to)) { CheckWrite(to, count, "cudaMemcpy's target"); }
+  if (IsDevice(from) && IsDevice(to)) {
+    emulator::CheckAllocated(from, count, "cudaMemcpy's source");
+    emulator::CopyStates(to, from, count);
+  } else if (IsDevice(from)) {
+    CheckRead(from, count, "cudaMemcpy's source");
+  }
+  std::memmove(to, from, count);
+  return cudaSuccess;
+}
+
+cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t count,
+    cudaMemcpyKind kind, cudaStream_t) {
+  return cudaMemcpy(to, from, count, kind);
+}
+
+cudaError_t cudaStreamCreate(cudaStream_t* stream) {
+  *stream = new EmulatedStream();
+  return cudaSuccess;
+}
+
+cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
+  return cudaStreamCreate(stream);
+}
+
+cudaError_t cudaStreamDestroy(cudaStream_t stream) {
+  delete stream;
+  return cudaSuccess;
+}
+
+cudaError_t cudaStreamSynchronize(cudaStream_t) { return cudaSuccess; }
+
+cudaError_t cudaEventCreate(cudaEvent_t* event) {
+  *event = new EmulatedEvent();
+  return cudaSuccess;
+}
+
+cudaError_t cudaEventDestroy(cudaEvent_t event) {
+  delete event;
+  return cudaSuccess;
+}
+
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t) {
+  event->time = std::chrono::steady_clock::now();
+  return cudaSuccess;
+}
+
+cudaError_t cudaEventSynchronize(cudaEvent_t) { return cudaSuccess; }
+
+cudaError_t cudaEventElapsedTime(float* ms, cudaEvent_t start,
+    cudaEvent_t stop) {
+  *ms = std::chrono::duration<float, std::milli>(stop->time - start->time)
+      .count();
+  return cudaSuccess;
+}
+
+}
