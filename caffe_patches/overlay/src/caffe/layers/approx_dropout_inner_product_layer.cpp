@@ -31,7 +31,8 @@ void ApproxDropoutInnerProductLayer<Dtype>::LayerSetUp(
       << "shape is " << bottom[0]->shape_string() << " and axis: " << axis;
   num_input_ = bottom[0]->count(axis);
   input_width_ = patterns_.has_input() ? bottom[0]->count(axis + 1) : 1;
-  patterns_.CheckUnits(bottom, num_output_, num_input_ / input_width_);
+  patterns_.CheckUnits(
+      bottom, num_output_, num_input_ / input_width_, input_width_);
   if (this->blobs_.size() > 0) {
     LOG(INFO) << "Skipping parameter initialization";
   } else {

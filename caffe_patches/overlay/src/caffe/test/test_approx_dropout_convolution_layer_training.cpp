@@ -179,8 +179,8 @@ TYPED_TEST(
     for (int i = 0; i < 5; ++i) {
       SCOPED_TRACE(kSolvers[i]);
       const string dense = kSolvers[i] + " snapshot_diff: true";
-      this->ExpectSame(this->Train(net, dense, {1, 2, 20, 7}),
-          this->Train(net, kSolvers[i], {1, 2, 20, 7}));
+      this->ExpectSame(this->Train(net, dense, {1, 2, 9}),
+          this->Train(net, kSolvers[i], {1, 2, 9}));
     }
   }
 }
@@ -190,21 +190,30 @@ TYPED_TEST(
     ApproxDropoutConvolutionLayerTrainingTest, TestDroppedMapsOfAnotherLayer) {
   const string kPool = "pooling_param { kernel_size: 2 stride: 2 }";
   const string kNets[] = {"approx_dropout_param { compact_output: true }", ""};
-  vector<double> states[2];
-  for (int wide = 0; wide < 2; ++wide) {
-    states[wide] = this->Train(
-        this->Data() + this->Pattern("p", 3) +
-            this->Layer("a", "Convolution", "x",
-                "convolution_param { "
-                "num_output: 8 kernel_size: 3 weight_filler { type: 'gaussian' "
-                "std: 0.2 } }") +
-            this->Layer("b", "Pooling", "a", kPool) +
-            this->Layer("c", "ApproxDropout", "bp", kNets[wide]) +
-            this->Layer("d", "TanH", "c", "") +
-            this->Product("e", "dp", 3, false, !wide) + this->Loss("e"),
-        kMomentum, {4});
+  // Read by an inner product that drops nothing itself, and by one with tiles.
+  for (int tiles = 0; tiles < 2; ++tiles) {
+    vector<double> states[2];
+    for (int wide = 0; wide < 2; ++wide) {
+      const string tiled =
+          this->Layer("e", "ApproxDropoutInnerProduct", wide ? "dq" : "dqp",
+              string("inner_product_param { num_output: 3 weight_filler { "
+                     "type: 'gaussian' std: 0.1 } } approx_dropout_param { "
+                     "pattern: TILE tile_size: 5 compact_input: ") +
+                  (wide ? "false }" : "true }"));
+      states[wide] = this->Train(
+          this->Data() + this->Pattern("p", 3) + this->Pattern("q", 1) +
+              this->Layer("a", "Convolution", "x",
+                  "convolution_param { num_output: 8 kernel_size: 3 "
+                  "weight_filler { type: 'gaussian' std: 0.2 } }") +
+              this->Layer("b", "Pooling", "a", kPool) +
+              this->Layer("c", "ApproxDropout", "bp", kNets[wide]) +
+              this->Layer("d", "TanH", "c", "") +
+              (tiles ? tiled : this->Product("e", "dp", 3, false, !wide)) +
+              this->Loss("e"),
+          kMomentum, {4});
+    }
+    this->ExpectSame(states[1], states[0]);
   }
-  this->ExpectSame(states[1], states[0]);
 }
 
 // n + restore + n steps are 2n steps, bit for bit.

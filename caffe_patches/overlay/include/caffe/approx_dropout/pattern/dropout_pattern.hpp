@@ -58,9 +58,10 @@ class ApproxDropoutPatterns {
   /// @brief At set-up, when pattern blobs have the shape (G, 2 + N): that no
   ///        draw can drop all of the output's cells (units, or diagonals of
   ///        tiles), and that groups keep equally many units where blobs are
-  ///        compact. num_output and num_input count units.
+  ///        compact. num_output and num_input count units; each input unit is
+  ///        input_width columns of the weights.
   void CheckUnits(const vector<Blob<Dtype>*>& bottom, int num_output,
-      int num_input) const;
+      int num_input, int input_width = 1) const;
   /// @brief That no draw can drop all tiles of a matrix that the output's
   ///        pattern cuts; `weights` says in the message which one.
   void CheckTiles(const vector<Blob<Dtype>*>& bottom, int num_output,
