@@ -35,7 +35,7 @@ cuda: dependencies  ## the same with CUDA, in build/caffe-cuda (nvcc; CUDNN=1)
 emulate: dependencies  ## the same in GPU mode on an emulated device, no nvcc
 	@scripts/setup/build_caffe.sh --emulate
 
-emulate-mutants: emulate  ## see what it finds in broken kernels: an hour
+emulate-mutants: emulate  ## see what it finds in broken kernels: 30 minutes
 	@$(PYTHON) tests/cuda_emulator/mutants.py
 
 bundle: data ptb-data  ## a folder and .tar.xz for GPU machines (needs nvcc)

@@ -39,7 +39,8 @@ KERNELS = {
     f"{SOURCE}/approx_dropout/product/batched_product.cu": (
         [f"{INCLUDE}/product/batched_product.cuh",
          f"{INCLUDE}/product/batched_blocks.hpp"], PRODUCTS),
-    f"{SOURCE}/approx_dropout/product/gather_scatter.cu": ([], PRODUCTS),
+    f"{SOURCE}/approx_dropout/product/gather_scatter.cu": (
+        [], "SGDUpdaterTest/2.TestRectified:" + PRODUCTS),
     f"{SOURCE}/layers/approx_dropout_layer.cu": (
         [], "ApproxDropoutLayerTest/2.*"),
     f"{SOURCE}/layers/approx_dropout_lstm_layer.cu": (

@@ -121,6 +121,14 @@ def test_caffes_tests_pass(emulated):
     run_tests(emulated, tests, "shuffled")
 
 
+def test_reports_mutants(emulated):
+    """A sample of them; `make emulate-mutants` tries all."""
+    done = run(["/usr/bin/python3", ROOT / "tests/cuda_emulator/mutants.py",
+                "--every", "60", "--first", "4"])
+    assert done.returncode == 0, done.stdout
+    assert done.stdout.endswith("\n2 reported\n")
+
+
 def digits(folder):
     """An experiment on the embedded digits."""
     subprocess.run(
