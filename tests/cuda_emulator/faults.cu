@@ -20,7 +20,9 @@ const int kBlocks = 3;
 const int kCount = kThreads * kBlocks;
 
 void Check(bool condition, const char* what) {
-  if (condition) { return; }
+  if (condition) {
+    return;
+  }
   fprintf(stderr, "faults: %s\n", what);
   exit(1);
 }
@@ -28,7 +30,9 @@ void Check(bool condition, const char* what) {
 // Ints 0, 1, 2 ... on the device.
 int* Numbers(int count) {
   std::vector<int> numbers(count);
-  for (int i = 0; i < count; ++i) { numbers[i] = i; }
+  for (int i = 0; i < count; ++i) {
+    numbers[i] = i;
+  }
   int* device = NULL;
   cudaMalloc(&device, count * sizeof(int));
   cudaMemcpy(device, numbers.data(), count * sizeof(int), cudaMemcpyDefault);
@@ -61,7 +65,9 @@ __global__ void NeighbourKernel(int* data) {
 __global__ void RotateKernel(bool waits, int* data) {
   __shared__ int shared[kThreads];
   shared[threadIdx.x] = data[Index()];
-  if (waits) { __syncthreads(); }
+  if (waits) {
+    __syncthreads();
+  }
   data[Index()] = shared[(threadIdx.x + 1) % kThreads];
 }
 
@@ -73,7 +79,9 @@ __global__ void UnwrittenSharedKernel(int* data) {
 }
 
 __global__ void ReturnKernel() {
-  if (threadIdx.x == 5) { return; }
+  if (threadIdx.x == 5) {
+    return;
+  }
   __syncthreads();
 }
 
@@ -103,7 +111,9 @@ __global__ void SumKernel(const int* from, int* sums) {
     }
     __syncthreads();
   }
-  if (threadIdx.x == 0) { sums[blockIdx.x] = shared[0]; }
+  if (threadIdx.x == 0) {
+    sums[blockIdx.x] = shared[0];
+  }
 }
 
 int ValueAt(const int* device) {
@@ -138,8 +148,8 @@ void Gemm(int k) {
   const float one = 1;
   cublasHandle_t handle;
   cublasCreate(&handle);
-  cublasSgemm(handle, CUBLAS_OP_N, CUBLAS_OP_N, 4, 4, k, &one, a, 4, a, k,
-      &one, a, 4);
+  cublasSgemm(
+      handle, CUBLAS_OP_N, CUBLAS_OP_N, 4, 4, k, &one, a, 4, a, k, &one, a, 4);
 }
 
 void UseAfterFree() {
@@ -164,41 +174,42 @@ void CopyTooMuch() {
   cudaMemcpy(numbers, Numbers(1), sizeof(numbers), cudaMemcpyDefault);
 }
 
-const std::map<std::string, std::function<void()> > kFaults = {
-  { "sound", Sound },
-  { "out_of_bounds", [] {
-      ShiftKernel<<<kBlocks, kThreads>>>(Numbers(kCount), 1, Numbers(kCount));
-    } },
-  { "use_after_free", UseAfterFree },
-  { "uninitialised", ReadUninitialised },
-  { "misaligned", [] { WideKernel<<<1, 1>>>(Numbers(8) + 1); } },
-  { "race_of_blocks", [] {
-      MeetKernel<<<2 * kBlocks, 1>>>(2, Numbers(kBlocks));
-    } },
-  { "race_of_threads", [] {
-      MeetKernel<<<1, kThreads>>>(2, Numbers(kThreads));
-    } },
-  { "read_and_write", [] { NeighbourKernel<<<1, kThreads>>>(Numbers(kThreads));
-    } },
-  { "no_barrier", [] { RotateKernel<<<1, kThreads>>>(false, Numbers(kThreads));
-    } },
-  { "unwritten_shared", [] {
-      UnwrittenSharedKernel<<<1, kThreads>>>(Numbers(kThreads));
-    } },
-  { "early_return", [] { ReturnKernel<<<1, kThreads>>>(); } },
-  { "two_barriers", [] { BranchKernel<<<1, kThreads>>>(); } },
-  { "atomic_and_plain", [] {
-      AddAndReadKernel<<<1, kThreads>>>(Numbers(1), Numbers(kThreads));
-    } },
-  { "host_memory", ReadHostMemory },
-  { "device_memory", [] { printf("%d\n", *Numbers(1)); } },
-  { "copy", CopyTooMuch },
-  { "free", [] {
-      int* numbers = Numbers(1);
-      cudaFree(numbers);
-      cudaFree(numbers);
-    } },
-  { "gemm", [] { Gemm(5); } },
+const std::map<std::string, std::function<void()>> kFaults = {
+    {"sound", Sound},
+    {"out_of_bounds",
+        [] {
+          ShiftKernel<<<kBlocks, kThreads>>>(
+              Numbers(kCount), 1, Numbers(kCount));
+        }},
+    {"use_after_free", UseAfterFree},
+    {"uninitialised", ReadUninitialised},
+    {"misaligned", [] { WideKernel<<<1, 1>>>(Numbers(8) + 1); }},
+    {"race_of_blocks",
+        [] { MeetKernel<<<2 * kBlocks, 1>>>(2, Numbers(kBlocks)); }},
+    {"race_of_threads",
+        [] { MeetKernel<<<1, kThreads>>>(2, Numbers(kThreads)); }},
+    {"read_and_write",
+        [] { NeighbourKernel<<<1, kThreads>>>(Numbers(kThreads)); }},
+    {"no_barrier",
+        [] { RotateKernel<<<1, kThreads>>>(false, Numbers(kThreads)); }},
+    {"unwritten_shared",
+        [] { UnwrittenSharedKernel<<<1, kThreads>>>(Numbers(kThreads)); }},
+    {"early_return", [] { ReturnKernel<<<1, kThreads>>>(); }},
+    {"two_barriers", [] { BranchKernel<<<1, kThreads>>>(); }},
+    {"atomic_and_plain",
+        [] {
+          AddAndReadKernel<<<1, kThreads>>>(Numbers(1), Numbers(kThreads));
+        }},
+    {"host_memory", ReadHostMemory},
+    {"device_memory", [] { printf("%d\n", *Numbers(1)); }},
+    {"copy", CopyTooMuch},
+    {"free",
+        [] {
+          int* numbers = Numbers(1);
+          cudaFree(numbers);
+          cudaFree(numbers);
+        }},
+    {"gemm", [] { Gemm(5); }},
 };
 
 }  // namespace

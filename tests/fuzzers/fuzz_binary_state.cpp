@@ -15,8 +15,8 @@ extern "C" int LLVMFuzzerInitialize(int*, char***) {
   return 0;
 }
 
-extern "C" size_t LLVMFuzzerCustomMutator(uint8_t* bytes, size_t size,
-    size_t max, unsigned seed) {
+extern "C" size_t LLVMFuzzerCustomMutator(
+    uint8_t* bytes, size_t size, size_t max, unsigned seed) {
   std::mt19937 random(seed);
   caffe::SolverState state;
   if (random() % 8 == 0 || !state.ParseFromArray(bytes, size)) {
@@ -24,7 +24,9 @@ extern "C" size_t LLVMFuzzerCustomMutator(uint8_t* bytes, size_t size,
   }
   MutateMessage(&random, &state);
   const std::string changed = state.SerializeAsString();
-  if (changed.size() > max) { return LLVMFuzzerMutate(bytes, size, max); }
+  if (changed.size() > max) {
+    return LLVMFuzzerMutate(bytes, size, max);
+  }
   std::memcpy(bytes, changed.data(), changed.size());
   return changed.size();
 }

@@ -5,7 +5,6 @@
 #include <hdf5_hl.h>
 
 #include <fstream>
-
 #include <random>
 #include <string>
 #include <vector>
@@ -26,8 +25,8 @@ struct Change {
 
 // Deletes a link, gives it another name, or puts something else in its place.
 void ChangeLink(const Change& change, hid_t file, const std::string& name) {
-  const std::string other = change.Below(2) ? name + "0" :
-      std::to_string(change.Below(4));
+  const std::string other =
+      change.Below(2) ? name + "0" : std::to_string(change.Below(4));
   if (change.Below(4) == 0) {
     H5Lmove(file, name.c_str(), file, other.c_str(), H5P_DEFAULT, H5P_DEFAULT);
     return;
@@ -35,35 +34,42 @@ void ChangeLink(const Change& change, hid_t file, const std::string& name) {
   H5Ldelete(file, name.c_str(), H5P_DEFAULT);
   const int axes = change.Below(4);
   hsize_t shape[3];
-  for (int i = 0; i < axes; ++i) { shape[i] = change.Below(5); }
+  for (int i = 0; i < axes; ++i) {
+    shape[i] = change.Below(5);
+  }
   std::vector<double> values(64);
-  for (double& value : values) { value = change.Below(9) - 2; }
+  for (double& value : values) {
+    value = change.Below(9) - 2;
+  }
   const std::string text(change.Below(20), 'a');
   switch (change.Below(8)) {
-  case 0: break;
-  case 1:
-    H5Gclose(H5Gcreate2(file, name.c_str(), H5P_DEFAULT, H5P_DEFAULT,
-        H5P_DEFAULT));
-    break;
-  case 2: H5LTmake_dataset_string(file, name.c_str(), text.c_str()); break;
-  case 3:
-    H5LTmake_dataset(file, name.c_str(), axes, shape, H5T_NATIVE_UCHAR,
-        values.data());
-    break;
-  case 4:
-    H5LTmake_dataset(file, name.c_str(), axes, shape, H5T_NATIVE_INT64,
-        values.data());
-    break;
-  default: H5LTmake_dataset_double(file, name.c_str(), axes, shape,
-      values.data());
+    case 0:
+      break;
+    case 1:
+      H5Gclose(H5Gcreate2(
+          file, name.c_str(), H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT));
+      break;
+    case 2:
+      H5LTmake_dataset_string(file, name.c_str(), text.c_str());
+      break;
+    case 3:
+      H5LTmake_dataset(
+          file, name.c_str(), axes, shape, H5T_NATIVE_UCHAR, values.data());
+      break;
+    case 4:
+      H5LTmake_dataset(
+          file, name.c_str(), axes, shape, H5T_NATIVE_INT64, values.data());
+      break;
+    default:
+      H5LTmake_dataset_double(file, name.c_str(), axes, shape, values.data());
   }
 }
 
 // A dataset that says it has more numbers than fit, of which none is in the
 // file.
 void MakeHuge(const Change& change, hid_t file, const std::string& name) {
-  const hsize_t size = (hsize_t(1) << (31 + change.Below(32))) +
-      change.Below(9);
+  const hsize_t size =
+      (hsize_t(1) << (31 + change.Below(32))) + change.Below(9);
   const hsize_t chunk = 16;
   H5Ldelete(file, name.c_str(), H5P_DEFAULT);
   const hid_t space = H5Screate_simple(1, &size, NULL);
@@ -79,7 +85,9 @@ void MakeHuge(const Change& change, hid_t file, const std::string& name) {
 // Other bytes in a dataset of as many.
 void ChangeBytes(const Change& change, hid_t file, const std::string& name) {
   const hid_t data = H5Dopen2(file, name.c_str(), H5P_DEFAULT);
-  if (data < 0) { return; }
+  if (data < 0) {
+    return;
+  }
   const hid_t type = H5Dget_type(data);
   const hsize_t size = H5Dget_storage_size(data);
   if (size > 0 && size < 1 << 20) {
@@ -102,7 +110,9 @@ void ChangeFile(const Change& change, hid_t file) {
   std::vector<std::string> names;
   H5Lvisit(file, H5_INDEX_NAME, H5_ITER_NATIVE, AddName, &names);
   do {
-    if (names.empty()) { return; }
+    if (names.empty()) {
+      return;
+    }
     const std::string& name = names[change.Below(names.size())];
     const int action = change.Below(8);
     if (action == 0) {
@@ -123,13 +133,15 @@ extern "C" int LLVMFuzzerInitialize(int*, char***) {
   return 0;
 }
 
-extern "C" size_t LLVMFuzzerCustomMutator(uint8_t* bytes, size_t size,
-    size_t max, unsigned seed) {
+extern "C" size_t LLVMFuzzerCustomMutator(
+    uint8_t* bytes, size_t size, size_t max, unsigned seed) {
   std::mt19937 random(seed);
   WriteBytes(kFile, bytes, size);
   H5Eset_auto2(H5E_DEFAULT, NULL, NULL);  // H5close has set it back
   const hid_t file = H5Fopen(kFile, H5F_ACC_RDWR, H5P_DEFAULT);
-  if (file < 0) { return size; }
+  if (file < 0) {
+    return size;
+  }
   const Change change = {&random};
   ChangeFile(change, file);
   H5Fclose(file);

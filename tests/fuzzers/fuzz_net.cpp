@@ -47,9 +47,13 @@ bool Parse(const std::string& text, SolverParameter* param) {
 }
 
 bool IsSmall(const NetParameter& net) {
-  if (net.layer_size() > 12) { return false; }
+  if (net.layer_size() > 12) {
+    return false;
+  }
   for (const LayerParameter& layer : net.layer()) {
-    if (kTypes.count(layer.type()) == 0) { return false; }
+    if (kTypes.count(layer.type()) == 0) {
+      return false;
+    }
   }
   return true;
 }
@@ -78,15 +82,23 @@ void Limit(SolverParameter* param) {
 
 void Train(SolverParameter* param) {
   UpgradeNetAsNeeded("input", param->mutable_net_param());
-  if (!IsSmall(param->net_param())) { return; }
+  if (!IsSmall(param->net_param())) {
+    return;
+  }
   Limit(param);
   caffe::Caffe::set_random_seed(1);
   const caffe::shared_ptr<caffe::Solver<float>> solver(
       caffe::SolverRegistry<float>::CreateSolver(*param));
   size_t numbers = 0;
-  for (const auto& blob : solver->net()->blobs()) { numbers += blob->count(); }
-  for (const auto& blob : solver->net()->params()) { numbers += blob->count(); }
-  if (numbers > 1 << 18) { return; }
+  for (const auto& blob : solver->net()->blobs()) {
+    numbers += blob->count();
+  }
+  for (const auto& blob : solver->net()->params()) {
+    numbers += blob->count();
+  }
+  if (numbers > 1 << 18) {
+    return;
+  }
   solver->Step(2);
   // Also brings pending steps to an end.
   caffe::NetParameter weights;
@@ -95,8 +107,8 @@ void Train(SolverParameter* param) {
 
 }  // namespace
 
-extern "C" size_t LLVMFuzzerCustomMutator(uint8_t* bytes, size_t size,
-    size_t max, unsigned seed) {
+extern "C" size_t LLVMFuzzerCustomMutator(
+    uint8_t* bytes, size_t size, size_t max, unsigned seed) {
   std::mt19937 random(seed);
   SolverParameter param;
   if (random() % 16 == 0 ||
@@ -106,7 +118,9 @@ extern "C" size_t LLVMFuzzerCustomMutator(uint8_t* bytes, size_t size,
   MutateMessage(&random, &param);
   std::string changed;
   TextFormat::PrintToString(param, &changed);
-  if (changed.size() > max) { return LLVMFuzzerMutate(bytes, size, max); }
+  if (changed.size() > max) {
+    return LLVMFuzzerMutate(bytes, size, max);
+  }
   std::memcpy(bytes, changed.data(), changed.size());
   return changed.size();
 }

@@ -1,3 +1,5 @@
+#include "refusal.hpp"
+
 #include <glog/logging.h>
 #include <pthread.h>
 #include <setjmp.h>
@@ -11,8 +13,6 @@
 #include <stdexcept>
 #include <typeinfo>
 
-#include "refusal.hpp"
-
 namespace {
 
 const int64_t kMaxMemoryKiB = 2 << 20;
@@ -25,7 +25,9 @@ int64_t refused = 0;
 
 __attribute__((noreturn)) void Refuse() {
   // Another thread has no one to go back to.
-  if (!pthread_equal(pthread_self(), reader)) { std::abort(); }
+  if (!pthread_equal(pthread_self(), reader)) {
+    std::abort();
+  }
   longjmp(before_input, 1);
 }
 
@@ -36,7 +38,9 @@ void Report() {
 void EndIfMemoryIsLost() {
   rusage usage;
   getrusage(RUSAGE_SELF, &usage);
-  if (usage.ru_maxrss < kMaxMemoryKiB) { return; }
+  if (usage.ru_maxrss < kMaxMemoryKiB) {
+    return;
+  }
   Report();
   _exit(0);
 }
@@ -48,7 +52,9 @@ bool Completes(const std::function<void()>& read) {
     return true;
   } catch (const std::runtime_error& error) {
     // Those derived from it were not thrown to be read.
-    if (typeid(error) != typeid(std::runtime_error)) { throw; }
+    if (typeid(error) != typeid(std::runtime_error)) {
+      throw;
+    }
     return false;
   }
 }
@@ -58,7 +64,9 @@ bool Completes(const std::function<void()>& read) {
 // ASan's would end the fuzzer where Caffe gets an exception.
 void* operator new(size_t size) {
   void* memory = size < kMaxObjectBytes ? std::malloc(size) : NULL;
-  if (!memory) { throw std::bad_alloc(); }
+  if (!memory) {
+    throw std::bad_alloc();
+  }
   return memory;
 }
 
@@ -79,7 +87,9 @@ bool Refusal::Reads(const std::function<void()>& read) {
   }
   ++inputs;
   if (setjmp(before_input) == 0) {
-    if (Completes(read)) { return true; }
+    if (Completes(read)) {
+      return true;
+    }
   }
   ++refused;
   EndIfMemoryIsLost();

@@ -7,13 +7,13 @@
  * @brief Runs what reads an input, and tells a refusal from a fault.
  *
  * A refusal is the message of a CHECK, or a std::runtime_error. Any other
- * exception, a signal, a sanitizer's report or a time limit is a fault, and ends
- * the fuzzer.
+ * exception, a signal, a sanitizer's report or a time limit is a fault, and
+ * ends the fuzzer.
  *
  * glog does not let a CHECK throw, so it jumps: what the input has allocated is
- * never freed. A fuzzer that has lost too much memory that way ends, with status
- * 0; scripts/setup/fuzz.sh starts it again. How many inputs were tried, and how
- * many refused, is added to the file counts.
+ * never freed. A fuzzer that has lost too much memory that way ends, with
+ * status 0; scripts/setup/fuzz.sh starts it again. How many inputs were tried,
+ * and how many refused, is added to the file counts.
  */
 class Refusal {
  public:

@@ -1,3 +1,5 @@
+#include "state_solver.hpp"
+
 #include <google/protobuf/text_format.h>
 #include <hdf5.h>
 #include <hdf5_hl.h>
@@ -9,7 +11,6 @@
 #include "caffe/caffe.hpp"
 #include "caffe/util/db.hpp"
 #include "refusal.hpp"
-#include "state_solver.hpp"
 
 namespace {
 
@@ -68,8 +69,8 @@ void WriteImages() {
 
 // Five rows: two time steps of one sequence each, of three numbers.
 void WriteWords(const string& name) {
-  const hid_t file = H5Fcreate(name.c_str(), H5F_ACC_TRUNC, H5P_DEFAULT,
-      H5P_DEFAULT);
+  const hid_t file =
+      H5Fcreate(name.c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT);
   const hsize_t words[] = {5, 1, 3};
   const hsize_t cont[] = {5, 1};
   const float numbers[15] = {0.5, -0.5, 1};
@@ -93,8 +94,8 @@ void WritePictures() {
 caffe::shared_ptr<caffe::SGDSolver<float> > MakeStateSolver(bool hdf5) {
   SolverParameter param;
   CHECK(google::protobuf::TextFormat::ParseFromString(kSolver, &param));
-  param.set_snapshot_format(hdf5 ? SolverParameter_SnapshotFormat_HDF5 :
-      SolverParameter_SnapshotFormat_BINARYPROTO);
+  param.set_snapshot_format(hdf5 ? SolverParameter_SnapshotFormat_HDF5
+                                 : SolverParameter_SnapshotFormat_BINARYPROTO);
   return shared_ptr<SGDSolver<float> >(new SGDSolver<float>(param));
 }
 
@@ -133,5 +134,7 @@ void RestoreAndStep(bool hdf5, const uint8_t* bytes, size_t size) {
     solver->Step(2);
   });
   // A jump leaves files open.
-  if (!read) { H5close(); }
+  if (!read) {
+    H5close();
+  }
 }

@@ -2,7 +2,6 @@
 #define FUZZ_STATE_SOLVER_HPP_
 
 #include <caffe/sgd_solvers.hpp>
-
 #include <cstdint>
 #include <string>
 

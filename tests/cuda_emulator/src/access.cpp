@@ -58,12 +58,15 @@ std::vector<Segment> segments;
 int AddSegments(dl_phdr_info* info, size_t, void*) {
   for (int i = 0; i < info->dlpi_phnum; ++i) {
     const ElfW(Phdr)& header = info->dlpi_phdr[i];
-    if (header.p_type != PT_LOAD) { continue; }
-    Segment segment = { reinterpret_cast<const char*>(info->dlpi_addr
-        + header.p_vaddr), header.p_memsz, nullptr };
+    if (header.p_type != PT_LOAD) {
+      continue;
+    }
+    Segment segment = {
+        reinterpret_cast<const char*>(info->dlpi_addr + header.p_vaddr),
+        header.p_memsz, nullptr};
     if (header.p_flags & PF_W) {
-      segment.cells = reinterpret_cast<Cell*>(Reserve(
-          segment.size * sizeof(Cell), PROT_READ | PROT_WRITE));
+      segment.cells = reinterpret_cast<Cell*>(
+          Reserve(segment.size * sizeof(Cell), PROT_READ | PROT_WRITE));
     }
     segments.push_back(segment);
   }
@@ -72,11 +75,15 @@ int AddSegments(dl_phdr_info* info, size_t, void*) {
 
 // NULL where there is none.
 const Segment* SegmentOf(const char* at) {
-  if (segments.empty()) { dl_iterate_phdr(AddSegments, nullptr); }
+  if (segments.empty()) {
+    dl_iterate_phdr(AddSegments, nullptr);
+  }
   for (size_t i = 0; i < segments.size(); ++i) {
     if (static_cast<size_t>(at - segments[i].begin) < segments[i].size) {
       // The next one will be near.
-      if (i > 0) { std::swap(segments[i], segments[0]); }
+      if (i > 0) {
+        std::swap(segments[i], segments[0]);
+      }
       return &segments[0];
     }
   }
@@ -86,15 +93,20 @@ const Segment* SegmentOf(const char* at) {
 // What one access means for the record of its kind: whom it races with.
 class Checker {
  public:
-  Checker(uint32_t period, Kind kind, const char* at, size_t size,
-      const void* call)
-      : period_(period), kind_(kind), at_(at), size_(size), call_(call),
+  Checker(
+      uint32_t period, Kind kind, const char* at, size_t size, const void* call)
+      : period_(period),
+        kind_(kind),
+        at_(at),
+        size_(size),
+        call_(call),
         faulty_(false) {}
 
   void Check(Cell* cell) {
     if (RacesWith(cell->write)) {
       Note(kind_ == READ ? "race: read of what another thread writes"
-          : "race: two threads write", &cell->write);
+                         : "race: two threads write",
+          &cell->write);
     }
     if (kind_ == READ) {
       Merge(&cell->read);
@@ -108,13 +120,15 @@ class Checker {
 
   // One fault per access is enough.
   void Note(const char* what, const Record* other = nullptr) {
-    if (faulty_) { return; }
+    if (faulty_) {
+      return;
+    }
     faulty_ = true;
     // The last of several may be this thread itself.
-    const bool named = other && (other->block != now.block
-        || other->thread != now.thread);
-    const Place place = named ? Place{other->block, other->thread,
-        other->epoch} : Place();
+    const bool named =
+        other && (other->block != now.block || other->thread != now.thread);
+    const Place place =
+        named ? Place{other->block, other->thread, other->epoch} : Place();
     NoteFault(what, at_, size_, now, call_, named ? &place : nullptr);
   }
 
@@ -123,25 +137,28 @@ class Checker {
     if (record.period != period_ || (record.atomic && kind_ == ATOMIC)) {
       return false;
     }
-    if (record.by_blocks || record.block != now.block) { return true; }
-    return record.epoch == now.epoch
-        && (record.by_threads || record.thread != now.thread);
+    if (record.by_blocks || record.block != now.block) {
+      return true;
+    }
+    return record.epoch == now.epoch &&
+           (record.by_threads || record.thread != now.thread);
   }
 
   void Merge(Record* record) const {
     const bool atomic = kind_ == ATOMIC;
     // Of a thread's own plain write and atomics the former is what others can
     // race with.
-    if (atomic && record->period == period_ && !record->atomic
-        && record->block == now.block && record->epoch == now.epoch) {
+    if (atomic && record->period == period_ && !record->atomic &&
+        record->block == now.block && record->epoch == now.epoch) {
       return;
     }
-    const bool same_kind = record->period == period_
-        && record->atomic == atomic;
+    const bool same_kind =
+        record->period == period_ && record->atomic == atomic;
     const bool same_block = same_kind && record->block == now.block;
     const bool by_blocks = same_kind && (record->by_blocks || !same_block);
-    const bool by_threads = same_block && record->epoch == now.epoch
-        && (record->by_threads || record->thread != now.thread);
+    const bool by_threads =
+        same_block && record->epoch == now.epoch &&
+        (record->by_threads || record->thread != now.thread);
     *record = Record{period_, now.block, now.thread, now.epoch, by_threads,
         by_blocks, atomic};
   }
@@ -173,7 +190,9 @@ void AccessGlobal(const char* at, size_t size, Kind kind, const void* call) {
     if (kind != WRITE && !(*state & kInitialised)) {
       checker.Note("read of what is not initialised");
     }
-    if (kind != READ) { *state |= kInitialised; }
+    if (kind != READ) {
+      *state |= kInitialised;
+    }
     checker.Check(cells + word);
   }
 }
@@ -193,11 +212,15 @@ void AccessShared(const Segment& segment, const char* at, size_t size,
   }
 }
 
-inline void Access(const void* pointer, size_t size, Kind kind,
-    const void* call) {
-  if (!in_kernel) { return; }
+inline void Access(
+    const void* pointer, size_t size, Kind kind, const void* call) {
+  if (!in_kernel) {
+    return;
+  }
   const char* at = static_cast<const char*>(pointer);
-  if (static_cast<size_t>(at - locals) < kLocals) { return; }
+  if (static_cast<size_t>(at - locals) < kLocals) {
+    return;
+  }
   if (IsDevice(at)) {
     AccessGlobal(at, size, kind, call);
     return;
@@ -229,7 +252,9 @@ void BeginBlock(unsigned block) {
 }
 
 void NextEpoch() {
-  if (++now.epoch == kMaxEpochs) { Fail("more than %u barriers", kMaxEpochs); }
+  if (++now.epoch == kMaxEpochs) {
+    Fail("more than %u barriers", kMaxEpochs);
+  }
 }
 
 void CheckAtomic(void* address, size_t size, const void* call) {
@@ -241,19 +266,19 @@ void CheckAtomic(void* address, size_t size, const void* call) {
 // What the compiler's -fsanitize=thread calls.
 extern "C" {
 
-#define EMULATOR_ACCESS(size) \
-void __tsan_read##size(void* at) { \
-  emulator::Access(at, size, emulator::READ, __builtin_return_address(0)); \
-} \
-void __tsan_write##size(void* at) { \
-  emulator::Access(at, size, emulator::WRITE, __builtin_return_address(0)); \
-} \
-void __tsan_unaligned_read##size(void* at) { \
-  emulator::Access(at, size, emulator::READ, __builtin_return_address(0)); \
-} \
-void __tsan_unaligned_write##size(void* at) { \
-  emulator::Access(at, size, emulator::WRITE, __builtin_return_address(0)); \
-}
+#define EMULATOR_ACCESS(size)                                                 \
+  void __tsan_read##size(void* at) {                                          \
+    emulator::Access(at, size, emulator::READ, __builtin_return_address(0));  \
+  }                                                                           \
+  void __tsan_write##size(void* at) {                                         \
+    emulator::Access(at, size, emulator::WRITE, __builtin_return_address(0)); \
+  }                                                                           \
+  void __tsan_unaligned_read##size(void* at) {                                \
+    emulator::Access(at, size, emulator::READ, __builtin_return_address(0));  \
+  }                                                                           \
+  void __tsan_unaligned_write##size(void* at) {                               \
+    emulator::Access(at, size, emulator::WRITE, __builtin_return_address(0)); \
+  }
 EMULATOR_ACCESS(1)
 EMULATOR_ACCESS(2)
 EMULATOR_ACCESS(4)
@@ -270,5 +295,4 @@ void __tsan_write_range(void* at, size_t size) {
 void __tsan_init() {}
 void __tsan_vptr_update(void**, void*) {}
 void __tsan_vptr_read(void**) {}
-
 }

@@ -1,9 +1,8 @@
-#include "cublas_v2.h"
-
 #include <cblas.h>
 
 #include <algorithm>
 
+#include "cublas_v2.h"
 #include "memory.hpp"
 
 struct EmulatedBlas {
@@ -16,39 +15,39 @@ namespace {
 using emulator::CheckRead;
 using emulator::CheckWrite;
 
-#define EMULATOR_BLAS(T, letter) \
-void Gemm(cublasOperation_t trans_a, cublasOperation_t trans_b, int m, int n, \
-    int k, T alpha, const T* A, int lda, const T* B, int ldb, T beta, T* C, \
-    int ldc) { \
-  cblas_##letter##gemm(CblasColMajor, trans_a ? CblasTrans : CblasNoTrans, \
-      trans_b ? CblasTrans : CblasNoTrans, m, n, k, alpha, A, lda, B, ldb, \
-      beta, C, ldc); \
-} \
-void Gemv(cublasOperation_t trans, int m, int n, T alpha, const T* A, \
-    int lda, const T* x, int incx, T beta, T* y, int incy) { \
-  cblas_##letter##gemv(CblasColMajor, trans ? CblasTrans : CblasNoTrans, m, \
-      n, alpha, A, lda, x, incx, beta, y, incy); \
-} \
-void Axpy(int n, T alpha, const T* x, int incx, T* y, int incy) { \
-  cblas_##letter##axpy(n, alpha, x, incx, y, incy); \
-} \
-void Scal(int n, T alpha, T* x, int incx) { \
-  cblas_##letter##scal(n, alpha, x, incx); \
-} \
-T Dot(int n, const T* x, int incx, const T* y, int incy) { \
-  return cblas_##letter##dot(n, x, incx, y, incy); \
-} \
-T Asum(int n, const T* x, int incx) { \
-  return cblas_##letter##asum(n, x, incx); \
-}
+#define EMULATOR_BLAS(T, letter)                                               \
+  void Gemm(cublasOperation_t trans_a, cublasOperation_t trans_b, int m,       \
+      int n, int k, T alpha, const T* A, int lda, const T* B, int ldb, T beta, \
+      T* C, int ldc) {                                                         \
+    cblas_##letter##gemm(CblasColMajor, trans_a ? CblasTrans : CblasNoTrans,   \
+        trans_b ? CblasTrans : CblasNoTrans, m, n, k, alpha, A, lda, B, ldb,   \
+        beta, C, ldc);                                                         \
+  }                                                                            \
+  void Gemv(cublasOperation_t trans, int m, int n, T alpha, const T* A,        \
+      int lda, const T* x, int incx, T beta, T* y, int incy) {                 \
+    cblas_##letter##gemv(CblasColMajor, trans ? CblasTrans : CblasNoTrans, m,  \
+        n, alpha, A, lda, x, incx, beta, y, incy);                             \
+  }                                                                            \
+  void Axpy(int n, T alpha, const T* x, int incx, T* y, int incy) {            \
+    cblas_##letter##axpy(n, alpha, x, incx, y, incy);                          \
+  }                                                                            \
+  void Scal(int n, T alpha, T* x, int incx) {                                  \
+    cblas_##letter##scal(n, alpha, x, incx);                                   \
+  }                                                                            \
+  T Dot(int n, const T* x, int incx, const T* y, int incy) {                   \
+    return cblas_##letter##dot(n, x, incx, y, incy);                           \
+  }                                                                            \
+  T Asum(int n, const T* x, int incx) {                                        \
+    return cblas_##letter##asum(n, x, incx);                                   \
+  }
 EMULATOR_BLAS(float, s)
 EMULATOR_BLAS(double, d)
 #undef EMULATOR_BLAS
 
 // Column by column: what lies between them belongs to others.
 template <typename T>
-void CheckMatrix(const T* data, int rows, int columns, int stride,
-    const char* what) {
+void CheckMatrix(
+    const T* data, int rows, int columns, int stride, const char* what) {
   if (stride == rows) {
     CheckRead(data, sizeof(T) * rows * columns, what);
     return;
@@ -59,9 +58,11 @@ void CheckMatrix(const T* data, int rows, int columns, int stride,
 }
 
 template <typename T>
-void CheckResult(T* data, int rows, int columns, int stride, bool read,
-    const char* what) {
-  if (read) { CheckMatrix(data, rows, columns, stride, what); }
+void CheckResult(
+    T* data, int rows, int columns, int stride, bool read, const char* what) {
+  if (read) {
+    CheckMatrix(data, rows, columns, stride, what);
+  }
   if (stride == rows) {
     CheckWrite(data, sizeof(T) * rows * columns, what);
     return;
@@ -89,15 +90,17 @@ struct GemmShape {
   int rows_a() const { return trans_a ? k : m; }
   int rows_b() const { return trans_b ? n : k; }
   bool legal() const {
-    return m >= 0 && n >= 0 && k >= 0 && lda >= std::max(1, rows_a())
-        && ldb >= std::max(1, rows_b()) && ldc >= std::max(1, m);
+    return m >= 0 && n >= 0 && k >= 0 && lda >= std::max(1, rows_a()) &&
+           ldb >= std::max(1, rows_b()) && ldc >= std::max(1, m);
   }
 };
 
 template <typename T>
-void CheckedGemm(const GemmShape& s, T alpha, const T* A, const T* B, T beta,
-    T* C) {
-  if (s.m == 0 || s.n == 0) { return; }
+void CheckedGemm(
+    const GemmShape& s, T alpha, const T* A, const T* B, T beta, T* C) {
+  if (s.m == 0 || s.n == 0) {
+    return;
+  }
   CheckMatrix(A, s.rows_a(), s.trans_a ? s.m : s.k, s.lda, "A of a GEMM");
   CheckMatrix(B, s.rows_b(), s.trans_b ? s.k : s.n, s.ldb, "B of a GEMM");
   CheckResult(C, s.m, s.n, s.ldc, beta != 0, "C of a GEMM");
@@ -139,81 +142,84 @@ cublasStatus_t cublasGetMathMode(cublasHandle_t handle, cublasMath_t* mode) {
   return CUBLAS_STATUS_SUCCESS;
 }
 
-#define EMULATOR_CUBLAS(T, letter) \
-cublasStatus_t cublas##letter##gemmStridedBatched(cublasHandle_t, \
-    cublasOperation_t trans_a, cublasOperation_t trans_b, int m, int n, \
-    int k, const T* alpha, const T* A, int lda, long long stride_a, \
-    const T* B, int ldb, long long stride_b, const T* beta, T* C, int ldc, \
-    long long stride_c, int count) { \
-  const GemmShape shape = { trans_a, trans_b, m, n, k, lda, ldb, ldc }; \
-  if (!shape.legal() || count < 0) { return CUBLAS_STATUS_INVALID_VALUE; } \
-  const emulator::DeviceAccess access; \
-  for (int i = 0; i < count; ++i) { \
-    CheckedGemm(shape, *alpha, A + i * stride_a, B + i * stride_b, *beta, \
-        C + i * stride_c); \
-  } \
-  return CUBLAS_STATUS_SUCCESS; \
-} \
-cublasStatus_t cublas##letter##gemm(cublasHandle_t handle, \
-    cublasOperation_t trans_a, cublasOperation_t trans_b, int m, int n, \
-    int k, const T* alpha, const T* A, int lda, const T* B, int ldb, \
-    const T* beta, T* C, int ldc) { \
-  return cublas##letter##gemmStridedBatched(handle, trans_a, trans_b, m, n, \
-      k, alpha, A, lda, 0, B, ldb, 0, beta, C, ldc, 0, 1); \
-} \
-cublasStatus_t cublas##letter##gemv(cublasHandle_t, cublasOperation_t trans, \
-    int m, int n, const T* alpha, const T* A, int lda, const T* x, int incx, \
-    const T* beta, T* y, int incy) { \
-  if (m < 0 || n < 0 || lda < std::max(1, m)) { \
-    return CUBLAS_STATUS_INVALID_VALUE; \
-  } \
-  const emulator::DeviceAccess access; \
-  CheckMatrix(A, m, n, lda, "A of a GEMV"); \
-  CheckVector(x, trans ? m : n, incx, "x of a GEMV"); \
-  CheckVectorResult(y, trans ? n : m, incy, *beta != 0, "y of a GEMV"); \
-  Gemv(trans, m, n, *alpha, A, lda, x, incx, *beta, y, incy); \
-  return CUBLAS_STATUS_SUCCESS; \
-} \
-cublasStatus_t cublas##letter##axpy(cublasHandle_t, int n, const T* alpha, \
-    const T* x, int incx, T* y, int incy) { \
-  const emulator::DeviceAccess access; \
-  CheckVector(x, n, incx, "x of an AXPY"); \
-  CheckVectorResult(y, n, incy, true, "y of an AXPY"); \
-  Axpy(n, *alpha, x, incx, y, incy); \
-  return CUBLAS_STATUS_SUCCESS; \
-} \
-cublasStatus_t cublas##letter##scal(cublasHandle_t, int n, const T* alpha, \
-    T* x, int incx) { \
-  const emulator::DeviceAccess access; \
-  CheckVectorResult(x, n, incx, true, "x of a SCAL"); \
-  Scal(n, *alpha, x, incx); \
-  return CUBLAS_STATUS_SUCCESS; \
-} \
-cublasStatus_t cublas##letter##copy(cublasHandle_t, int n, const T* x, \
-    int incx, T* y, int incy) { \
-  const emulator::DeviceAccess access; \
-  CheckVector(x, n, incx, "x of a COPY"); \
-  CheckVectorResult(y, n, incy, false, "y of a COPY"); \
-  for (int i = 0; i < n; ++i) { y[i * incy] = x[i * incx]; } \
-  return CUBLAS_STATUS_SUCCESS; \
-} \
-cublasStatus_t cublas##letter##dot(cublasHandle_t, int n, const T* x, \
-    int incx, const T* y, int incy, T* result) { \
-  const emulator::DeviceAccess access; \
-  CheckVector(x, n, incx, "x of a DOT"); \
-  CheckVector(y, n, incy, "y of a DOT"); \
-  *result = Dot(n, x, incx, y, incy); \
-  return CUBLAS_STATUS_SUCCESS; \
-} \
-cublasStatus_t cublas##letter##asum(cublasHandle_t, int n, const T* x, \
-    int incx, T* result) { \
-  const emulator::DeviceAccess access; \
-  CheckVector(x, n, incx, "x of an ASUM"); \
-  *result = Asum(n, x, incx); \
-  return CUBLAS_STATUS_SUCCESS; \
-}
+#define EMULATOR_CUBLAS(T, letter)                                             \
+  cublasStatus_t cublas##letter##gemmStridedBatched(cublasHandle_t,            \
+      cublasOperation_t trans_a, cublasOperation_t trans_b, int m, int n,      \
+      int k, const T* alpha, const T* A, int lda, long long stride_a,          \
+      const T* B, int ldb, long long stride_b, const T* beta, T* C, int ldc,   \
+      long long stride_c, int count) {                                         \
+    const GemmShape shape = {trans_a, trans_b, m, n, k, lda, ldb, ldc};        \
+    if (!shape.legal() || count < 0) {                                         \
+      return CUBLAS_STATUS_INVALID_VALUE;                                      \
+    }                                                                          \
+    const emulator::DeviceAccess access;                                       \
+    for (int i = 0; i < count; ++i) {                                          \
+      CheckedGemm(shape, *alpha, A + i * stride_a, B + i * stride_b, *beta,    \
+          C + i * stride_c);                                                   \
+    }                                                                          \
+    return CUBLAS_STATUS_SUCCESS;                                              \
+  }                                                                            \
+  cublasStatus_t cublas##letter##gemm(cublasHandle_t handle,                   \
+      cublasOperation_t trans_a, cublasOperation_t trans_b, int m, int n,      \
+      int k, const T* alpha, const T* A, int lda, const T* B, int ldb,         \
+      const T* beta, T* C, int ldc) {                                          \
+    return cublas##letter##gemmStridedBatched(handle, trans_a, trans_b, m, n,  \
+        k, alpha, A, lda, 0, B, ldb, 0, beta, C, ldc, 0, 1);                   \
+  }                                                                            \
+  cublasStatus_t cublas##letter##gemv(cublasHandle_t, cublasOperation_t trans, \
+      int m, int n, const T* alpha, const T* A, int lda, const T* x, int incx, \
+      const T* beta, T* y, int incy) {                                         \
+    if (m < 0 || n < 0 || lda < std::max(1, m)) {                              \
+      return CUBLAS_STATUS_INVALID_VALUE;                                      \
+    }                                                                          \
+    const emulator::DeviceAccess access;                                       \
+    CheckMatrix(A, m, n, lda, "A of a GEMV");                                  \
+    CheckVector(x, trans ? m : n, incx, "x of a GEMV");                        \
+    CheckVectorResult(y, trans ? n : m, incy, *beta != 0, "y of a GEMV");      \
+    Gemv(trans, m, n, *alpha, A, lda, x, incx, *beta, y, incy);                \
+    return CUBLAS_STATUS_SUCCESS;                                              \
+  }                                                                            \
+  cublasStatus_t cublas##letter##axpy(cublasHandle_t, int n, const T* alpha,   \
+      const T* x, int incx, T* y, int incy) {                                  \
+    const emulator::DeviceAccess access;                                       \
+    CheckVector(x, n, incx, "x of an AXPY");                                   \
+    CheckVectorResult(y, n, incy, true, "y of an AXPY");                       \
+    Axpy(n, *alpha, x, incx, y, incy);                                         \
+    return CUBLAS_STATUS_SUCCESS;                                              \
+  }                                                                            \
+  cublasStatus_t cublas##letter##scal(                                         \
+      cublasHandle_t, int n, const T* alpha, T* x, int incx) {                 \
+    const emulator::DeviceAccess access;                                       \
+    CheckVectorResult(x, n, incx, true, "x of a SCAL");                        \
+    Scal(n, *alpha, x, incx);                                                  \
+    return CUBLAS_STATUS_SUCCESS;                                              \
+  }                                                                            \
+  cublasStatus_t cublas##letter##copy(                                         \
+      cublasHandle_t, int n, const T* x, int incx, T* y, int incy) {           \
+    const emulator::DeviceAccess access;                                       \
+    CheckVector(x, n, incx, "x of a COPY");                                    \
+    CheckVectorResult(y, n, incy, false, "y of a COPY");                       \
+    for (int i = 0; i < n; ++i) {                                              \
+      y[i * incy] = x[i * incx];                                               \
+    }                                                                          \
+    return CUBLAS_STATUS_SUCCESS;                                              \
+  }                                                                            \
+  cublasStatus_t cublas##letter##dot(cublasHandle_t, int n, const T* x,        \
+      int incx, const T* y, int incy, T* result) {                             \
+    const emulator::DeviceAccess access;                                       \
+    CheckVector(x, n, incx, "x of a DOT");                                     \
+    CheckVector(y, n, incy, "y of a DOT");                                     \
+    *result = Dot(n, x, incx, y, incy);                                        \
+    return CUBLAS_STATUS_SUCCESS;                                              \
+  }                                                                            \
+  cublasStatus_t cublas##letter##asum(                                         \
+      cublasHandle_t, int n, const T* x, int incx, T* result) {                \
+    const emulator::DeviceAccess access;                                       \
+    CheckVector(x, n, incx, "x of an ASUM");                                   \
+    *result = Asum(n, x, incx);                                                \
+    return CUBLAS_STATUS_SUCCESS;                                              \
+  }
 EMULATOR_CUBLAS(float, S)
 EMULATOR_CUBLAS(double, D)
 #undef EMULATOR_CUBLAS
-
 }

@@ -32,20 +32,24 @@ curandStatus_t Uniform(EmulatedGenerator* generator, T* to, size_t count) {
 
 // Its normal numbers come in pairs.
 template <typename T>
-curandStatus_t Normal(EmulatedGenerator* generator, T* to, size_t count,
-    T mean, T deviation) {
-  if (count % 2) { return CURAND_STATUS_LENGTH_NOT_MULTIPLE; }
-  return Generate(generator, to, count,
-      std::normal_distribution<T>(mean, deviation));
+curandStatus_t Normal(
+    EmulatedGenerator* generator, T* to, size_t count, T mean, T deviation) {
+  if (count % 2) {
+    return CURAND_STATUS_LENGTH_NOT_MULTIPLE;
+  }
+  return Generate(
+      generator, to, count, std::normal_distribution<T>(mean, deviation));
 }
 
 }  // namespace
 
 extern "C" {
 
-curandStatus_t curandCreateGenerator(curandGenerator_t* generator,
-    curandRngType_t type) {
-  if (type != CURAND_RNG_PSEUDO_DEFAULT) { return CURAND_STATUS_TYPE_ERROR; }
+curandStatus_t curandCreateGenerator(
+    curandGenerator_t* generator, curandRngType_t type) {
+  if (type != CURAND_RNG_PSEUDO_DEFAULT) {
+    return CURAND_STATUS_TYPE_ERROR;
+  }
   *generator = new EmulatedGenerator();
   return CURAND_STATUS_SUCCESS;
 }
@@ -69,19 +73,19 @@ curandStatus_t curandSetGeneratorOffset(curandGenerator_t generator,
   return CURAND_STATUS_SUCCESS;
 }
 
-curandStatus_t curandGenerate(curandGenerator_t generator, unsigned* to,
-    size_t count) {
-  return Generate(generator, to, count,
-      std::uniform_int_distribution<unsigned>());
+curandStatus_t curandGenerate(
+    curandGenerator_t generator, unsigned* to, size_t count) {
+  return Generate(
+      generator, to, count, std::uniform_int_distribution<unsigned>());
 }
 
-curandStatus_t curandGenerateUniform(curandGenerator_t generator, float* to,
-    size_t count) {
+curandStatus_t curandGenerateUniform(
+    curandGenerator_t generator, float* to, size_t count) {
   return Uniform(generator, to, count);
 }
 
-curandStatus_t curandGenerateUniformDouble(curandGenerator_t generator,
-    double* to, size_t count) {
+curandStatus_t curandGenerateUniformDouble(
+    curandGenerator_t generator, double* to, size_t count) {
   return Uniform(generator, to, count);
 }
 
@@ -94,5 +98,4 @@ curandStatus_t curandGenerateNormalDouble(curandGenerator_t generator,
     double* to, size_t count, double mean, double deviation) {
   return Normal(generator, to, count, mean, deviation);
 }
-
 }

@@ -2,9 +2,8 @@
 
 #include <sys/mman.h>
 
-#include <boost/context/fiber.hpp>
-
 #include <algorithm>
+#include <boost/context/fiber.hpp>
 #include <cstdlib>
 #include <numeric>
 #include <random>
@@ -87,8 +86,8 @@ fiber Work(fiber&& from) {
 void Resume(fiber&& context) {
   fiber stopped = std::move(context).resume();
   if (stopped_at) {
-    waiting->push_back(Waiting{std::move(stopped), now.thread, stopped_at,
-        stopped_by});
+    waiting->push_back(
+        Waiting{std::move(stopped), now.thread, stopped_at, stopped_by});
   } else {
     idle->push_back(std::move(stopped));
   }
@@ -119,7 +118,9 @@ class Order {
   // Of what is in ascending order.
   template <typename T>
   void Arrange(std::vector<T>* items) {
-    if (name_ == "descending") { std::reverse(items->begin(), items->end()); }
+    if (name_ == "descending") {
+      std::reverse(items->begin(), items->end());
+    }
     ArrangeAgain(items);
   }
   // Of what has been arranged before.
@@ -148,7 +149,7 @@ std::vector<unsigned> Numbers(unsigned count) {
 }
 
 void NoteBarrier(const char* what, const Waiting& waiter) {
-  const Place place = { now.block, waiter.thread, now.epoch };
+  const Place place = {now.block, waiter.thread, now.epoch};
   NoteFault(what, nullptr, 0, place, waiter.call, nullptr);
 }
 
@@ -192,7 +193,9 @@ void RunBlock(unsigned block, unsigned num_threads) {
 }
 
 void Prepare() {
-  if (threads) { return; }
+  if (threads) {
+    return;
+  }
   locals = Reserve(kLocals, PROT_READ | PROT_WRITE);
   threads = reinterpret_cast<Thread*>(locals);
 }
@@ -205,13 +208,13 @@ const Thread& ThisThread() { return threads[now.thread]; }
 
 void Barrier(int line) { BackToScheduler(line, __builtin_return_address(0)); }
 
-void Run(const char* kernel, dim3 grid, dim3 block,
-    void (*what)(const void*), const void* with) {
+void Run(const char* kernel, dim3 grid, dim3 block, void (*what)(const void*),
+    const void* with) {
   const size_t num_threads = size_t(block.x) * block.y * block.z;
   const size_t num_blocks = size_t(grid.x) * grid.y * grid.z;
-  if (num_threads == 0 || num_threads > kMaxThreads || block.z > 64
-      || num_blocks == 0 || grid.x > 0x7fffffff || grid.y > 65535
-      || grid.z > 65535) {
+  if (num_threads == 0 || num_threads > kMaxThreads || block.z > 64 ||
+      num_blocks == 0 || grid.x > 0x7fffffff || grid.y > 65535 ||
+      grid.z > 65535) {
     SetLastError(cudaErrorInvalidConfiguration);
     return;
   }
@@ -221,7 +224,9 @@ void Run(const char* kernel, dim3 grid, dim3 block,
   body = what;
   context = with;
   BeginLaunch();
-  for (unsigned b : Numbers(num_blocks)) { RunBlock(b, num_threads); }
+  for (unsigned b : Numbers(num_blocks)) {
+    RunBlock(b, num_threads);
+  }
   EndLaunch();
   EndIfFaulty();
 }

@@ -18,8 +18,7 @@ void SetLastError(cudaError_t error);
 
 inline Thread ThreadAt(const LaunchShape& shape, unsigned b, unsigned t) {
   const dim3 &grid = shape.grid, &block = shape.block;
-  return Thread{
-      dim3(t % block.x, t / block.x % block.y, t / block.x / block.y),
+  return Thread{dim3(t % block.x, t / block.x % block.y, t / block.x / block.y),
       dim3(b % grid.x, b / grid.x % grid.y, b / grid.x / grid.y), block, grid};
 }
 

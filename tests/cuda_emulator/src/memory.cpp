@@ -17,7 +17,9 @@ namespace emulator {
 char* Reserve(size_t size, int protection) {
   void* memory = mmap(nullptr, size, protection,
       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (memory == MAP_FAILED) { Fail("cannot reserve %zu bytes", size); }
+  if (memory == MAP_FAILED) {
+    Fail("cannot reserve %zu bytes", size);
+  }
   return static_cast<char*>(memory);
 }
 
@@ -30,8 +32,8 @@ const size_t kHugePage = size_t(2) << 20;
 char* ReserveArena() {
   const uintptr_t begin =
       reinterpret_cast<uintptr_t>(Reserve(kArena + kHugePage, PROT_NONE));
-  char* aligned = reinterpret_cast<char*>((begin + kHugePage - 1) / kHugePage
-      * kHugePage);
+  char* aligned =
+      reinterpret_cast<char*>((begin + kHugePage - 1) / kHugePage * kHugePage);
   madvise(aligned, kArena, MADV_HUGEPAGE);
   return aligned;
 }
@@ -39,8 +41,8 @@ char* ReserveArena() {
 }  // namespace
 
 char* const arena = ReserveArena();
-uint8_t* const word_states = reinterpret_cast<uint8_t*>(
-    Reserve(kArena / kWord, PROT_READ | PROT_WRITE));
+uint8_t* const word_states =
+    reinterpret_cast<uint8_t*>(Reserve(kArena / kWord, PROT_READ | PROT_WRITE));
 
 namespace {
 
@@ -53,8 +55,8 @@ const size_t kQuarantine = 64;
 std::mutex mutex;
 size_t used = 0;  // bytes of the arena that have ever been allocated
 size_t accessible = 0;
-std::map<void*, size_t> sizes;                     // of what is allocated
-std::map<size_t, std::deque<char*>> free_blocks;   // by what they take up
+std::map<void*, size_t> sizes;                    // of what is allocated
+std::map<size_t, std::deque<char*>> free_blocks;  // by what they take up
 struct sigaction action_before;
 
 // With the gap behind it, which is as large as the allocation itself: then an
@@ -62,13 +64,14 @@ struct sigaction action_before;
 size_t TakenUp(size_t size) {
   const size_t aligned = (size + kAlignment - 1) / kAlignment * kAlignment;
   size_t taken = 2 * kAlignment;
-  while (taken < 2 * aligned) { taken *= 2; }
+  while (taken < 2 * aligned) {
+    taken *= 2;
+  }
   return taken;
 }
 
 void SetStates(const void* pointer, size_t size, int state) {
-  std::memset(word_states + WordOf(pointer), state,
-      (size + kWord - 1) / kWord);
+  std::memset(word_states + WordOf(pointer), state, (size + kWord - 1) / kWord);
 }
 
 // Only the host reaches what is not accessible.
@@ -88,9 +91,11 @@ void HandleFaults() {
 }
 
 // Checks words in one sweep; the first that lacks a state is named.
-void CheckStates(const void* pointer, size_t size, int wanted,
-    const char* what) {
-  if (size == 0) { return; }
+void CheckStates(
+    const void* pointer, size_t size, int wanted, const char* what) {
+  if (size == 0) {
+    return;
+  }
   if (!IsDevice(pointer)) {
     Fail("%s: %p is not in the device's memory", what, pointer);
   }
@@ -98,7 +103,9 @@ void CheckStates(const void* pointer, size_t size, int wanted,
   const size_t last = WordOf(static_cast<const char*>(pointer) + size - 1);
   for (size_t word = first; word <= last; ++word) {
     const int missing = wanted & ~word_states[word];
-    if (missing == 0) { continue; }
+    if (missing == 0) {
+      continue;
+    }
     Fail("%s: byte %zu of %zu at %p is %s", what, (word - first) * kWord, size,
         pointer, missing & kAllocated ? "out of bounds" : "not initialised");
   }
@@ -137,11 +144,15 @@ void CopyStates(void* to, const void* from, size_t size) {
 
 cudaError_t Allocate(void** pointer, size_t size) {
   *pointer = nullptr;
-  if (size == 0) { return cudaSuccess; }
+  if (size == 0) {
+    return cudaSuccess;
+  }
   const size_t taken = TakenUp(size);
   {
     const std::lock_guard<std::mutex> lock(mutex);
-    if (used == 0) { HandleFaults(); }
+    if (used == 0) {
+      HandleFaults();
+    }
     std::deque<char*>* blocks = &free_blocks[taken];
     if (blocks->size() > kQuarantine) {
       *pointer = blocks->front();
@@ -161,7 +172,9 @@ cudaError_t Allocate(void** pointer, size_t size) {
 }
 
 extern "C" cudaError_t cudaFree(void* pointer) {
-  if (!pointer) { return cudaSuccess; }
+  if (!pointer) {
+    return cudaSuccess;
+  }
   const std::lock_guard<std::mutex> lock(mutex);
   const auto found = sizes.find(pointer);
   if (found == sizes.end()) {

@@ -20,8 +20,8 @@ enum WordState : uint8_t { kAllocated = 1, kInitialised = 2 };
 extern uint8_t* const word_states;
 
 inline bool IsDevice(const void* pointer) {
-  return static_cast<size_t>(static_cast<const char*>(pointer) - arena)
-      < kArena;
+  return static_cast<size_t>(static_cast<const char*>(pointer) - arena) <
+         kArena;
 }
 
 inline size_t WordOf(const void* pointer) {

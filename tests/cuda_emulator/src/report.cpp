@@ -32,8 +32,12 @@ std::vector<Fault> faults;
 std::string OutputOf(const std::string& command) {
   std::string output;
   FILE* pipe = popen(command.c_str(), "r");
-  if (!pipe) { return output; }
-  for (int c = fgetc(pipe); c != EOF; c = fgetc(pipe)) { output += c; }
+  if (!pipe) {
+    return output;
+  }
+  for (int c = fgetc(pipe); c != EOF; c = fgetc(pipe)) {
+    output += c;
+  }
   pclose(pipe);
   return output;
 }
@@ -41,9 +45,11 @@ std::string OutputOf(const std::string& command) {
 // Function and line that a call returns to, innermost first.
 std::string LinesOf(const void* call) {
   Dl_info info;
-  if (!call || !dladdr(call, &info)) { return ""; }
-  const uintptr_t offset = reinterpret_cast<uintptr_t>(call) - 1
-      - reinterpret_cast<uintptr_t>(info.dli_fbase);
+  if (!call || !dladdr(call, &info)) {
+    return "";
+  }
+  const uintptr_t offset = reinterpret_cast<uintptr_t>(call) - 1 -
+                           reinterpret_cast<uintptr_t>(info.dli_fbase);
   char command[4096];
   std::snprintf(command, sizeof(command),
       "addr2line -fipCs -e '%s' 0x%zx 2>/dev/null", info.dli_fname,
@@ -78,16 +84,24 @@ void Print(const Fault& fault) {
 void NoteFault(const char* what, const void* address, size_t size,
     const Place& place, const void* call, const Place* other) {
   for (const Fault& fault : faults) {
-    if (fault.what == what && fault.call == call) { return; }
+    if (fault.what == what && fault.call == call) {
+      return;
+    }
   }
-  if (faults.size() == kMaxFaults) { return; }
+  if (faults.size() == kMaxFaults) {
+    return;
+  }
   faults.push_back(Fault{what, address, size, place, call, other != nullptr,
       other ? *other : Place()});
 }
 
 void EndIfFaulty() {
-  if (faults.empty()) { return; }
-  for (const Fault& fault : faults) { Print(fault); }
+  if (faults.empty()) {
+    return;
+  }
+  for (const Fault& fault : faults) {
+    Print(fault);
+  }
   std::abort();
 }
 

@@ -1,11 +1,10 @@
-#include "cuda_runtime.h"
-
 #include <chrono>
 #include <cstdlib>
 #include <cstring>
 #include <mutex>
 #include <set>
 
+#include "cuda_runtime.h"
 #include "launch.hpp"
 #include "memory.hpp"
 #include "report.hpp"
@@ -24,11 +23,13 @@ std::mutex mutex;
 std::set<void*> host_blocks;  // of cudaMallocHost
 
 bool IsKind(const void* to, const void* from, cudaMemcpyKind kind) {
-  if (kind == cudaMemcpyDefault) { return true; }
-  const bool to_device = kind == cudaMemcpyHostToDevice
-      || kind == cudaMemcpyDeviceToDevice;
-  const bool from_device = kind == cudaMemcpyDeviceToHost
-      || kind == cudaMemcpyDeviceToDevice;
+  if (kind == cudaMemcpyDefault) {
+    return true;
+  }
+  const bool to_device =
+      kind == cudaMemcpyHostToDevice || kind == cudaMemcpyDeviceToDevice;
+  const bool from_device =
+      kind == cudaMemcpyDeviceToHost || kind == cudaMemcpyDeviceToDevice;
   return IsDevice(to) == to_device && IsDevice(from) == from_device;
 }
 
@@ -55,11 +56,16 @@ extern "C" {
 
 const char* cudaGetErrorString(cudaError_t error) {
   switch (error) {
-    case cudaSuccess: return "no error";
-    case cudaErrorInvalidValue: return "invalid argument";
-    case cudaErrorMemoryAllocation: return "out of memory";
-    case cudaErrorInvalidConfiguration: return "invalid configuration argument";
-    case cudaErrorInvalidDevice: return "invalid device ordinal";
+    case cudaSuccess:
+      return "no error";
+    case cudaErrorInvalidValue:
+      return "invalid argument";
+    case cudaErrorMemoryAllocation:
+      return "out of memory";
+    case cudaErrorInvalidConfiguration:
+      return "invalid configuration argument";
+    case cudaErrorInvalidDevice:
+      return "invalid device ordinal";
   }
   return "unknown error";
 }
@@ -88,7 +94,9 @@ cudaError_t cudaGetDeviceCount(int* count) {
 
 // As of an H100 or H200, where a number is asked for.
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp* prop, int device) {
-  if (device != 0) { return cudaErrorInvalidDevice; }
+  if (device != 0) {
+    return cudaErrorInvalidDevice;
+  }
   *prop = cudaDeviceProp();
   std::strcpy(prop->name, "emulated device");
   prop->totalGlobalMem = emulator::kArena;
@@ -108,8 +116,8 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* prop, int device) {
 
 cudaError_t cudaDeviceSynchronize() { return cudaSuccess; }
 
-cudaError_t cudaPointerGetAttributes(cudaPointerAttributes* attributes,
-    const void*) {
+cudaError_t cudaPointerGetAttributes(
+    cudaPointerAttributes* attributes, const void*) {
   attributes->device = 0;
   return cudaSuccess;
 }
@@ -130,13 +138,15 @@ cudaError_t cudaMemset(void* pointer, int value, size_t count) {
   return cudaSuccess;
 }
 
-cudaError_t cudaMemcpy(void* to, const void* from, size_t count,
-    cudaMemcpyKind kind) {
+cudaError_t cudaMemcpy(
+    void* to, const void* from, size_t count, cudaMemcpyKind kind) {
   if (!emulator::IsKind(to, from, kind)) {
     Fail("cudaMemcpy to %p from %p is not of kind %d", to, from, kind);
   }
   const DeviceAccess access;
-  if (IsDevice(to)) { CheckWrite(to, count, "cudaMemcpy's target"); }
+  if (IsDevice(to)) {
+    CheckWrite(to, count, "cudaMemcpy's target");
+  }
   if (IsDevice(from) && IsDevice(to)) {
     emulator::CheckAllocated(from, count, "cudaMemcpy's source");
     emulator::CopyStates(to, from, count);
@@ -185,11 +195,10 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t) {
 
 cudaError_t cudaEventSynchronize(cudaEvent_t) { return cudaSuccess; }
 
-cudaError_t cudaEventElapsedTime(float* ms, cudaEvent_t start,
-    cudaEvent_t stop) {
+cudaError_t cudaEventElapsedTime(
+    float* ms, cudaEvent_t start, cudaEvent_t stop) {
   *ms = std::chrono::duration<float, std::milli>(stop->time - start->time)
-      .count();
+            .count();
   return cudaSuccess;
 }
-
 }

@@ -64,8 +64,8 @@ void LaunchDeduced(const char* name, dim3 grid, dim3 block, Kernel kernel,
 #define __syncthreads() emulator::Barrier(__LINE__)
 
 template <typename T>
-__attribute__((noinline)) EMULATOR_UNCHECKED
-T atomicAdd(T* address, std::common_type_t<T> value) {
+__attribute__((noinline)) EMULATOR_UNCHECKED T atomicAdd(
+    T* address, std::common_type_t<T> value) {
   emulator::CheckAtomic(address, sizeof(T), __builtin_return_address(0));
   const T before = *address;
   *address = before + value;
@@ -73,8 +73,8 @@ T atomicAdd(T* address, std::common_type_t<T> value) {
 }
 
 template <typename T>
-__attribute__((noinline)) EMULATOR_UNCHECKED
-T atomicExch(T* address, std::common_type_t<T> value) {
+__attribute__((noinline)) EMULATOR_UNCHECKED T atomicExch(
+    T* address, std::common_type_t<T> value) {
   emulator::CheckAtomic(address, sizeof(T), __builtin_return_address(0));
   const T before = *address;
   *address = value;
@@ -82,8 +82,12 @@ T atomicExch(T* address, std::common_type_t<T> value) {
 }
 
 template <typename T>
-__device__ inline T min(T a, T b) { return b < a ? b : a; }
+__device__ inline T min(T a, T b) {
+  return b < a ? b : a;
+}
 template <typename T>
-__device__ inline T max(T a, T b) { return a < b ? b : a; }
+__device__ inline T max(T a, T b) {
+  return a < b ? b : a;
+}
 
 #endif  // CUDA_EMULATOR_LAUNCH_HPP_

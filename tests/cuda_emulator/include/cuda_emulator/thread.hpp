@@ -15,8 +15,8 @@ struct Thread {
 const Thread& ThisThread() __attribute__((const));
 
 // Runs a kernel: each thread calls body(context).
-void Run(const char* kernel, dim3 grid, dim3 block,
-    void (*body)(const void*), const void* context);
+void Run(const char* kernel, dim3 grid, dim3 block, void (*body)(const void*),
+    const void* context);
 
 // Waits for the block's other threads. `line` tells barriers from one another:
 // the compiler may make several calls of one.

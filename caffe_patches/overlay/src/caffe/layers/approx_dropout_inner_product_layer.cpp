@@ -16,9 +16,9 @@ void ApproxDropoutInnerProductLayer<Dtype>::LayerSetUp(
       << "store the weights as (num_output x inputs)";
   CHECK(!this->layer_param_.approx_dropout_param().recurrent()) << name
       << ": recurrent: true is for ApproxDropoutLSTM";
-  CHECK(param.num_output() >= 1 && param.num_output() <= kMaxUnits) << name
-      << ": num_output is " << param.num_output() << "; it must be from 1 to "
-      << kMaxUnits;
+  CHECK(param.num_output() >= 1 && param.num_output() <= kMaxUnits)
+      << name << ": num_output is " << param.num_output()
+      << "; it must be from 1 to " << kMaxUnits;
   patterns_ = ApproxDropoutPatterns<Dtype>(this->layer_param_, 1,
       bottom.size());
   num_output_ = param.num_output();

@@ -30,9 +30,9 @@ void ApproxDropoutLSTMLayer<Dtype>::LayerSetUp(
       this->layer_param_.approx_dropout_param();
   CHECK(!param.expose_hidden()) << Name() << ": expose_hidden: true is not "
       << "supported; the state is carried from one pass to the next";
-  CHECK(param.num_output() >= 1 && param.num_output() <= kMaxUnits) << Name()
-      << ": num_output is " << param.num_output() << "; it must be from 1 to "
-      << kMaxUnits;
+  CHECK(param.num_output() >= 1 && param.num_output() <= kMaxUnits)
+      << Name() << ": num_output is " << param.num_output()
+      << "; it must be from 1 to " << kMaxUnits;
   CHECK(!recurrent() || rows() || tiles()) << Name() << ": recurrent: true "
       << "needs pattern: ROW or TILE, not NONE";
   const int expected = 2 + (rows() || tiles()) + dropout.compact_input();

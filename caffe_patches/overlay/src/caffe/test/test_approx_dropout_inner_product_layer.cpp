@@ -337,7 +337,8 @@ TYPED_TEST(ApproxDropoutInnerProductLayerDeathTest, TestBadBottoms) {
   param = this->layer_->layer_param();
   param.mutable_inner_product_param()->set_num_output(2147483647);
   ApproxDropoutInnerProductLayer<TypeParam> huge(param);
-  EXPECT_DEATH(huge.SetUp(this->bottom_, this->top_), "'fc': num_output is "
+  EXPECT_DEATH(huge.SetUp(this->bottom_, this->top_),
+      "'fc': num_output is "
       "2147483647; it must be from 1 to 268435456");
   this->Draw(c, 1);
   this->out_pattern_.mutable_cpu_data()[3] = 7;

@@ -1,12 +1,10 @@
 #include <climits>
 #include <vector>
 
-#include "gtest/gtest.h"
-
 #include "caffe/approx_dropout/pattern/cell_grid.hpp"
 #include "caffe/common.hpp"
-
 #include "caffe/test/test_caffe_main.hpp"
+#include "gtest/gtest.h"
 
 namespace caffe {
 

@@ -1,11 +1,9 @@
 #include <limits>
 #include <vector>
 
-#include "gtest/gtest.h"
-
-#include "caffe/util/check_labels.hpp"
-
 #include "caffe/test/test_caffe_main.hpp"
+#include "caffe/util/check_labels.hpp"
+#include "gtest/gtest.h"
 
 namespace caffe {
 
@@ -29,7 +27,8 @@ TYPED_TEST(CheckLabelsTest, TestRange) {
       std::numeric_limits<TypeParam>::quiet_NaN()};
   for (int i = 0; i < 6; ++i) {
     this->Set(kBad[i]);
-    EXPECT_DEATH(CheckLabels(this->labels_, 3, "loss"), "layer 'loss': label "
+    EXPECT_DEATH(CheckLabels(this->labels_, 3, "loss"),
+        "layer 'loss': label "
         "or index 1 is .*; it must be from 0 to 2");
     EXPECT_DEATH(CheckLabels(this->labels_, 3, "loss", &kIgnored), "loss");
   }

@@ -7,10 +7,9 @@
 #include <vector>
 
 #include "caffe/approx_dropout/solver/check_snapshot.hpp"
-#include "caffe/util/hdf5.hpp"
-
 #include "caffe/test/test_hdf5_sizes_util.hpp"
 #include "caffe/test/test_run_state_util.hpp"
+#include "caffe/util/hdf5.hpp"
 
 namespace caffe {
 

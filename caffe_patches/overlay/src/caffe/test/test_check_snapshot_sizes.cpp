@@ -3,14 +3,12 @@
 #ifdef USE_HDF5
 #include <string>
 
-#include "gtest/gtest.h"
-
 #include "caffe/blob.hpp"
-#include "caffe/util/hdf5.hpp"
-#include "caffe/util/io.hpp"
-
 #include "caffe/test/test_caffe_main.hpp"
 #include "caffe/test/test_hdf5_sizes_util.hpp"
+#include "caffe/util/hdf5.hpp"
+#include "caffe/util/io.hpp"
+#include "gtest/gtest.h"
 
 namespace caffe {
 
@@ -37,8 +35,8 @@ TEST_F(CheckSnapshotSizesDeathTest, TestAxisThatIsTooLong) {
 
 TEST_F(CheckSnapshotSizesDeathTest, TestTexts) {
   const hsize_t many = 100;
-  H5LTmake_dataset(file_, "numbers", 1, &many, H5T_NATIVE_UCHAR,
-      string(many, 'a').data());
+  H5LTmake_dataset(
+      file_, "numbers", 1, &many, H5T_NATIVE_UCHAR, string(many, 'a').data());
   EXPECT_DEATH(hdf5_load_string(file_, "numbers"), "numbers is not a text");
   const hid_t type = H5Tcopy(H5T_C_S1);
   H5Tset_size(type, 3);

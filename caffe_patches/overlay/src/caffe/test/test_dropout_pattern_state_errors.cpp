@@ -50,21 +50,25 @@ class DropoutPatternStateErrorsTest
       this->MakeSolver(this->NetText(), format)->Restore(file.c_str());
       ADD_FAILURE() << file << " was taken; expected: " << damage;
     } catch (const std::runtime_error& error) {
-      EXPECT_NE(string(error.what()).find("Solver state " + file + ": it is "
-          "damaged: " + damage), string::npos) << error.what();
+      EXPECT_NE(string(error.what())
+                    .find("Solver state " + file +
+                          ": it is "
+                          "damaged: " +
+                          damage),
+          string::npos)
+          << error.what();
     }
   }
 
   // Of a state whose first pattern is this one.
-  void ExpectRefused(const DropoutPatternState& pattern,
-      const string& damage) {
+  void ExpectRefused(const DropoutPatternState& pattern, const string& damage) {
     const string file = this->StateFile(2, "BINARYPROTO");
     SolverState state;
     ReadProtoFromBinaryFile(file, &state);
     *state.mutable_dropout_pattern(0) = pattern;
     WriteProtoToBinaryFile(state, file);
-    ExpectRefused("BINARYPROTO", "entry 0 of dropout_pattern (layer '"
-        + pattern.layer() + "') " + damage);
+    ExpectRefused("BINARYPROTO", "entry 0 of dropout_pattern (layer '" +
+                                     pattern.layer() + "') " + damage);
   }
 };
 
@@ -99,7 +103,8 @@ TYPED_TEST(DropoutPatternStateErrorsTest, TestDamagedHDF5) {
   hid_t id = H5Fopen(file.c_str(), H5F_ACC_RDWR, H5P_DEFAULT);
   H5Ldelete(id, "dropout_pattern/1/seed", H5P_DEFAULT);
   H5Fclose(id);
-  this->ExpectRefused("HDF5", "entry 1 of dropout_pattern (layer 'pattern2') "
+  this->ExpectRefused("HDF5",
+      "entry 1 of dropout_pattern (layer 'pattern2') "
       "has no seed");
   id = H5Fopen(file.c_str(), H5F_ACC_RDWR, H5P_DEFAULT);
   H5Ldelete(id, "dropout_pattern/0", H5P_DEFAULT);
@@ -120,14 +125,16 @@ TYPED_TEST(DropoutPatternStateErrorsTest, TestForeignHDF5) {
   H5Ldelete(id, "dropout_pattern/0/probability", H5P_DEFAULT);
   hdf5_save_string(id, "dropout_pattern/0/probability", "half");
   H5Fclose(id);
-  this->ExpectRefused("HDF5", "probability of DropoutPattern layer 'pattern1' "
+  this->ExpectRefused("HDF5",
+      "probability of DropoutPattern layer 'pattern1' "
       "is not numbers");
   id = H5Fopen(file.c_str(), H5F_ACC_RDWR, H5P_DEFAULT);
   H5Ldelete(id, "dropout_pattern/0/probability", H5P_DEFAULT);
   H5Ldelete(id, "dropout_pattern/0/layer", H5P_DEFAULT);
   hdf5_save_int(id, "dropout_pattern/0/layer", 3);
   H5Fclose(id);
-  this->ExpectRefused("HDF5", "entry 0 of dropout_pattern (layer '') has no "
+  this->ExpectRefused("HDF5",
+      "entry 0 of dropout_pattern (layer '') has no "
       "layer");
 }
 
@@ -139,7 +146,8 @@ TYPED_TEST(DropoutPatternStateErrorsTest, TestSizesInHDF5) {
   // As an int its length would be 3, as it was.
   MakeLongDataset(id, all.c_str(), (1ULL << 32) + 3, H5T_NATIVE_DOUBLE);
   H5Fclose(id);
-  this->ExpectRefused("HDF5", "DropoutPattern layer 'pattern1' has 4294967299 "
+  this->ExpectRefused("HDF5",
+      "DropoutPattern layer 'pattern1' has 4294967299 "
       "values of probability");
 }
 #endif  // USE_HDF5

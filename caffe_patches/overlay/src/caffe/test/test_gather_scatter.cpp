@@ -111,7 +111,8 @@ TYPED_TEST(GatherScatterTest, TestViews) {
 
 TEST(CheckBufferSizeDeathTest, TestTooLarge) {
   CheckBufferSize(2147483647);
-  EXPECT_DEATH(CheckBufferSize(2147483648u), "2147483648 elements together, "
+  EXPECT_DEATH(CheckBufferSize(2147483648u),
+      "2147483648 elements together, "
       "too many for one blob; use fewer samples or groups");
 }
 

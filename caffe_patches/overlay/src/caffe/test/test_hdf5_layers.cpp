@@ -3,9 +3,8 @@
 #include <vector>
 
 #include "caffe/approx_dropout/solver/hdf5_layers.hpp"
-#include "caffe/util/hdf5.hpp"
-
 #include "caffe/test/test_run_state_util.hpp"
+#include "caffe/util/hdf5.hpp"
 
 #ifdef USE_HDF5
 
@@ -15,31 +14,35 @@ template <typename Dtype>
 class HDF5LayersTest : public RunStateTestBase<Dtype> {
  protected:
   string Product(const string& name, const string& bottom, const string& top) {
-    return "layer { name: '" + name + "' type: 'InnerProduct' bottom: '"
-        + bottom + "' top: '" + top + "' inner_product_param { num_output: 3 "
-        "weight_filler { type: 'gaussian' } "
-        "bias_filler { type: 'gaussian' } } } ";
+    return "layer { name: '" + name + "' type: 'InnerProduct' bottom: '" +
+           bottom + "' top: '" + top +
+           "' inner_product_param { num_output: 3 "
+           "weight_filler { type: 'gaussian' } "
+           "bias_filler { type: 'gaussian' } } } ";
   }
 
   // Two products between layers without blobs.
   string NetText(const string& first, const string& second) {
     return "layer { name: 'in/x' type: 'DummyData' top: 'x' top: 't' "
-        "dummy_data_param { shape { dim: 5 dim: 4 } shape { dim: 5 dim: 3 } "
-        "data_filler { value: 1 } data_filler { value: 1 } } } "
-        + Product(first, "x", "h") + Product(second, "h", "y")
-        + "layer { name: 'in' type: 'EuclideanLoss' bottom: 'y' bottom: 't' }";
+           "dummy_data_param { shape { dim: 5 dim: 4 } shape { dim: 5 dim: 3 } "
+           "data_filler { value: 1 } data_filler { value: 1 } } } " +
+           Product(first, "x", "h") + Product(second, "h", "y") +
+           "layer { name: 'in' type: 'EuclideanLoss' bottom: 'y' bottom: 't' }";
   }
 
-  void ExpectNoPlace(const string& first, const string& second,
-      const string& fault) {
+  void ExpectNoPlace(
+      const string& first, const string& second, const string& fault) {
     shared_ptr<SGDSolver<Dtype> > solver =
         this->MakeSolver(NetText(first, second), 3, "", "HDF5");
     try {
       solver->Snapshot();
       ADD_FAILURE() << first << ", " << second << " were saved";
     } catch (const std::runtime_error& error) {
-      EXPECT_NE(string(error.what()).find(fault + ". Rename it, or set "
-          "snapshot_format: BINARYPROTO"), string::npos) << error.what();
+      EXPECT_NE(string(error.what())
+                    .find(fault + ". Rename it, or set "
+                                  "snapshot_format: BINARYPROTO"),
+          string::npos)
+          << error.what();
     }
   }
 };
@@ -72,8 +75,8 @@ TYPED_TEST(HDF5LayersTest, TestPlaces) {
   shared_ptr<SGDSolver<TypeParam> > solver =
       this->MakeSolver(this->NetText("a", "b/c"), 3, "", "HDF5");
   solver->Snapshot();
-  const hid_t file = H5Fopen(this->ModelFile(0, "HDF5").c_str(),
-      H5F_ACC_RDONLY, H5P_DEFAULT);
+  const hid_t file =
+      H5Fopen(this->ModelFile(0, "HDF5").c_str(), H5F_ACC_RDONLY, H5P_DEFAULT);
   ASSERT_GE(file, 0);
   const char* kGroups[] = {"data/a", "data/b/c"};
   for (int i = 0; i < 4; ++i) {
@@ -102,13 +105,13 @@ TYPED_TEST(HDF5LayersTest, TestPlaces) {
 
 // A group that lies in itself is visited once.
 TYPED_TEST(HDF5LayersTest, TestLoop) {
-  const hid_t file = H5Fcreate((this->folder_ + "/loop").c_str(),
-      H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT);
+  const hid_t file = H5Fcreate((this->folder_ + "/loop").c_str(), H5F_ACC_TRUNC,
+      H5P_DEFAULT, H5P_DEFAULT);
   const hid_t layer = CreateHDF5Layer(file, "data/a/b");
   ASSERT_GE(layer, 0);
   hdf5_save_int(layer, "0", 7);
-  ASSERT_GE(H5Lcreate_hard(file, "data", layer, "c", H5P_DEFAULT,
-      H5P_DEFAULT), 0);
+  ASSERT_GE(
+      H5Lcreate_hard(file, "data", layer, "c", H5P_DEFAULT, H5P_DEFAULT), 0);
   const hid_t data = H5Gopen2(file, "data", H5P_DEFAULT);
   const vector<HDF5Layer> layers = HDF5Layers(data);
   ASSERT_EQ(layers.size(), 2);
@@ -122,17 +125,23 @@ TYPED_TEST(HDF5LayersTest, TestLoop) {
 }
 
 TYPED_TEST(HDF5LayersTest, TestNamesWithoutAPlace) {
-  this->ExpectNoPlace("a", "a/0", "Layer 'a/0' has no place in an HDF5 file: "
+  this->ExpectNoPlace("a", "a/0",
+      "Layer 'a/0' has no place in an HDF5 file: "
       "a/0 is a blob of layer 'a'");
-  this->ExpectNoPlace("a/1/b", "a", "Layer 'a/1/b' has no place in an HDF5 "
+  this->ExpectNoPlace("a/1/b", "a",
+      "Layer 'a/1/b' has no place in an HDF5 "
       "file: a/1 is a blob of layer 'a'");
-  this->ExpectNoPlace("a", "a", "Layer 'a' has no place in an HDF5 file: "
+  this->ExpectNoPlace("a", "a",
+      "Layer 'a' has no place in an HDF5 file: "
       "another layer has the same name");
   const string kNames[] = {"", "/", "/a", "a/", "a//b", ".", "a/./b"};
   for (int i = 0; i < 7; ++i) {
-    this->ExpectNoPlace("a", kNames[i], "Layer '" + kNames[i] + "' has no "
-        "place in an HDF5 file: before, between and behind slashes there must "
-        "be names other than '.'");
+    this->ExpectNoPlace("a", kNames[i],
+        "Layer '" + kNames[i] +
+            "' has no "
+            "place in an HDF5 file: before, between and behind slashes there "
+            "must "
+            "be names other than '.'");
   }
 }
 

@@ -2,13 +2,11 @@
 #include <cmath>
 #include <vector>
 
-#include "gtest/gtest.h"
-
 #include "caffe/layers/softmax_layer.hpp"
 #include "caffe/layers/softmax_loss_layer.hpp"
-
 #include "caffe/test/test_approx_dropout_util.hpp"
 #include "caffe/test/test_caffe_main.hpp"
+#include "gtest/gtest.h"
 
 namespace caffe {
 
@@ -16,7 +14,7 @@ namespace {
 
 const int kRows = 5;
 // Around the 256 threads that take a row, and a row of one value.
-const int kColumns[] = { 1, 3, 255, 256, 257, 1000 };
+const int kColumns[] = {1, 3, 255, 256, 257, 1000};
 
 vector<int> Shape(int rows, int columns) {
   vector<int> shape(2, rows);
@@ -32,7 +30,9 @@ vector<double> SoftmaxOf(const Blob<Dtype>& x) {
     const Dtype* row = x.cpu_data() + i * columns;
     const double largest = *std::max_element(row, row + columns);
     double sum = 0;
-    for (int j = 0; j < columns; ++j) { sum += std::exp(row[j] - largest); }
+    for (int j = 0; j < columns; ++j) {
+      sum += std::exp(row[j] - largest);
+    }
     for (int j = 0; j < columns; ++j) {
       y[i * columns + j] = std::exp(row[j] - largest) / sum;
     }
@@ -61,8 +61,8 @@ class RowSoftmaxTest : public MultiDeviceTest<TypeParam> {
     }
   }
 
-  void ExpectNear(const vector<double>& expected, const Dtype* found,
-      double size = 1) {
+  void ExpectNear(
+      const vector<double>& expected, const Dtype* found, double size = 1) {
     const double tolerance = sizeof(Dtype) == 4 ? 2e-6 : 1e-14;
     for (size_t k = 0; k < expected.size(); ++k) {
       ASSERT_NEAR(expected[k], found[k], tolerance * size) << "at " << k;
@@ -71,28 +71,29 @@ class RowSoftmaxTest : public MultiDeviceTest<TypeParam> {
 
   // The loss's gradient against probability - 1 at the label, divided by
   // `normalizer`. ignored: a label, -1 for none.
-  void CheckLoss(int ignored, LossParameter_NormalizationMode mode,
-      double normalizer) {
+  void CheckLoss(
+      int ignored, LossParameter_NormalizationMode mode, double normalizer) {
     LayerParameter param;
     param.mutable_loss_param()->set_normalization(mode);
-    if (ignored >= 0) { param.mutable_loss_param()->set_ignore_label(ignored); }
+    if (ignored >= 0) {
+      param.mutable_loss_param()->set_ignore_label(ignored);
+    }
     Blob<Dtype> loss;
-    const vector<Blob<Dtype>*> bottom = { &x_, &labels_ }, top = { &loss };
+    const vector<Blob<Dtype>*> bottom = {&x_, &labels_}, top = {&loss};
     SoftmaxWithLossLayer<Dtype> layer(param);
     layer.SetUp(bottom, top);
     layer.Forward(bottom, top);
     const double weight = 0.7;
     loss.mutable_cpu_diff()[0] = weight;
     Poison(x_.mutable_cpu_diff(), x_.count());
-    layer.Backward(top, { true, false }, bottom);
+    layer.Backward(top, {true, false}, bottom);
     vector<double> expected = SoftmaxOf(x_);
     const int columns = x_.shape(1);
     for (int i = 0; i < kRows; ++i) {
       const int label = labels_.cpu_data()[i];
       expected[i * columns + label] -= 1;
       for (int j = 0; j < columns; ++j) {
-        expected[i * columns + j] *=
-            label == ignored ? 0 : weight / normalizer;
+        expected[i * columns + j] *= label == ignored ? 0 : weight / normalizer;
       }
     }
     ExpectNear(expected, x_.cpu_diff());
@@ -123,7 +124,9 @@ TYPED_TEST(RowSoftmaxTest, TestAgainstLoops) {
     for (int i = 0; i < kRows; ++i) {
       const Dtype* dy = this->y_.cpu_diff() + i * columns;
       double sum = 0;
-      for (int j = 0; j < columns; ++j) { sum += y[i * columns + j] * dy[j]; }
+      for (int j = 0; j < columns; ++j) {
+        sum += y[i * columns + j] * dy[j];
+      }
       for (int j = 0; j < columns; ++j) {
         dx[i * columns + j] = y[i * columns + j] * (dy[j] - sum);
       }
@@ -153,8 +156,8 @@ TYPED_TEST(RowSoftmaxTest, TestLossGradient) {
     for (int i = 0; i < kRows; ++i) {
       valid += this->labels_.cpu_data()[i] != ignored;
     }
-    this->CheckLoss(ignored, LossParameter_NormalizationMode_VALID,
-        std::max(valid, 1));
+    this->CheckLoss(
+        ignored, LossParameter_NormalizationMode_VALID, std::max(valid, 1));
     this->CheckLoss(ignored, LossParameter_NormalizationMode_FULL, kRows);
   }
 }

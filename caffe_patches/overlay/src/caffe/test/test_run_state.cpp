@@ -49,18 +49,20 @@ class RunStateTest : public RunStateTestBase<Dtype> {
 
   // Sequences, so many at a time, that go on from one batch to the next,
   // through a recurrent layer whose text is given, without its bottoms.
-  string SequenceText(const string& layer, const string& before = "",
-      int sequences = 2) {
+  string SequenceText(
+      const string& layer, const string& before = "", int sequences = 2) {
     const string dims = "shape { dim: 3 dim: " + format_int(sequences);
     return "layer { name: 'data' type: 'DummyData' top: 'x' top: 'cont' "
-        "top: 't' dummy_data_param { " + dims + " dim: 4 } "
-        + dims + " } " + dims + " dim: 5 } "
-        "data_filler { type: 'constant' value: 0.5 } "
-        "data_filler { type: 'constant' value: 1 } "
-        "data_filler { type: 'constant' value: 0.25 } } } " + before
-        + "layer { name: 'rnn' top: 'h' bottom: 'x' bottom: 'cont' " + layer
-        + " } layer { name: 'loss' type: 'EuclideanLoss' bottom: 'h' "
-        "bottom: 't' } ";
+           "top: 't' dummy_data_param { " +
+           dims + " dim: 4 } " + dims + " } " + dims +
+           " dim: 5 } "
+           "data_filler { type: 'constant' value: 0.5 } "
+           "data_filler { type: 'constant' value: 1 } "
+           "data_filler { type: 'constant' value: 0.25 } } } " +
+           before + "layer { name: 'rnn' top: 'h' bottom: 'x' bottom: 'cont' " +
+           layer +
+           " } layer { name: 'loss' type: 'EuclideanLoss' bottom: 'h' "
+           "bottom: 't' } ";
   }
 
   // The hidden state is zeros, one for each of the sequences.
@@ -367,12 +369,15 @@ TYPED_TEST(RunStateTest, TestHiddenStateOfAnotherShape) {
   const string kTypes[] = {"LSTM", "RNN", "ApproxDropoutLSTM"};
   for (int i = 0; i < 3; ++i) {
     const bool drops = kTypes[i] == "ApproxDropoutLSTM";
-    const string layer = "type: '" + kTypes[i] + "' "
-        + (drops ? "bottom: 'pattern' " : "") + "recurrent_param { "
+    const string layer =
+        "type: '" + kTypes[i] + "' " + (drops ? "bottom: 'pattern' " : "") +
+        "recurrent_param { "
         "num_output: 5 weight_filler { type: 'gaussian' std: 0.3 } }";
-    const string before = drops ? "layer { name: 'pattern' type: "
-        "'DropoutPattern' top: 'pattern' dropout_pattern_param { "
-        "probability: [0.25, 0.5, 0.25] } } " : "";
+    const string before =
+        drops ? "layer { name: 'pattern' type: "
+                "'DropoutPattern' top: 'pattern' dropout_pattern_param { "
+                "probability: [0.25, 0.5, 0.25] } } "
+              : "";
     shared_ptr<SGDSolver<TypeParam> > saved =
         this->MakeSolver(this->SequenceText(layer, before), 3);
     saved->Step(3);
@@ -382,7 +387,9 @@ TYPED_TEST(RunStateTest, TestHiddenStateOfAnotherShape) {
     resumed->Step(2);
     LogText log;
     resumed->Restore(this->StateFile(3).c_str());
-    EXPECT_TRUE(log.Has(kTypes[i] + " layer 'rnn': its hidden state has "
+    EXPECT_TRUE(log.Has(
+        kTypes[i] +
+        " layer 'rnn': its hidden state has "
         "another shape than in the snapshot. Training goes on with zeros"))
         << log.text();
     this->ExpectZeros(resumed.get(), 3);

@@ -16,12 +16,16 @@ const int kRowThreads = 256;
 
 struct Larger {
   template <typename Dtype>
-  __device__ Dtype operator()(Dtype a, Dtype b) const { return a < b ? b : a; }
+  __device__ Dtype operator()(Dtype a, Dtype b) const {
+    return a < b ? b : a;
+  }
 };
 
 struct Plus {
   template <typename Dtype>
-  __device__ Dtype operator()(Dtype a, Dtype b) const { return a + b; }
+  __device__ Dtype operator()(Dtype a, Dtype b) const {
+    return a + b;
+  }
 };
 
 // What the block's values combine to, for all of its threads, always in the
@@ -66,8 +70,8 @@ __global__ void RowSoftmaxKernel(const Dtype* x, int columns, Dtype* y) {
 
 // dx = y (dy - the row's sum of y dy).
 template <typename Dtype>
-__global__ void RowSoftmaxGradientKernel(const Dtype* y, const Dtype* dy,
-    int columns, Dtype* dx) {
+__global__ void RowSoftmaxGradientKernel(
+    const Dtype* y, const Dtype* dy, int columns, Dtype* dx) {
   y += static_cast<size_t>(blockIdx.x) * columns;
   dy += static_cast<size_t>(blockIdx.x) * columns;
   dx += static_cast<size_t>(blockIdx.x) * columns;

@@ -22,8 +22,8 @@ struct BlockSides {
 // Lists the units of every block of the groups in `output` and `input`. Grid x
 // is the block, y its units and list entries, one thread per each, z the side.
 // All of the blocks' lists and indices are written.
-static __global__ void ListUnitsKernel(KeptGroups output, KeptGroups input,
-    BlockSides sides) {
+static __global__ void ListUnitsKernel(
+    KeptGroups output, KeptGroups input, BlockSides sides) {
   __shared__ KeptUnits units;
   const BlockSide side = sides.side[blockIdx.z];
   const int group = blockIdx.x / side.blocks_a_group;

@@ -17,7 +17,8 @@ namespace caffe {
 
 /// @brief Refuses elements that are too many for a blob.
 inline void CheckBufferSize(size_t size) {
-  CHECK_LE(size, std::numeric_limits<int>::max()) << "the parts of a product "
+  CHECK_LE(size, std::numeric_limits<int>::max())
+      << "the parts of a product "
       << "that patterns keep have " << size << " elements together, too many "
       << "for one blob; use fewer samples or groups, for TILE also a smaller "
       << "max_period";

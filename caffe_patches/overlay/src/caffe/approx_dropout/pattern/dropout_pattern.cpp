@@ -101,8 +101,9 @@ void ApproxDropoutPatterns<Dtype>::CheckUnits(
     const vector<Blob<Dtype>*>& bottom, int num_output, int num_input,
     int input_width) const {
   const ApproxDropoutParameter& param = layer_.approx_dropout_param();
-  CHECK_LE(num_input, kMaxUnits) << Name(layer_) << ": has " << num_input
-      << " inputs; there must be " << kMaxUnits << " or less";
+  CHECK_LE(num_input, kMaxUnits)
+      << Name(layer_) << ": has " << num_input << " inputs; there must be "
+      << kMaxUnits << " or less";
   if (param.pattern() == ApproxDropoutParameter_Pattern_TILE) {
     CheckTiles(bottom, num_output, num_input * input_width, "weights");
   } else if (has_output()) {

@@ -1,3 +1,5 @@
+#include "caffe/approx_dropout/solver/dropout_pattern_state.hpp"
+
 #include <cmath>
 #include <sstream>
 #include <stdexcept>
@@ -5,7 +7,6 @@
 #include <vector>
 
 #include "caffe/approx_dropout/pattern/kept_cells.hpp"
-#include "caffe/approx_dropout/solver/dropout_pattern_state.hpp"
 #include "caffe/approx_dropout/solver/older_caffe.hpp"
 #include "caffe/layers/dropout_pattern_layer.hpp"
 #include "caffe/util/format.hpp"
@@ -77,9 +78,12 @@ void CheckDropoutPatterns(const SolverState& state) {
   for (int i = 0; i < state.dropout_pattern_size(); ++i) {
     const DropoutPatternState& pattern = state.dropout_pattern(i);
     const string damage = DamageOf(pattern);
-    if (damage.empty()) { continue; }
-    throw std::runtime_error("it is damaged: entry " + format_int(i)
-        + " of dropout_pattern (layer '" + pattern.layer() + "') " + damage);
+    if (damage.empty()) {
+      continue;
+    }
+    throw std::runtime_error("it is damaged: entry " + format_int(i) +
+                             " of dropout_pattern (layer '" + pattern.layer() +
+                             "') " + damage);
   }
 }
 
@@ -202,9 +206,15 @@ string LoadPatternFromHDF5(hid_t group, DropoutPatternState* state) {
   if (LoadUint64(group, "max_period", &value)) {
     state->set_max_period(value);
   }
-  if (LoadUint64(group, "seed", &value)) { state->set_seed(value); }
-  if (LoadUint64(group, "draws", &value)) { state->set_draws(value); }
-  if (H5LTfind_dataset(group, "probability") <= 0) { return string(); }
+  if (LoadUint64(group, "seed", &value)) {
+    state->set_seed(value);
+  }
+  if (LoadUint64(group, "draws", &value)) {
+    state->set_draws(value);
+  }
+  if (H5LTfind_dataset(group, "probability") <= 0) {
+    return string();
+  }
   const string named = "DropoutPattern layer '" + state->layer() + "'";
   const hsize_t size = Length(group, "probability");
   if (size > kMaxPeriod) {
@@ -212,8 +222,9 @@ string LoadPatternFromHDF5(hid_t group, DropoutPatternState* state) {
   }
   state->mutable_probability()->Resize(size, 0);
   return size > 0 && H5LTread_dataset_double(group, "probability",
-      state->mutable_probability()->mutable_data()) >= 0 ?
-      string() : "probability of " + named + " is not numbers";
+                         state->mutable_probability()->mutable_data()) >= 0
+             ? string()
+             : "probability of " + named + " is not numbers";
 }
 
 // What is wrong with the file, or nothing.
@@ -221,13 +232,18 @@ string LoadPatternsFromHDF5(hid_t all, SolverState* state) {
   const int size = hdf5_get_num_links(all);
   for (int i = 0; i < size; ++i) {
     const string name = format_int(i);
-    const hid_t group = H5Lexists(all, name.c_str(), H5P_DEFAULT) > 0 ?
-        H5Gopen2(all, name.c_str(), H5P_DEFAULT) : -1;
-    if (group < 0) { return string(kGroup) + " has no group " + name; }
+    const hid_t group = H5Lexists(all, name.c_str(), H5P_DEFAULT) > 0
+                            ? H5Gopen2(all, name.c_str(), H5P_DEFAULT)
+                            : -1;
+    if (group < 0) {
+      return string(kGroup) + " has no group " + name;
+    }
     const string damage =
         LoadPatternFromHDF5(group, state->add_dropout_pattern());
     H5Gclose(group);
-    if (!damage.empty()) { return damage; }
+    if (!damage.empty()) {
+      return damage;
+    }
   }
   return string();
 }
@@ -255,11 +271,15 @@ void SaveDropoutPatternsToHDF5(const Net<Dtype>& net, hid_t file) {
 }
 
 void LoadDropoutPatternsFromHDF5(hid_t file, SolverState* state) {
-  if (H5Lexists(file, kGroup, H5P_DEFAULT) <= 0) { return; }
+  if (H5Lexists(file, kGroup, H5P_DEFAULT) <= 0) {
+    return;
+  }
   const hid_t all = H5Gopen2(file, kGroup, H5P_DEFAULT);
-  const string damage = all < 0 ? string(kGroup) + " is no group" :
-      LoadPatternsFromHDF5(all, state);
-  if (all >= 0) { H5Gclose(all); }
+  const string damage = all < 0 ? string(kGroup) + " is no group"
+                                : LoadPatternsFromHDF5(all, state);
+  if (all >= 0) {
+    H5Gclose(all);
+  }
   if (!damage.empty()) {
     throw std::runtime_error("it is damaged: " + damage);
   }

@@ -1,10 +1,11 @@
+#include "caffe/approx_dropout/solver/hdf5_layers.hpp"
+
 #include <map>
 #include <set>
 #include <stdexcept>
 #include <string>
 #include <vector>
 
-#include "caffe/approx_dropout/solver/hdf5_layers.hpp"
 #include "caffe/util/format.hpp"
 
 #ifdef USE_HDF5
@@ -14,8 +15,11 @@ namespace caffe {
 namespace {
 
 void Refuse(const string& layer, const string& reason) {
-  throw std::runtime_error("Layer '" + layer + "' has no place in an HDF5 "
-      "file: " + reason + ". Rename it, or set snapshot_format: BINARYPROTO");
+  throw std::runtime_error("Layer '" + layer +
+                           "' has no place in an HDF5 "
+                           "file: " +
+                           reason +
+                           ". Rename it, or set snapshot_format: BINARYPROTO");
 }
 
 // HDF5 takes "a//b" and "a/./b" for "a/b".
@@ -24,7 +28,9 @@ bool IsPath(const string& name) {
   do {
     end = name.find('/', begin);
     const string part = name.substr(begin, end - begin);
-    if (part.empty() || part == ".") { return false; }
+    if (part.empty() || part == ".") {
+      return false;
+    }
     begin = end + 1;
   } while (end != string::npos);
   return true;
@@ -47,7 +53,9 @@ herr_t AddLink(hid_t where, const char* path, const H5L_info_t*, void* data) {
   Group* parent =
       &(*groups)[slash == string::npos ? "" : name.substr(0, slash)];
   const hid_t object = H5Oopen(where, path, H5P_DEFAULT);
-  if (object < 0) { return -1; }
+  if (object < 0) {
+    return -1;
+  }
   if (H5Iget_type(object) == H5I_GROUP) {
     (*groups)[name];
     ++parent->groups;
@@ -67,7 +75,8 @@ void CheckHDF5Layers(const Net<Dtype>& net) {
   std::map<string, string> datasets;  // the layer of each
   for (size_t i = 0; i < names.size(); ++i) {
     if (!IsPath(names[i])) {
-      Refuse(names[i], "before, between and behind slashes there must be names "
+      Refuse(names[i],
+          "before, between and behind slashes there must be names "
           "other than '.'");
     }
     if (!groups.insert(names[i]).second) {
@@ -96,13 +105,16 @@ hid_t CreateHDF5Layer(hid_t where, const string& layer) {
   hid_t group = -1;
   size_t end = 0;
   do {
-    if (group >= 0) { H5Gclose(group); }
+    if (group >= 0) {
+      H5Gclose(group);
+    }
     end = layer.find('/', end + 1);
     const string path = layer.substr(0, end);
     // It is there if another layer lies in it.
-    group = H5Lexists(where, path.c_str(), H5P_DEFAULT) > 0 ?
-        H5Gopen2(where, path.c_str(), H5P_DEFAULT) :
-        H5Gcreate2(where, path.c_str(), H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
+    group = H5Lexists(where, path.c_str(), H5P_DEFAULT) > 0
+                ? H5Gopen2(where, path.c_str(), H5P_DEFAULT)
+                : H5Gcreate2(where, path.c_str(), H5P_DEFAULT, H5P_DEFAULT,
+                      H5P_DEFAULT);
   } while (end != string::npos);
   return group;
 }
@@ -118,8 +130,10 @@ vector<HDF5Layer> HDF5Layers(hid_t where) {
   groups.erase("");
   vector<HDF5Layer> layers;
   for (Groups::const_iterator i = groups.begin(); i != groups.end(); ++i) {
-    if (i->second.datasets == 0 && i->second.groups > 0) { continue; }
-    HDF5Layer layer = { i->first, i->second.datasets };
+    if (i->second.datasets == 0 && i->second.groups > 0) {
+      continue;
+    }
+    HDF5Layer layer = {i->first, i->second.datasets};
     layers.push_back(layer);
   }
   return layers;

@@ -1,9 +1,10 @@
+#include "caffe/approx_dropout/solver/run_state.hpp"
+
 #include <climits>
 #include <stdexcept>
 #include <string>
 #include <vector>
 
-#include "caffe/approx_dropout/solver/run_state.hpp"
 #include "caffe/approx_dropout/solver/snapshot_files.hpp"
 #include "caffe/layers/resumable_layer.hpp"
 #include "caffe/solver.hpp"
@@ -168,8 +169,8 @@ RunState LoadRunStateFromHDF5(hid_t file) {
   hsize_t size = 0;
   string bytes;
   bool read = H5LTget_dataset_ndims(file, kDataset, &axes) >= 0 && axes == 1 &&
-      H5LTget_dataset_info(file, kDataset, &size, NULL, NULL) >= 0 &&
-      size <= INT_MAX;
+              H5LTget_dataset_info(file, kDataset, &size, NULL, NULL) >= 0 &&
+              size <= INT_MAX;
   if (read) {
     bytes.resize(size);
     read = H5LTread_dataset(file, kDataset, H5T_NATIVE_UCHAR, &bytes[0]) >= 0;

@@ -1,3 +1,5 @@
+#include "caffe/approx_dropout/solver/snapshot_pair.hpp"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -13,7 +15,6 @@
 #include "caffe/approx_dropout/solver/hdf5_layers.hpp"
 #include "caffe/approx_dropout/solver/run_state.hpp"
 #include "caffe/approx_dropout/solver/snapshot_files.hpp"
-#include "caffe/approx_dropout/solver/snapshot_pair.hpp"
 #include "caffe/util/format.hpp"
 #include "caffe/util/io.hpp"
 #include "caffe/util/upgrade_proto.hpp"
@@ -147,7 +148,7 @@ string ReadString(hid_t file, const string& name) {
   H5T_class_t type;
   size_t bytes = 0;
   const bool found = DatasetInfo(file, name, &shape, &type, &bytes) &&
-      type == H5T_STRING && shape.empty() && bytes <= PATH_MAX;
+                     type == H5T_STRING && shape.empty() && bytes <= PATH_MAX;
   string value(found ? bytes + 1 : 0, '\0');
   Require(found &&
       H5LTread_dataset_string(file, name.c_str(), &value[0]) >= 0,
@@ -166,7 +167,9 @@ bool ReadShape(hid_t where, const string& name, BlobProto* blob) {
   blob->mutable_shape();
   for (size_t i = 0; i < shape.size(); ++i) {
     // Longer axes than a blob has would be cut down.
-    if (shape[i] > INT_MAX) { return false; }
+    if (shape[i] > INT_MAX) {
+      return false;
+    }
     blob->mutable_shape()->add_dim(shape[i]);
   }
   return true;

@@ -252,8 +252,8 @@ void DeviceParameter<Dtype>::SumSquares(bool whole) {
   const int most = DeviceSteps<Dtype>::kNumSums;
   const int blocks = std::min(most, grid_.count());
   // NOLINT_NEXT_LINE(whitespace/operators)
-  SumSquaresKernel<Dtype><<<blocks, kThreads>>>(View(), whole,
-      steps_->NextSums(blocks));
+  SumSquaresKernel<Dtype>
+      <<<blocks, kThreads>>>(View(), whole, steps_->NextSums(blocks));
   CUDA_POST_KERNEL_CHECK;
 }
 
