@@ -76,12 +76,15 @@ TYPED_TEST(ApproxDropoutLayerTest, TestKeepsAndScales) {
   const vector<int> cube(kShape, kShape + 3);
   const int kOdd[] = {5, 37};
   const vector<int> odd(kOdd, kOdd + 2);
+  const int kShared[] = {120, 301};  // out to threads
+  const vector<int> shared(kShared, kShared + 2);
   for (int compact = 0; compact < 2; ++compact) {
     this->CheckLayer(cube, MakePattern(4, 2, 3), compact);
     this->CheckLayer(cube, MakePattern(5, 2), compact);
     this->CheckLayer(odd, MakePattern(16, 9), compact);
     this->CheckLayer(odd, MakePattern(7, 1), compact);
     this->CheckLayer(odd, MakePattern(3, 3), compact);
+    this->CheckLayer(shared, MakePattern(16, 9), compact);
     this->CheckLayer(vector<int>(1, 10), MakePattern(4, 1), compact);
   }
 }

@@ -212,7 +212,7 @@ TYPED_TEST(LazyParameterTest, TestSecondGradientIsAddedTo) {
 // Gradients of some rows and columns, one or two per iteration, against adding
 // them up in a whole matrix.
 TYPED_TEST(LazyParameterTest, TestGradientsOfSomeColumns) {
-  const int kRows = 12, kColumns = 40, kSteps = 40;
+  const int kRows = 60, kColumns = 300, kSteps = 40;  // so many for threads
   const double kRules[][2] = {{0.01, 0.9}, {0, 0}};
   vector<int> shape(2, kRows);
   shape[1] = kColumns;
