@@ -10,7 +10,9 @@
 # our changes into build/caffe-stock or build/caffe-stock-bundle, to compare
 # with. With --sanitize, by clang and without Python into build/caffe-sanitize,
 # under AddressSanitizer and UndefinedBehaviorSanitizer and with what libFuzzer
-# counts (scripts/setup/sanitize.sh).
+# counts (scripts/setup/sanitize.sh). With --sanitize-threads, into
+# build/caffe-sanitize-threads, under ThreadSanitizer and with LLVM's OpenMP, of
+# the tests only those of what runs on several threads.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 root=$PWD
@@ -26,6 +28,9 @@ python=ON
 toolkit_build=""
 flags=""
 options=(-DCPU_ONLY=ON)
+threaded_tests=(approx_dropout_layer approx_dropout_inner_product_layer
+  approx_dropout_lstm_layer gather_scatter grouped_product
+  lazy_parameter packed_gemm panels sgd_updater threaded_layers tile_product)
 
 use_cuda() {
   local nvcc known arch toolkit
@@ -62,6 +67,14 @@ use_cuda() {
     "-DCUDA_NVCC_EXECUTABLE=$root/build/bin/nvcc"
     "-DCUDA_HOST_COMPILER:STRING=${CUDAHOSTCXX:-}")
   [ "${CUDNN:-0}" = 0 ] || options+=(-DUSE_CUDNN=ON)
+}
+
+use_clang() {
+  python=OFF
+  flags="-fno-omit-frame-pointer"
+  # Without NDEBUG: DCHECK is on.
+  options+=(-DCMAKE_C_COMPILER=clang -DCMAKE_CXX_COMPILER=clang++
+    "-DCMAKE_CXX_FLAGS_RELEASE=-O1 -gline-tables-only")
 }
 
 configure() {
@@ -151,13 +164,14 @@ for argument in "$@"; do
       use_cuda ;;
     --sanitize)
       flavour=-sanitize
-      python=OFF
-      flags="-fno-omit-frame-pointer"
+      use_clang
       flags+=" -fsanitize=address,undefined,fuzzer-no-link"
-      flags+=" -fno-sanitize-recover=undefined"
-      options+=(-DCMAKE_C_COMPILER=clang -DCMAKE_CXX_COMPILER=clang++
-        # Without NDEBUG: DCHECK is on.
-        "-DCMAKE_CXX_FLAGS_RELEASE=-O1 -gline-tables-only") ;;
+      flags+=" -fno-sanitize-recover=undefined" ;;
+    --sanitize-threads)
+      flavour=-sanitize-threads
+      use_clang
+      flags+=" -fsanitize=thread"
+      options+=("-DBUILD_only_tests=$(IFS=,; echo "${threaded_tests[*]}")") ;;
     --bundle)
       flavour=-bundle
       python=OFF
@@ -170,7 +184,7 @@ for argument in "$@"; do
         "-DCMAKE_EXE_LINKER_FLAGS=-Wl,--disable-new-dtags,-rpath,$rpath") ;;
     *)
       echo "build_caffe: unknown argument $argument; legal: --tests" \
-        "--cuda --bundle --stock --sanitize" >&2
+        "--cuda --bundle --stock --sanitize --sanitize-threads" >&2
       exit 1 ;;
   esac
 done
