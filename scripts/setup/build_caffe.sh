@@ -30,7 +30,8 @@ flags=""
 options=(-DCPU_ONLY=ON)
 threaded_tests=(approx_dropout_layer approx_dropout_inner_product_layer
   approx_dropout_lstm_layer gather_scatter grouped_product
-  lazy_parameter packed_gemm panels sgd_updater threaded_layers tile_product)
+  lazy_parameter packed_gemm panels sgd_updater tile_product
+  vector_math_layers)
 
 use_cuda() {
   local nvcc known arch toolkit

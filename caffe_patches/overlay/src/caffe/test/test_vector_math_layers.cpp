@@ -25,9 +25,9 @@ const int kColumns = 500;
 
 // Caffe's layers whose rows threads share, against each row alone.
 template <typename Dtype>
-class ThreadedLayersTest : public ::testing::Test {
+class VectorMathLayersTest : public ::testing::Test {
  protected:
-  ThreadedLayersTest()
+  VectorMathLayersTest()
       : x_(vector<int>({kRows, kColumns})), dy_(x_.shape()) {
     Caffe::set_random_seed(1701);
     FillGaussian(&x_);
@@ -77,9 +77,9 @@ class ThreadedLayersTest : public ::testing::Test {
   Blob<Dtype> x_, dy_;
 };
 
-TYPED_TEST_CASE(ThreadedLayersTest, TestDtypes);
+TYPED_TEST_CASE(VectorMathLayersTest, TestDtypes);
 
-TYPED_TEST(ThreadedLayersTest, TestReLU) {
+TYPED_TEST(VectorMathLayersTest, TestReLU) {
   const string param = "type: 'ReLU' relu_param { negative_slope: 0.25 }";
   const auto all = this->Run(param, false, true, 0, kRows);
   for (int i = 0; i < kRows; ++i) {
@@ -89,7 +89,7 @@ TYPED_TEST(ThreadedLayersTest, TestReLU) {
   }
 }
 
-TYPED_TEST(ThreadedLayersTest, TestSoftmax) {
+TYPED_TEST(VectorMathLayersTest, TestSoftmax) {
   const auto all = this->Run("type: 'Softmax'", false, false, 0, kRows);
   for (int i = 0; i < kRows; ++i) {
     EXPECT_TRUE(this->HasRow(all.y, i,
@@ -97,7 +97,7 @@ TYPED_TEST(ThreadedLayersTest, TestSoftmax) {
   }
 }
 
-TYPED_TEST(ThreadedLayersTest, TestSoftmaxWithLoss) {
+TYPED_TEST(VectorMathLayersTest, TestSoftmaxWithLoss) {
   const string param = "type: 'SoftmaxWithLoss' loss_weight: 1 "
       "loss_param { normalization: NONE }";
   const auto all = this->Run(param, true, true, 0, kRows);
