@@ -38,7 +38,8 @@ if [ "${1:-}" = --threads ]; then
   # OpenBLAS and other libraries are not compiled for it.
   export TSAN_OPTIONS=ignore_noninstrumented_modules=1
   TSAN_OPTIONS+=:suppressions=$root/scripts/setup/races.txt
-  export OMP_NUM_THREADS=4 OPENBLAS_NUM_THREADS=1
+  # Threads that spin would take the cores of those that work.
+  export OMP_NUM_THREADS=4 OMP_WAIT_POLICY=passive OPENBLAS_NUM_THREADS=1
   # Nothing else finds it where a program names folders of libraries.
   llvm=$(dirname "$(dirname "$(readlink -f "$(command -v clang++)")")")
   export OMP_TOOL_LIBRARIES=$llvm/lib/libarcher.so

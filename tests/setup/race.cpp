@@ -1,5 +1,5 @@
-// Two threads write a value each, then add up both: after a barrier, or, with an
-// argument, in a race. ThreadSanitizer must tell one from the other
+// Two threads write a value each, then add up both: after a barrier, or, with
+// an argument, in a race. ThreadSanitizer must tell one from the other
 // (scripts/setup/sanitize.sh).
 #include <omp.h>
 
