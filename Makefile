@@ -17,10 +17,10 @@ PTB_DATA := $(PYTHON) scripts/prepare_ptb.py --output build/data
 .DEFAULT_GOAL := help
 .PHONY: help dependencies caffe cuda emulate emulate-mutants bundle docker \
   test-docker data mnist ptb-data ptb cifar-data cifar bench prototxt test \
-  test-cuda sanitize fuzz check clean
+  test-cuda sanitize sanitize-threads fuzz check clean
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' \
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-16s %s\n", $$1, $$2}' \
 	  $(MAKEFILE_LIST)
 
 dependencies:  ## install the missing packages through apt (root or sudo)
@@ -96,6 +96,9 @@ test-cuda: caffe  ## build the bundle and run the tests of it (needs nvcc)
 
 sanitize: dependencies  ## the C++ tests under ASan and UBSan (clang; an hour)
 	@scripts/setup/sanitize.sh
+
+sanitize-threads: dependencies  ## what threads share, under ThreadSanitizer
+	@scripts/setup/sanitize.sh --threads
 
 fuzz: dependencies  ## try solver states and prototxt on made inputs (FUZZ_MINUTES)
 	@scripts/setup/fuzz.sh

@@ -10,9 +10,11 @@
 # our changes into build/caffe-stock or build/caffe-stock-bundle, to compare
 # with. With --sanitize, by clang and without Python into build/caffe-sanitize,
 # under AddressSanitizer and UndefinedBehaviorSanitizer and with what libFuzzer
-# counts (scripts/setup/sanitize.sh). With --emulate, into build/caffe-emulate, in
-# GPU mode without nvcc: on the emulated device of tests/cuda_emulator, with the
-# tests that run there.
+# counts (scripts/setup/sanitize.sh). With --sanitize-threads, into
+# build/caffe-sanitize-threads, under ThreadSanitizer and with LLVM's OpenMP, of
+# the tests only those of what runs on several threads. With --emulate, into
+# build/caffe-emulate, in GPU mode without nvcc: on the emulated device of
+# tests/cuda_emulator, with the tests that run there.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 root=$PWD
@@ -28,6 +30,10 @@ python=ON
 toolkit_build=""
 flags=""
 options=(-DCPU_ONLY=ON)
+threaded_tests=(approx_dropout_layer approx_dropout_inner_product_layer
+  approx_dropout_lstm_layer gather_scatter grouped_product
+  lazy_parameter packed_gemm panels sgd_updater tile_product
+  vector_math_layers)
 
 use_cuda() {
   local nvcc known arch toolkit
@@ -64,6 +70,14 @@ use_cuda() {
     "-DCUDA_NVCC_EXECUTABLE=$root/build/bin/nvcc"
     "-DCUDA_HOST_COMPILER:STRING=${CUDAHOSTCXX:-}")
   [ "${CUDNN:-0}" = 0 ] || options+=(-DUSE_CUDNN=ON)
+}
+
+use_clang() {
+  python=OFF
+  flags="-fno-omit-frame-pointer"
+  # Without NDEBUG: DCHECK is on.
+  options+=(-DCMAKE_C_COMPILER=clang -DCMAKE_CXX_COMPILER=clang++
+    "-DCMAKE_CXX_FLAGS_RELEASE=-O1 -gline-tables-only")
 }
 
 configure() {
@@ -163,13 +177,14 @@ for argument in "$@"; do
       use_cuda ;;
     --sanitize)
       flavour=-sanitize
-      python=OFF
-      flags="-fno-omit-frame-pointer"
+      use_clang
       flags+=" -fsanitize=address,undefined,fuzzer-no-link"
-      flags+=" -fno-sanitize-recover=undefined"
-      options+=(-DCMAKE_C_COMPILER=clang -DCMAKE_CXX_COMPILER=clang++
-        # Without NDEBUG: DCHECK is on.
-        "-DCMAKE_CXX_FLAGS_RELEASE=-O1 -gline-tables-only") ;;
+      flags+=" -fno-sanitize-recover=undefined" ;;
+    --sanitize-threads)
+      flavour=-sanitize-threads
+      use_clang
+      flags+=" -fsanitize=thread"
+      options+=("-DBUILD_only_tests=$(IFS=,; echo "${threaded_tests[*]}")") ;;
     --emulate)
       flavour=-emulate
       python=OFF
@@ -188,7 +203,7 @@ for argument in "$@"; do
         "-DCMAKE_EXE_LINKER_FLAGS=-Wl,--disable-new-dtags,-rpath,$rpath") ;;
     *)
       echo "build_caffe: unknown argument $argument; legal: --tests" \
-        "--cuda --bundle --emulate --stock --sanitize" >&2
+        "--cuda --bundle --emulate --stock --sanitize --sanitize-threads" >&2
       exit 1 ;;
   esac
 done

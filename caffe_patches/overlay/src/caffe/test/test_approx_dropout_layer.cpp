@@ -85,6 +85,7 @@ TYPED_TEST(ApproxDropoutLayerTest, TestKeepsAndScales) {
   const vector<int> cube(kShape, kShape + 3);
   const int kOdd[] = {5, 37};
   const vector<int> odd(kOdd, kOdd + 2);
+  const vector<int> shared = {120, 301};  // out to threads
   const vector<int> images = {6, 8, 3, 5};
   for (int compact = 0; compact < 2; ++compact) {
     this->CheckLayer(cube, MakePattern(4, 2, 3), compact, -1);
@@ -92,6 +93,7 @@ TYPED_TEST(ApproxDropoutLayerTest, TestKeepsAndScales) {
     this->CheckLayer(odd, MakePattern(16, 9), compact, -1);
     this->CheckLayer(odd, MakePattern(7, 1), compact, -1);
     this->CheckLayer(odd, MakePattern(3, 3), compact, -1);
+    this->CheckLayer(shared, MakePattern(16, 9), compact, -1);
     this->CheckLayer(vector<int>(1, 10), MakePattern(4, 1), compact, -1);
     // Channels of images, and other axes.
     this->CheckLayer(images, MakePattern(4, 2, 3), compact, 1);

@@ -187,7 +187,7 @@ TYPED_TEST(LazyParameterTest, TestSecondGradientIsAddedTo) {
 // them up in a whole matrix.
 TYPED_TEST(LazyParameterTest, TestGradientsOfSomeColumns) {
   typedef typename TestFixture::Weights Weights;
-  const int kRows = 12, kColumns = 40, kSteps = 40;
+  const int kRows = 60, kColumns = 300, kSteps = 40;  // so many for threads
   vector<int> shape(2, kRows);
   shape[1] = kColumns;
   for (const UpdateRule<TypeParam>& rule : AllRules<TypeParam>()) {

@@ -70,7 +70,7 @@ TYPED_TEST_CASE(PackedGemmTest, TestDtypes);
 TYPED_TEST(PackedGemmTest, TestAgainstLoops) {
   const int kSizes[][3] = {{1, 1, 1}, {1, 16, 4}, {2, 17, 5}, {3, 15, 300},
       {5, 33, 256}, {7, 8, 257}, {20, 100, 75}, {13, 63, 520}, {25, 31, 1},
-      {37, 5, 12}, {4, 70, 0}};
+      {37, 5, 12}, {4, 70, 0}, {2, 130, 520}};  // the last packed by threads
   for (int i = 0; i < sizeof(kSizes) / sizeof(kSizes[0]); ++i) {
     for (int j = 0; j < 4; ++j) {
       this->Check(kSizes[i][0], kSizes[i][1], kSizes[i][2], j & 1, j & 2);
