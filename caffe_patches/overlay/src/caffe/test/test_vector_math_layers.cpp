@@ -2,16 +2,14 @@
 #include <string>
 #include <vector>
 
-#include "google/protobuf/text_format.h"
-#include "gtest/gtest.h"
-
 #include "caffe/blob.hpp"
 #include "caffe/common.hpp"
 #include "caffe/layer.hpp"
 #include "caffe/layer_factory.hpp"
-
 #include "caffe/test/test_approx_dropout_util.hpp"
 #include "caffe/test/test_caffe_main.hpp"
+#include "google/protobuf/text_format.h"
+#include "gtest/gtest.h"
 
 namespace caffe {
 
@@ -27,8 +25,7 @@ const int kColumns = 500;
 template <typename Dtype>
 class VectorMathLayersTest : public ::testing::Test {
  protected:
-  VectorMathLayersTest()
-      : x_(vector<int>({kRows, kColumns})), dy_(x_.shape()) {
+  VectorMathLayersTest() : x_(vector<int>({kRows, kColumns})), dy_(x_.shape()) {
     Caffe::set_random_seed(1701);
     FillGaussian(&x_);
     FillGaussian(&dy_);
@@ -50,14 +47,18 @@ class VectorMathLayersTest : public ::testing::Test {
       labels.mutable_cpu_data()[i] = (first + i) * 7 % kColumns;
     }
     vector<Blob<Dtype>*> bottom(1, &x), top(1, &y);
-    if (with_labels) { bottom.push_back(&labels); }
+    if (with_labels) {
+      bottom.push_back(&labels);
+    }
     const shared_ptr<Layer<Dtype> > layer =
         LayerRegistry<Dtype>::CreateLayer(layer_param);
     layer->SetUp(bottom, top);
     layer->Forward(bottom, top);
     Pass pass;
     pass.y.assign(y.cpu_data(), y.cpu_data() + y.count());
-    if (!backward) { return pass; }
+    if (!backward) {
+      return pass;
+    }
     for (int i = 0; i < y.count(); ++i) {
       y.mutable_cpu_diff()[i] = with_labels ? 1 : dy_.cpu_data()[offset + i];
     }
@@ -68,10 +69,10 @@ class VectorMathLayersTest : public ::testing::Test {
     return pass;
   }
 
-  static bool HasRow(const vector<Dtype>& all, int row,
-      const vector<Dtype>& alone) {
-    return std::equal(alone.begin(), alone.end(),
-        all.begin() + row * alone.size());
+  static bool HasRow(
+      const vector<Dtype>& all, int row, const vector<Dtype>& alone) {
+    return std::equal(
+        alone.begin(), alone.end(), all.begin() + row * alone.size());
   }
 
   Blob<Dtype> x_, dy_;
@@ -92,18 +93,20 @@ TYPED_TEST(VectorMathLayersTest, TestReLU) {
 TYPED_TEST(VectorMathLayersTest, TestSoftmax) {
   const auto all = this->Run("type: 'Softmax'", false, false, 0, kRows);
   for (int i = 0; i < kRows; ++i) {
-    EXPECT_TRUE(this->HasRow(all.y, i,
-        this->Run("type: 'Softmax'", false, false, i, 1).y)) << i;
+    EXPECT_TRUE(this->HasRow(
+        all.y, i, this->Run("type: 'Softmax'", false, false, i, 1).y))
+        << i;
   }
 }
 
 TYPED_TEST(VectorMathLayersTest, TestSoftmaxWithLoss) {
-  const string param = "type: 'SoftmaxWithLoss' loss_weight: 1 "
+  const string param =
+      "type: 'SoftmaxWithLoss' loss_weight: 1 "
       "loss_param { normalization: NONE }";
   const auto all = this->Run(param, true, true, 0, kRows);
   for (int i = 0; i < kRows; ++i) {
-    EXPECT_TRUE(this->HasRow(all.dx, i,
-        this->Run(param, true, true, i, 1).dx)) << i;
+    EXPECT_TRUE(this->HasRow(all.dx, i, this->Run(param, true, true, i, 1).dx))
+        << i;
   }
 }
 
