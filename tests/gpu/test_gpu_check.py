@@ -424,6 +424,7 @@ def test_sanitized_tests_are_there():
              for test in cxx_tests.list_tests(BUILD / "test/test.testbin")}
     assert set(cxx_tests.LONG_TESTS) <= tests
     assert sorted(filter(cxx_tests.SHARED_MEMORY.match, tests)) == [
+        "ApproxDropoutConvolutionLayerTest/2.TestAgainstMaskedConvolution",
         "ApproxDropoutInnerProductLayerTest/2.TestAgainstMaskedProduct",
         "ApproxDropoutLSTMLayerTest/2.TestAgainstMaskedLSTM",
         "ApproxDropoutLayerTest/2.TestKeepsAndScales"]

@@ -128,6 +128,13 @@ APPROX_PARAMETER = {
         ),
         ("rnn", "recurrent: 2", PLACE),
     ],
+    "unit_axis": [
+        ("fc", "unit_axis: 2", "unit_axis is for ApproxDropout"),
+        ("rnn", "unit_axis: 0", "unit_axis is for ApproxDropout"),
+        ("drop", "unit_axis: 3", "unit_axis is 3; .* has axes -3 to 2"),
+        ("drop", "unit_axis: -4", "unit_axis is -4; .* has axes -3 to 2"),
+        ("drop", "unit_axis: 1.5", PLACE),
+    ],
 }
 PARAMETERS = {
     "DropoutPatternParameter": PATTERN_PARAMETER,
