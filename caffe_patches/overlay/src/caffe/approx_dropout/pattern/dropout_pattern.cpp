@@ -81,7 +81,8 @@ ApproxDropoutPatterns<Dtype>::ApproxDropoutPatterns(
   CHECK(param.tile_size() >= 1 && param.tile_size() <= kMaxTileSize) << name
       << ": tile_size is " << param.tile_size() << "; it must be from 1 to "
       << kMaxTileSize;
-  CHECK(!param.has_unit_axis()) << name << ": unit_axis is for ApproxDropout";
+  CHECK(!param.has_unit_axis() || layer.type() == "ApproxDropout")
+      << name << ": unit_axis is for ApproxDropout";
   int expected = num_inputs;
   if (param.pattern() != ApproxDropoutParameter_Pattern_NONE) {
     output_bottom_ = expected++;
