@@ -92,15 +92,15 @@ APPROX_PARAMETER = {
     "pattern": [
         ("fc", "pattern: NONE", "has 2 bottoms; with pattern: NONE"),
         ("rnn", "pattern: NONE", "has 3 bottoms"),
-        ("drop", "pattern: NONE", "takes compact_output and unit_axis only"),
-        ("drop", "pattern: TILE", "takes compact_output and unit_axis only"),
+        ("drop", "pattern: NONE", "compact_output and unit_axis only"),
+        ("drop", "pattern: TILE", "compact_output and unit_axis only"),
         ("fc", "pattern: COLUMN", PLACE + '.*"pattern"'),
         ("fc", "pattern: 3", PLACE + '.*"pattern"'),
     ],
     "compact_input": [
         ("fc", "compact_input: true", "2 bottoms; .* and compact_input"),
         ("rnn", "compact_input: true", "3 bottoms; .* and compact_input"),
-        ("drop", "compact_input: true", "takes compact_output and unit_axis only"),
+        ("drop", "compact_input: true", "compact_output and unit_axis only"),
         ("fc", "compact_input: 2", PLACE),
     ],
     "compact_output": [
@@ -120,7 +120,7 @@ APPROX_PARAMETER = {
     + [("fc", f"tile_size: {size}", PLACE) for size in (-1, 2**32, 0.5)],
     "recurrent": [
         ("fc", "recurrent: true", "recurrent: true is for ApproxDropoutLSTM"),
-        ("drop", "recurrent: true", "takes compact_output and unit_axis only"),
+        ("drop", "recurrent: true", "compact_output and unit_axis only"),
         (
             "rnn",
             "pattern: NONE recurrent: true",
