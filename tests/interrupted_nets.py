@@ -77,16 +77,18 @@ test_interval: 25 test_iter: 2
 """
 
 
-def write_lmdb(folder):
-    """Random images, 8 x 8."""
+def write_lmdb(path, count=SAMPLES, shape=(1, 8, 8)):
+    """Random images of a shape (channels, height, width), of ten classes."""
     from caffe.proto import caffe_pb2
 
     random = np.random.default_rng(0)
-    with lmdb.open(str(folder / "lmdb"), map_size=2**24) as database:
+    with lmdb.open(str(path), map_size=2**24) as database:
         with database.begin(write=True) as transaction:
-            for i in range(SAMPLES):
-                datum = caffe_pb2.Datum(channels=1, height=8, width=8)
-                datum.data = random.bytes(64)
+            for i in range(count):
+                datum = caffe_pb2.Datum(
+                    **dict(zip(("channels", "height", "width"), shape))
+                )
+                datum.data = random.bytes(int(np.prod(shape)))
                 datum.label = i % 10
                 transaction.put(b"%08d" % i, datum.SerializeToString())
 
@@ -119,7 +121,7 @@ def write_images(folder):
 
 
 NETS = {
-    "mlp": (MLP, write_lmdb),
+    "mlp": (MLP, lambda folder: write_lmdb(folder / "lmdb")),
     "lstm": (LSTM, write_hdf5),
     "images": (IMAGES, write_images),
 }

@@ -6,13 +6,12 @@ import re
 import subprocess
 
 import h5py
-import lmdb
 import numpy as np
 import pytest
 from caffe.proto import caffe_pb2
 from google.protobuf import text_format
 
-from interrupted_nets import CAFFE
+from interrupted_nets import CAFFE, write_lmdb
 from project import ROOT
 
 ITERATIONS = 3
@@ -31,18 +30,7 @@ def data(tmp_path_factory):
     random = np.random.default_rng(0)
     for name, shape in ("mnist", (1, 28, 28)), ("cifar10", (3, 32, 32)):
         (folder / name).mkdir()
-        channels, height, width = shape
-        database = lmdb.open(
-            str(folder / name / "train_lmdb"), map_size=2**24
-        )
-        with database, database.begin(write=True) as transaction:
-            for i in range(300):
-                datum = caffe_pb2.Datum(
-                    channels=channels, height=height, width=width
-                )
-                datum.data = random.bytes(int(np.prod(shape)))
-                datum.label = i % 10
-                transaction.put(b"%08d" % i, datum.SerializeToString())
+        write_lmdb(folder / name / "train_lmdb", 300, shape)
     (folder / "ptb").mkdir()
     with h5py.File(folder / "ptb/train.h5", "w") as file:
         for name in "token", "target":

@@ -6,13 +6,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-import lmdb
 import numpy as np
 import pytest
 
 from approx_dropout.draw import draw_pattern
 from approx_dropout.families import drop_rates
 from approx_dropout.state import read_state
+from interrupted_nets import write_lmdb
 from project import ROOT
 
 CAFFE = ROOT / "build" / "bin" / "caffe"
@@ -52,15 +52,7 @@ snapshot_format: {format} solver_mode: CPU
 @pytest.fixture
 def folder(tmp_path):
     """A folder with a small LMDB of random images."""
-    from caffe.proto import caffe_pb2
-    random = np.random.default_rng(0)
-    with lmdb.open(str(tmp_path / "lmdb"), map_size=2**24) as database:
-        with database.begin(write=True) as transaction:
-            for i in range(SAMPLES):
-                datum = caffe_pb2.Datum(channels=1, height=5, width=5)
-                datum.data = random.bytes(25)
-                datum.label = i % 10
-                transaction.put(b"%08d" % i, datum.SerializeToString())
+    write_lmdb(tmp_path / "lmdb", SAMPLES, (1, 5, 5))
     return tmp_path
 
 
