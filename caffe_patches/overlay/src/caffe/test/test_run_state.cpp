@@ -371,12 +371,10 @@ TYPED_TEST(RunStateTest, TestHiddenStateOfAnotherShape) {
     const bool drops = kTypes[i] == "ApproxDropoutLSTM";
     const string layer =
         "type: '" + kTypes[i] + "' " + (drops ? "bottom: 'pattern' " : "") +
-        "recurrent_param { "
-        "num_output: 5 weight_filler { type: 'gaussian' std: 0.3 } }";
+        "recurrent_param { num_output: 5 weight_filler { type: 'gaussian' } }";
     const string before =
-        drops ? "layer { name: 'pattern' type: "
-                "'DropoutPattern' top: 'pattern' dropout_pattern_param { "
-                "probability: [0.25, 0.5, 0.25] } } "
+        drops ? "layer { name: 'pattern' type: 'DropoutPattern' top: 'pattern' "
+                "dropout_pattern_param { probability: [0.25, 0.75] } } "
               : "";
     shared_ptr<SGDSolver<TypeParam> > saved =
         this->MakeSolver(this->SequenceText(layer, before), 3);
