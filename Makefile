@@ -16,7 +16,7 @@ PTB_DATA := $(PYTHON) scripts/prepare_ptb.py --output build/data
 
 .DEFAULT_GOAL := help
 .PHONY: help dependencies caffe cuda emulate emulate-mutants bundle docker \
-  test-docker data mnist ptb-data ptb cifar-data cifar bench prototxt test \
+  test-docker data mnist ptb-data ptb cifar-data cifar bench figures prototxt test \
   test-cuda sanitize sanitize-threads fuzz check clean
 
 help:  ## list the targets
@@ -79,6 +79,9 @@ cifar: cifar-data  ## train a conv. net four ways (CIFAR_RATE, CIFAR_EPOCHS, FOR
 bench: data ptb-data  ## time training steps in turn with stock Caffe's (SWEEPS)
 	@scripts/setup/build_caffe.sh --stock
 	@$(PYTHON) scripts/measure_steps.py $(SWEEPS)
+
+figures:  ## write the tables of README.md and docs/results.md from results/
+	@$(PYTHON) scripts/report_figures.py
 
 prototxt:  ## generate prototxt/ from scripts/nets/registry.py
 	@$(PYTHON) scripts/make_prototxt.py

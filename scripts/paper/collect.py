@@ -178,41 +178,56 @@ def speed(results, point, series):
     return {"speed_up": None, "speed_up_range": None, "step_ms": None}
 
 
-def cell(results, study, point, series):
-    """One net of a point: how fast, how good, against the conventional one.
+def scores(runs, others, measure):
+    """What trainings gave, and how far it is from others' of the same seeds.
 
-    `seeds` is how many trainings were wanted, `finished` how many there are,
-    `measured` how many of these have a value, `diverged` in how many a loss was
-    not finite.
+    runs, others: {seed: metrics}; others: of the conventional net, {} to
+    compare nothing. `measured`: how many of the runs have a value.
     """
-    runs = results.finished(point.trained[series], point.seeds)
-    others = results.finished(point.trained["conventional"], point.seeds)
     values, other = (
         {
             seed: value
             for seed, run in some.items()
-            if (value := final_score(run["tests"], study.measure)) is not None
+            if (value := final_score(run["tests"], measure)) is not None
         }
         for some in (runs, others)
     )
     mean, error = mean_and_error(list(values.values()))
-    rates = [run["drop_rate"]["realised"] for run in runs.values()]
-    none = series == "conventional"
     return {
+        "measured": len(values),
+        "mean": mean,
+        "standard_error": error,
+        "values": values,
+        **compared(values, other),
+    }
+
+
+def cell(results, study, point, series):
+    """One net of a point: how fast, how good, against the conventional one.
+
+    `seeds` is how many trainings were wanted, `finished` how many there are,
+    `diverged` in how many a loss was not finite. A language model has its
+    `perplexity` too where the study is about accuracy.
+    """
+    runs = results.finished(point.trained[series], point.seeds)
+    others = {}
+    if series != "conventional":
+        others = results.finished(point.trained["conventional"], point.seeds)
+    rates = [run["drop_rate"]["realised"] for run in runs.values()]
+    found = {
         "point": point.label,
         "series": series,
         "key": point.trained[series].key,
         **speed(results, point, series),
         "seeds": point.seeds,
         "finished": len(runs),
-        "measured": len(values),
         "diverged": sum(run["diverged"] for run in runs.values()),
-        "mean": mean,
-        "standard_error": error,
-        "values": values,
-        **compared({} if none else values, other),
+        **scores(runs, others, study.measure),
         "drop_rate": mean_and_error(rates)[0],
     }
+    if study.workload == "ptb" and study.measure == "accuracy":
+        found["perplexity"] = scores(runs, others, "perplexity")
+    return found
 
 
 def cells(results, study):

@@ -105,7 +105,7 @@ def fig4(profile):
                 label="{:g}, {:g}".format(*rates),
                 trained=nets,
                 timed=nets,
-                seeds=profile.more_seeds if diagonal else profile.seeds,
+                seeds=profile.more_seeds if diagonal else profile.mlp_seeds,
             )
         )
     return Study(
@@ -127,7 +127,9 @@ def table1(profile):
         }
         label = "×".join(map(str, hidden))
         points.append(
-            Point(label=label, trained=nets, timed=nets, seeds=profile.seeds)
+            Point(
+                label=label, trained=nets, timed=nets, seeds=profile.mlp_seeds
+            )
         )
     return Study(
         name="table1",

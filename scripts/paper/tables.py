@@ -74,9 +74,16 @@ def study_table(study, cells):
             line["difference, paper"] = paper["difference"]
         change = signed(numbers["difference"], numbers["interval"])
         line["difference [95 %]"] = "–" if none else change
+        perplexity = numbers.get("perplexity")
+        if perplexity:
+            line[MEASURES["perplexity"]] = trained({**numbers, **perplexity})
         if study.measure == "perplexity":
-            change = signed(numbers["percent"], numbers["percent_interval"])
-            line["in percent [95 %]"] = "–" if none else change
+            perplexity = numbers
+        if perplexity:
+            change = signed(
+                perplexity["percent"], perplexity["percent_interval"]
+            )
+            line["perplexity in percent [95 %]"] = "–" if none else change
         rate = cell(numbers["drop_rate"], ".4f")
         line["drop rate achieved"] = "–" if none else rate
         lines.append(line)

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Checks that take seconds and need no Caffe: ruff, shellcheck and, of lines that
 # are not committed yet, clang-format, where they are installed, the list of
-# patches, and prototxt/. All are made; the exit status is 1 if one fails.
+# patches, prototxt/, and the documents' tables. All are made; the exit status is
+# 1 if one fails.
 set -uo pipefail
 cd "$(dirname "$0")/../.." || exit
 status=0
@@ -30,4 +31,5 @@ else
 fi
 /usr/bin/python3 scripts/setup/patch_caffe.py --check-series || status=1
 /usr/bin/python3 scripts/make_prototxt.py --check || status=1
+/usr/bin/python3 scripts/report_figures.py --check || status=1
 exit $status

@@ -1,0 +1,380 @@
+"""The tables of README.md and docs/results.md, made of the committed results.
+
+A document holds a table between two comments, `<!-- figures: NAME -->` and
+`<!-- figures end -->`; NAME is a function of TABLES.
+"""
+
+import functools
+import re
+
+from paper import reported
+from project import ROOT, read_json
+
+RESULTS = ROOT / "results/cpu"
+PAGES = "README.md", "docs/results.md"
+BLOCK = re.compile(
+    r"(<!-- figures: (\w+) -->\n).*?(<!-- figures end -->)", re.DOTALL
+)
+METHODS = {
+    "row": "ROW",
+    "tile": "TILE",
+    "row_period": "ROW, PERIOD",
+    "tile_period": "TILE, PERIOD",
+}
+STEP_METHODS = {
+    "row": "ROW",
+    "tile": "TILE",
+    "tile_before": "TILE, tiles before",
+}
+LSTM = "LSTM 2x650, V=10000"
+RATES = "0.3", "0.5", "0.7"
+TEXT_HEADS = "", "rate", "MB", "LSTM, rate", "net, batch"
+TABLES = {}
+
+
+def shown(function):
+    """Registers a table that documents show under its function's name."""
+    TABLES[function.__name__] = function
+    return function
+
+
+@functools.cache
+def results(path):
+    """What a JSON file of results/cpu holds."""
+    return read_json(RESULTS / path)
+
+
+def number(value, form=".2f", missing="X"):
+    """A number as text, with a real minus sign."""
+    if value is None:
+        return missing
+    return format(value, form).replace("-", "−")
+
+
+def interval(low_high, form="+.2f"):
+    return "[{}]".format(", ".join(number(x, form) for x in low_high))
+
+
+def spread(low, high, form=".2f"):
+    return f"({low:{form}}–{high:{form}})"
+
+
+def table(heads, lines):
+    """Markdown. heads: the titles; columns of numbers are to the right."""
+    rule = ["---" if head in TEXT_HEADS else "---:" for head in heads]
+    rows = [f"| {' | '.join(line)} |" for line in [heads, rule, *lines]]
+    return re.sub(r"\|  (?=\|)", "| ", "\n".join(rows)) + "\n"
+
+
+def report_cell(study, point, series):
+    """The numbers of one net in the report on the paper's tables."""
+    cells = results("reproduction/report.json")["studies"][study]
+    for cell in cells:
+        if (cell["point"], cell["series"]) == (point, series):
+            return cell
+    raise ValueError(f"the report's {study} has no {series} at {point}")
+
+
+def race(study, point, series, form=".2f"):
+    """A speed-up with the least and the largest of its rounds."""
+    cell = report_cell(study, point, series)
+    if cell["speed_up"] is None:
+        return "X"
+    low_high = spread(*cell["speed_up_range"], form)
+    return f"{cell['speed_up']:.2f} {low_high}"
+
+
+def step_row(sweep, **wanted):
+    """The row of a sweep of `make bench` that has these values."""
+    for row in results(f"steps/{sweep}.json")["rows"]:
+        if all(row[name] == value for name, value in wanted.items()):
+            return row
+    raise ValueError(f"the sweep {sweep} has no row with {wanted}")
+
+
+def perplexity(study, point, series):
+    """A test perplexity, with its distance from conventional dropout's."""
+    cell = report_cell(study, point, series)
+    cell = cell.get("perplexity", cell)
+    if cell["mean"] is None:
+        return ""
+    text = f"{cell['mean']:.1f}"
+    if cell["percent"] is not None:
+        text += f" ({number(cell['percent'], '+.1f')} %"
+        if cell["percent_interval"]:
+            text += f" {interval(cell['percent_interval'], '+.1f')}"
+        text += ")"
+    if cell["measured"] > 1:
+        text += f" ({cell['measured']})"
+    return text
+
+
+def claimed(speed_ups):
+    """The paper's speed-ups of ROW and TILE as text."""
+    if set(speed_ups) == {reported.NOT_LEGIBLE}:
+        return reported.NOT_LEGIBLE
+    return ", ".join(f"{value} ×" for value in speed_ups)
+
+
+@shown
+def five_figures():
+    def accuracy(rate, series):
+        cell = report_cell("fig4", f"{rate}, {rate}", series)
+        text = f"{cell['mean']:.2f} %"
+        if series != "conventional":
+            text += f", {cell['speed_up']:.2f} × as fast"
+        return text
+
+    def paper(study, point):
+        return claimed(
+            [
+                reported.number(study, point, series, "speed_up")
+                for series in ("row_period", "tile_period")
+            ]
+        )
+
+    series = "conventional", "row", "tile"
+    lines = [
+        [
+            f"MLP 784–2048–2048–10, rate {rate}: test accuracy",
+            *(accuracy(rate, name) for name in series),
+            paper("fig4", f"{rate}, {rate}"),
+        ]
+        for rate in ("0.5", "0.7")
+    ]
+    perplexities = [report_cell("groups", "20, 2-4", s) for s in series]
+    lines.append(
+        [
+            "LSTM 2×200, rate 0.5: test perplexity",
+            *(f"{cell['mean']:.1f}" for cell in perplexities),
+            "–",
+        ]
+    )
+    speeds = [report_cell("table2", "0.5", s)["speed_up"] for s in series]
+    lines.append(
+        [
+            "LSTM 2×1500, rate 0.5: speed",
+            "1",
+            *(f"{speed:.2f} ×" for speed in speeds[1:]),
+            paper("table2", "0.5"),
+        ]
+    )
+    bytes_used = [
+        step_row("lstm", method=method, rate=0.5) for method in series
+    ]
+    lines.append(
+        [
+            "LSTM 2×650, rate 0.5: peak memory",
+            *(f"{row['peak_bytes'] / 1e6:.0f} MB" for row in bytes_used),
+            "–",
+        ]
+    )
+    heads = ["", "conventional", "ROW", "TILE", "the paper: ROW, TILE"]
+    return table(heads, lines)
+
+
+@shown
+def make_mnist():
+    heads = ["", "conventional", "ROW", "TILE", "ROW, PERIOD"]
+    lines = []
+    for rate in ("0.5", "0.7"):
+        rows = results(f"mnist_{rate}/table.json")
+        lines.append(
+            [f"rate {rate}: test accuracy"]
+            + [f"{100 * row['accuracy']:.2f} %" for row in rows]
+        )
+        times = [
+            f"{row['median_ms']:.1f}"
+            + (f" ({row['speed_up']:.2f} ×)" if i else "")
+            for i, row in enumerate(rows)
+        ]
+        lines.append([f"rate {rate}: ms per iteration", *times])
+    return table(heads, lines)
+
+
+@shown
+def mlp_accuracy():
+    def difference(series, rate):
+        cell = report_cell("fig4", f"{rate}, {rate}", series)
+        if not cell["interval"]:
+            return "X"
+        text = number(cell["difference"], "+.2f")
+        return f"{text} {interval(cell['interval'])} ({cell['pairs']})"
+
+    base = [report_cell("fig4", f"{r}, {r}", "conventional") for r in RATES]
+    lines = [["conventional", *(f"{cell['mean']:.2f} %" for cell in base)]]
+    lines += [
+        [title, *(difference(series, rate) for rate in RATES)]
+        for series, title in METHODS.items()
+    ]
+    return table(["", "rate 0.3", "0.5", "0.7"], lines)
+
+
+@shown
+def step_speed():
+    mlp = {**STEP_METHODS, "row_period": "ROW, PERIOD"}
+    nets = (
+        ("rates", "784-2048-2048-10", "MLP 784–2048–2048–10, batch 128", mlp),
+        ("sizes", "784-4096-4096-10", "MLP 784–4096–4096–10", mlp),
+        (
+            "lstm",
+            LSTM,
+            "LSTM 2×650, 10,000 words, batch 20",
+            {name: METHODS[name] for name in ("row", "tile")},
+        ),
+    )
+    lines = []
+    for sweep, net, title, methods in nets:
+        for method, name in methods.items():
+            cells = [title, name]
+            for rate in (0, 0.3, 0.5, 0.7):
+                row = step_row(sweep, net=net, method=method, rate=rate)
+                cells.append(f"{row['speed_up']:.2f}")
+            lines.append(cells)
+            title = ""
+    title = "the same, 5 independent patterns per pass"
+    for method in ("row", "tile"):
+        row = step_row("groups", net=LSTM, method=method, groups=5)
+        speed = f"{row['speed_up']:.2f}"
+        lines.append([title, METHODS[method], "", "", speed, ""])
+        title = ""
+    return table(["", "", "no dropout", *RATES], lines)
+
+
+@shown
+def mlp_races():
+    lines = [
+        [title, *(race("fig4", f"{rate}, {rate}", series) for rate in RATES)]
+        for series, title in METHODS.items()
+    ]
+    claims = [
+        [
+            reported.number("fig4", f"{rate}, {rate}", series, "speed_up")
+            for series in ("row_period", "tile_period")
+        ]
+        for rate in RATES
+    ]
+    lines.append(["the paper: ROW, TILE", *map(claimed, claims)])
+    return table(["", "rate 0.3", "0.5", "0.7"], lines)
+
+
+@shown
+def memory():
+    nets = (
+        ("rates", "784-2048-2048-10", "MLP 784–2048–2048–10, batch 128"),
+        ("lstm", LSTM, "LSTM 2×650, batch 20"),
+    )
+    lines = []
+    for sweep, net, title in nets:
+        for rate in (0.5, 0.7):
+            cells = [title, f"{rate:g}"]
+            for method in ("conventional", "row", "tile"):
+                row = step_row(sweep, net=net, method=method, rate=rate)
+                cells.append(f"{row['peak_bytes'] / 1e6:.0f}")
+            lines.append(cells)
+            title = ""
+    return table(["MB", "rate", "stock", "ROW", "TILE"], lines)
+
+
+@shown
+def perplexities():
+    nets = (
+        ("groups", "20, 2-4", "2×200, 0.5, its recipe's 13 epochs"),
+        ("groups", "40, 2-4", "the same, batch 40"),
+        ("medium", "0.5", "2×650, 0.5, the first 3 of its recipe's 39 epochs"),
+        ("table2", "0.3", "2×200, 8,800 words, short recipe, 0.3"),
+        ("table2", "0.5", "0.5"),
+        ("table2", "0.7", "0.7"),
+        ("fig6a", "0.5", "3×200, short recipe, 0.5"),
+        ("fig6b", "40", "the same, batch 40"),
+    )
+    lines = []
+    for study, point, title in nets:
+        cells = results("reproduction/report.json")["studies"][study]
+        compared = {cell["series"] for cell in cells}
+        lines.append(
+            [title]
+            + [
+                perplexity(study, point, series) if series in compared else ""
+                for series in ("conventional", *METHODS)
+            ]
+        )
+    heads = ["LSTM, rate", "conventional", *METHODS.values()]
+    return table(heads, lines)
+
+
+@shown
+def group_races():
+    groups = "1", "2", "4", "2-4", "2-10"
+    lines = []
+    for batch in (20, 40):
+        title = f"batch {batch}: "
+        for series in ("row", "tile"):
+            cells = [
+                race("groups", f"{batch}, {number}", series, ".1f")
+                for number in groups
+            ]
+            lines.append([title + METHODS[series], *cells])
+            title = ""
+    return table(["", "1 group", *groups[1:]], lines)
+
+
+@shown
+def paper_lstms():
+    nets = [
+        ("table2", "0.3", "2×1500, 8,800 words (Table II), 0.3"),
+        ("table2", "0.5", "0.5"),
+        ("table2", "0.7", "0.7"),
+        ("fig6a", "0.3", "3×1500, 10,000 words (Fig. 6a), 0.3"),
+        ("fig6a", "0.5", "0.5"),
+        ("fig6a", "0.7", "0.7"),
+        ("fig6b", "40", "the same, 0.5, batch 40 (Fig. 6b)"),
+    ]
+    lines = []
+    for study, point, title in nets:
+        cells = [title]
+        for series in METHODS:
+            try:
+                speed = report_cell(study, point, series)["speed_up"]
+            except ValueError:  # not in the study
+                cells.append("")
+            else:
+                cells.append(number(speed))
+        for series in ("row_period", "tile_period"):
+            claim = reported.number(study, point, series, "speed_up")
+            cells.append(claim if isinstance(claim, str) else f"{claim:g}")
+        lines.append(cells)
+    heads = ["rate", *METHODS.values(), "the paper: ROW", "TILE"]
+    return table(heads, lines)
+
+
+@shown
+def own_nets():
+    nets = (
+        ("caffenet", "CaffeNet, 16"),
+        ("vgg16", "VGG-16 with its convolutions' weights held, 4"),
+    )
+    lines = []
+    for file, title in nets:
+        stock, *ours = results(f"own_nets/{file}.json")["rows"]
+        speeds = [
+            f"{row['speed_up']:.2f} "
+            + spread(row["speed_up_min"], row["speed_up_max"])
+            for row in ours
+        ]
+        lines.append([title, f"{stock['wall_ms']:.0f}", *speeds])
+    return table(["net, batch", "stock ms/step", "ROW", "TILE"], lines)
+
+
+def filled(text, page):
+    """The text of a document with its tables made anew; ValueError names
+    those that there are not."""
+
+    def block(found):
+        if found[2] not in TABLES:
+            raise ValueError(
+                f"{page}: no figures {found[2]}; there are {', '.join(TABLES)}"
+            )
+        return f"{found[1]}\n{TABLES[found[2]]()}\n{found[3]}"
+
+    return BLOCK.sub(block, text)

@@ -1,0 +1,67 @@
+"""The documents' tables are those of the results."""
+
+import re
+
+import pytest
+
+import report_figures
+from paper import figures
+from project import ROOT
+
+
+@pytest.fixture
+def pages(tmp_path, monkeypatch):
+    """A copy of the documents, which report_figures.py then writes."""
+    (tmp_path / "docs").mkdir()
+    for page in figures.PAGES:
+        (tmp_path / page).write_text((ROOT / page).read_text())
+    monkeypatch.setattr(report_figures, "ROOT", tmp_path)
+    return tmp_path
+
+
+def test_every_table_is_shown_once(pages):
+    text = "".join((pages / page).read_text() for page in figures.PAGES)
+    names = re.findall(r"<!-- figures: (\w+) -->", text)
+    assert sorted(names) == sorted(figures.TABLES)
+
+
+@pytest.mark.parametrize("page", figures.PAGES)
+def test_a_number_that_was_changed_is_found_and_mended(pages, capsys, page):
+    path = pages / page
+    right = path.read_text()
+    start = right.index("<!-- figures: ")
+    wrong = right[:start] + re.sub(r"\d\.\d\d", "9.99", right[start:], count=1)
+    assert wrong != right
+    path.write_text(wrong)
+    assert report_figures.main(["--check"]) == 1
+    assert page in capsys.readouterr().err
+    assert path.read_text() == wrong
+    assert report_figures.main([]) == 0
+    assert path.read_text() == right
+    assert report_figures.main(["--check"]) == 0
+
+
+def test_a_table_that_there_is_not_is_named(pages, capsys):
+    path = pages / "README.md"
+    path.write_text(path.read_text().replace("five_figures", "six_figures"))
+    assert report_figures.main(["--check"]) == 1
+    assert "no figures six_figures" in capsys.readouterr().err
+
+
+def test_numbers_as_text(monkeypatch):
+    cell = {
+        "point": "0.5",
+        "series": "row",
+        "measured": 3,
+        "mean": 100.04,
+        "percent": -1.25,
+        "percent_interval": [-2.04, -0.46],
+        "speed_up": None,
+    }
+    report = {"studies": {"fig6a": [cell]}}
+    monkeypatch.setattr(figures, "results", lambda path: report)
+    text = "100.0 (−1.2 % [−2.0, −0.5]) (3)"
+    assert figures.perplexity("fig6a", "0.5", "row") == text
+    assert figures.race("fig6a", "0.5", "row") == "X"
+    with pytest.raises(ValueError, match="fig6a has no tile at 0.5"):
+        figures.race("fig6a", "0.5", "tile")
