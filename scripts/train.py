@@ -17,6 +17,7 @@ import sys
 from nets import registry
 from paper import studies
 from paper.profiles import PROFILES
+from training.caffe_process import end_after
 from training.lock import LockedError
 from training.run import TrainingError, train
 
@@ -75,6 +76,13 @@ def main(arguments=None):
         metavar="N",
         help="train on that GPU (needs `make cuda`), not on the CPU",
     )
+    parser.add_argument(
+        "--end-after",
+        type=int,
+        metavar="PROCESS",
+        help="end, with a snapshot, when this process has ended: that of the "
+        "program that starts this one, $$ in a shell's script",
+    )
     options = parser.parse_args(arguments)
     changes = {
         field: value
@@ -82,6 +90,8 @@ def main(arguments=None):
         if (value := getattr(options, field)) is not None
     }
     try:
+        if options.end_after is not None:
+            end_after(options.end_after)
         for experiment, folder in chosen(options):
             changed = dataclasses.replace(experiment, **changes)
             train(changed, folder, force=options.force, gpu=options.gpu)

@@ -26,6 +26,9 @@ PARTS = {
     "train": trainings.train_part,
 }
 
+# Runs a command, and on SIGTERM kills its process group, itself included.
+END_TOGETHER = 'trap "kill -KILL 0" TERM; "$@" & wait $!'
+
 
 class Check:
     """What the parts share: options, time, log and the verdict on a part.
@@ -64,11 +67,14 @@ class Check:
 
     def started(self, command):
         """A process that stop_in_time stops, with all that it says as its
-        stdout. It also ends when this one does, however that is."""
+        stdout. It also ends when this one does, however that is, and so does
+        all that it has started: compute-sanitizer's programs."""
         process = subprocess.Popen(
-            command, text=True, errors="replace", stdout=subprocess.PIPE,
+            ["sh", "-c", END_TOGETHER, "sh", *command], text=True,
+            errors="replace", stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT, start_new_session=True,
-            preexec_fn=functools.partial(end_with, os.getpid()))
+            preexec_fn=functools.partial(
+                end_with, os.getpid(), signal.SIGTERM))
         self.stop_in_time(process)
         return process
 

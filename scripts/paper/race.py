@@ -19,6 +19,7 @@ from measure import sweeps, turns
 from paper import studies
 from paper.profiles import PROFILES
 from project import commit, machine, write_whole
+from training.caffe_process import end_after
 from training.run import TrainingError
 
 
@@ -69,9 +70,12 @@ def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("key", help="mnist/conventional_0.5, say")
     parser.add_argument("--profile", choices=PROFILES, required=True)
+    parser.add_argument("--end-after", type=int, metavar="PROCESS")
     options = parser.parse_args(arguments)
     profile = PROFILES[options.profile]
     try:
+        if options.end_after is not None:
+            end_after(options.end_after)
         result = race(profile, options.key)
         path = studies.race_file(profile, options.key)
         path.parent.mkdir(parents=True, exist_ok=True)

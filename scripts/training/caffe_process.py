@@ -1,12 +1,15 @@
-"""The tool `caffe` in a process of its own."""
+"""The tool `caffe` in a process of its own; processes that end together."""
 
 import contextlib
 import ctypes
+import errno
 import functools
 import os
+import select
 import signal
 import subprocess
 import sys
+import threading
 
 LOGGING = {"GLOG_logtostderr": "1", "GLOG_minloglevel": "0"}
 STOP = signal.SIGINT  # Caffe then ends after this iteration, with a snapshot
@@ -26,6 +29,30 @@ def end_with(parent, number=signal.SIGKILL):
     _LIBC.prctl(_PR_SET_PDEATHSIG, number)
     if os.getppid() != parent:  # it ended before
         os.kill(os.getpid(), signal.SIGKILL)
+
+
+def end_after(process):
+    """This process gets SIGTERM when another one ends, however that is; that
+    need not be its parent.
+
+    process: its id; ProcessLookupError if there is none. Nothing happens on
+    systems other than Linux, nor before Linux 5.3.
+    """
+    if not hasattr(os, "pidfd_open"):
+        return
+    try:
+        other = os.pidfd_open(process)
+    except OSError as error:
+        if error.errno == errno.ENOSYS:
+            return
+        raise
+
+    def wait():
+        select.select([other], [], [])
+        print(f"ends, as process {process} has ended", file=sys.stderr)
+        signal.pthread_kill(threading.main_thread().ident, signal.SIGTERM)
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 @contextlib.contextmanager

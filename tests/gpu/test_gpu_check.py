@@ -470,13 +470,13 @@ def test_what_runs_is_stopped_with_the_check(bundle):
 
 @pytest.mark.parametrize("part", ["tests", "train"])
 def test_what_runs_ends_with_the_check(bundle, part):
-    """Even when that is killed."""
+    """Even when that is killed; so does what the program has started."""
     let_hang(bundle)
     for name in ("caffe/bin/test.testbin", "stock/bin/caffe"):
         program = bundle / name
-        text = program.read_text().replace("sleep 100; exit", "exec sleep 100")
-        program.write_text(
-            text.replace("touch", f"echo $$ >{bundle}/id; touch"))
+        program.write_text(program.read_text().replace(
+            f"touch {bundle}/hangs; sleep 100; exit",
+            f"sleep 100 & echo $! >{bundle}/id; touch {bundle}/hangs; wait"))
     with subprocess.Popen([bundle / "gpu_check.sh", "--cpu", "--output",
                            bundle / "out", part],
                           env={**os.environ, "PYTHON": sys.executable}) as run:

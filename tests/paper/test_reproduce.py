@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 
@@ -98,8 +99,22 @@ def test_what_is_done_is_not_done_again(reproduced):
     assert after == before and (done / "done").exists()
 
 
-def test_interrupted_training_goes_on(reproduced):
-    """After Ctrl-C, from the end of an epoch that it had come to."""
+def interrupt(script, train):
+    """Ctrl-C."""
+    os.killpg(script.pid, signal.SIGINT)
+
+
+def kill_snakemake(script, train):
+    """train.py ends with it."""
+    words = Path(f"/proc/{train}/cmdline").read_text().split("\0")
+    snakemake = int(words[words.index("--end-after") + 1])
+    assert "snakemake" in Path(f"/proc/{snakemake}/cmdline").read_text()
+    os.kill(snakemake, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("end", [interrupt, kill_snakemake])
+def test_interrupted_training_goes_on(reproduced, end):
+    """From the end of an epoch that it had come to."""
     run = studies.find_training(PROFILE, "ptb/tiny3_conventional_0.7", 2)
     folder = studies.run_folder(PROFILE, run)
     shutil.rmtree(folder)
@@ -113,8 +128,13 @@ def test_interrupted_training_goes_on(reproduced):
         while not first_epoch.exists():
             assert process.poll() is None and time.monotonic() < deadline
             time.sleep(0.01)
-        os.killpg(process.pid, signal.SIGINT)
-    assert process.returncode != 0 and not (folder / "done").exists()
+        ids = (folder / ".lock").read_text().split()
+        end(process, ids[0])
+    assert process.returncode != 0
+    while any(Path(f"/proc/{each}").exists() for each in ids):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert not (folder / "done").exists()
     status, text = reproduce("ptb", *options)
     assert status == 0, text[-5000:]
     metrics = json.loads((folder / "metrics.json").read_text())

@@ -7,6 +7,7 @@ import pty
 import re
 import resource
 import signal
+import subprocess
 import termios
 import time
 
@@ -144,6 +145,23 @@ def test_killed_training_takes_caffe_with_it(program, tmp_path):
     os.kill(caffe, signal.SIGCONT)
     wait_for(lambda: not lives(caffe), "caffe trains on")
     assert (tmp_path / FOLDER / "snapshot_iter_500.solverstate").exists()
+    check_whole(finished(program, tmp_path))
+
+
+def test_killed_script_takes_training_with_it(program, tmp_path):
+    """That is one which says so: see test_nohup_goes_on."""
+    with subprocess.Popen(["sleep", "100"]) as script:
+        process = program("hang", f"--end-after={script.pid}")
+        _, caffe = at_first_epoch(tmp_path)
+        script.kill()
+    errors = process.communicate()[1]
+    assert process.returncode == 1
+    assert f"as process {script.pid} has ended" in errors
+    assert "goes on from snapshot_iter_500.solverstate" in errors
+    assert "Traceback" not in errors and not lives(caffe)
+    process = program("", f"--end-after={script.pid}")
+    assert "No such process" in process.communicate()[1]
+    assert process.returncode == 1
     check_whole(finished(program, tmp_path))
 
 
