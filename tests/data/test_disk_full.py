@@ -1,4 +1,4 @@
-"""prepare_mnist.py and prepare_ptb.py on a disk that fills up at any write."""
+"""The programs that prepare data, on a disk that fills up at any write."""
 
 import pytest
 
@@ -30,6 +30,22 @@ for split in "train", "valid", "test":
     (root / split).write_text("a b c\\n" * 40)
 prepare = prepare_ptb.main
 options = [f"--{split}={root / split}" for split in ("train", "valid", "test")]
+"""
+CIFAR10 = """
+import os
+import numpy as np
+import prepare_cifar10
+from data import cifar10
+files = root / "data/cifar10"
+files.mkdir(parents=True)
+random = np.random.default_rng(5)
+for names in cifar10.BATCHES.values():
+    for name in names:
+        records = random.integers(0, 10, (5, cifar10.RECORD), np.uint8)
+        (files / name).write_bytes(records.tobytes())
+os.environ["DATA_DIR"] = str(root / "data")
+prepare = prepare_cifar10.main
+options = []
 """
 CODE = """
 import pathlib, shutil, sys
@@ -64,7 +80,9 @@ survey(parent, program, lambda: shutil.rmtree(output, True), nothing)
 """
 
 
-@pytest.mark.parametrize("prepare", [MNIST, PTB], ids=["mnist", "ptb"])
+@pytest.mark.parametrize(
+    "prepare", [MNIST, PTB, CIFAR10], ids=["mnist", "ptb", "cifar10"]
+)
 def test_every_failing_write_is_survived(tmp_path, prepare):
     """What was prepared before stays whole, or nothing is left; the message
     names path and reason."""

@@ -1,5 +1,6 @@
 """The documents: their links, the paths that they name, their lengths."""
 
+import functools
 import re
 import subprocess
 from pathlib import Path, PurePosixPath
@@ -20,6 +21,8 @@ LINK = re.compile(r"\]\(\s*<?([^)\s>]+)>?(?:\s+\"[^\"]*\")?\s*\)")
 DEFINITION = re.compile(r"^ {0,3}\[[^\]]+\]:\s*<?([^\s>]+)", re.MULTILINE)
 HEADING = re.compile(r"^#{1,6}\s+(.+?)\s*#*\s*$", re.MULTILINE)
 TEST = re.compile(r"(?<![\w/])test_[a-z\d_]+\.(?:cpp|py)\b")
+TEST_NAME = re.compile(r"`(Test[A-Z]\w+|test_\w+)`")
+TEST_HEAD = re.compile(r"\b(?:def |, )(Test[A-Z]\w+|test_\w+)")
 PATH = re.compile(r"[\w.+-]+(?:/[\w.+*{},-]+)+/?")
 
 
@@ -153,6 +156,15 @@ def test_links_lead_somewhere(page):
     assert broken_links(page, text_of(page)) == []
 
 
+@functools.cache
+def names_of_tests():
+    """Of pytest's and of googletest's."""
+    sources = [path for path in FILES if TEST.search(PurePosixPath(path).name)]
+    return {
+        name for path in sources for name in TEST_HEAD.findall(text_of(path))
+    }
+
+
 # Pages of results name the commands of the commits that they are of.
 @pytest.mark.parametrize(
     "page", [page for page in PAGES if not page.startswith("results/")]
@@ -167,6 +179,7 @@ def test_named_paths_are_there(page):
 def test_named_tests_are_there(page):
     names = {PurePosixPath(path).name for path in FILES}
     assert set(TEST.findall(text_of(page))) <= names
+    assert set(TEST_NAME.findall(text_of(page))) <= names_of_tests()
 
 
 def test_readme_is_short():
