@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# Tries what Caffe reads, solver states of both formats and prototxt, on inputs
-# that libFuzzer makes: FUZZ_MINUTES (1) for each fuzzer of tests/fuzzers, or for
-# those named as arguments. With --replay, only on those that are kept there.
-# Ends with status 1 at the first fault; its input is in build/fuzz/NAME/faults.
+# Tries what Caffe reads, solver states and models of both formats and prototxt,
+# on inputs that libFuzzer makes: the fuzzers of tests/fuzzers, or those named as
+# arguments, FUZZ_MINUTES (1) side by side. With --replay, only on those that are
+# kept there. Ends with status 1 if one has found a fault; its input is in
+# build/fuzz/NAME/faults.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 root=$PWD
@@ -12,7 +13,9 @@ if [ "${1:-}" = --replay ]; then
   shift
 fi
 fuzzers=("$@")
-[ $# -gt 0 ] || fuzzers=(fuzz_binary_state fuzz_hdf5_state fuzz_net)
+[ $# -gt 0 ] || fuzzers=(fuzz_binary_state fuzz_hdf5_state fuzz_binary_model
+  fuzz_hdf5_model fuzz_net)
+memory_is_lost=100  # status of tests/fuzzers/refusal.cpp
 
 scripts/setup/install_dependencies.sh clang libclang-rt-dev
 scripts/setup/build_caffe.sh --sanitize
@@ -34,38 +37,60 @@ ASAN_OPTIONS+=:max_allocation_size_mb=256
 export UBSAN_OPTIONS=print_stacktrace=1
 export OMP_NUM_THREADS=1
 
+# Runs it once. A sanitizer may be silent, and so may be whatever ends a process
+# with status 0: only libFuzzer's own last words say that it came to its end.
 run_fuzzer() {  # NAME LIBFUZZER_OPTION...
   local status=0 name=$1
   shift
-  mkdir -p "build/fuzz/$name/"{corpus,seeds,faults}
   # Caffe's log is shut out, a sanitizer's report is not.
   (cd "build/fuzz/$name" && "../bin/$name" -timeout=60 -rss_limit_mb=0 \
     -close_fd_mask=3 -artifact_prefix=faults/ -max_len=100000 "$@" \
-    >>log 2>&1) || status=$?
-  [ $status -eq 0 ] || {
-    tail -n 60 "build/fuzz/$name/log"
-    echo "fuzz: $name has found a fault; its input is in" \
-      "build/fuzz/$name/faults" >&2
-    exit 1
-  }
+    >log 2>&1) || status=$?
+  case $status in
+    0)
+      grep -q '^Done [0-9]* runs in ' "build/fuzz/$name/log" && return
+      echo "fuzz: $name ended by itself, with status 0, before its time was" \
+        "over; its log is build/fuzz/$name/log" >&2 ;;
+    "$memory_is_lost")
+      echo "fuzz: $name has lost 2 GiB to refused inputs; a new one goes on"
+      return ;;
+    *)
+      tail -n 60 "build/fuzz/$name/log"
+      echo "fuzz: $name has found a fault, status $status; its input is in" \
+        "build/fuzz/$name/faults" >&2 ;;
+  esac
+  return 1
 }
 
-for name in "${fuzzers[@]}"; do
-  rm -f "build/fuzz/$name/log" "build/fuzz/$name/counts"
-  folders=(seeds)
+try() {  # NAME
+  local end name=$1 folders=(seeds)
+  mkdir -p "build/fuzz/$name/"{corpus,seeds,faults}
+  rm -f "build/fuzz/$name/counts"
   [ ! -d "tests/fuzzers/inputs/$name" ] ||
     folders+=("$root/tests/fuzzers/inputs/$name")
   if [ $replay = yes ]; then
-    run_fuzzer "$name" -runs=0 "${folders[@]}"
+    run_fuzzer "$name" -runs=0 "${folders[@]}" || return
   else
     end=$((SECONDS + $(awk "BEGIN { print int(60 * ${FUZZ_MINUTES:-1}) }")))
     while [ $SECONDS -lt $end ]; do
-      # It ends early where refused inputs have left too much behind.
       run_fuzzer "$name" "-max_total_time=$((end - SECONDS))" corpus \
-        "${folders[@]}"
+        "${folders[@]}" || return
     done
   fi
   awk -v name="$name" '{ all += $1; refused += $2 }
     END { printf "fuzz: %s tried %d inputs; %d were refused, no fault\n",
       name, all, refused }' "build/fuzz/$name/counts"
+}
+
+# Ctrl-C does not reach what runs in the background.
+trap 'trap - TERM; kill 0' INT TERM
+running=()
+for name in "${fuzzers[@]}"; do
+  try "$name" &
+  running+=($!)
 done
+status=0
+for process in "${running[@]}"; do
+  wait "$process" || status=1
+done
+exit $status

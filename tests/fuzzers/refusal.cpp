@@ -16,6 +16,7 @@
 namespace {
 
 const int64_t kMaxMemoryKiB = 2 << 20;
+const int kMemoryIsLost = 100;
 const size_t kMaxObjectBytes = 256 << 20;
 
 jmp_buf before_input;
@@ -42,7 +43,7 @@ void EndIfMemoryIsLost() {
     return;
   }
   Report();
-  _exit(0);
+  _exit(kMemoryIsLost);
 }
 
 // False if an exception refuses the input.

@@ -11,9 +11,9 @@
  * ends the fuzzer.
  *
  * glog does not let a CHECK throw, so it jumps: what the input has allocated is
- * never freed. A fuzzer that has lost too much memory that way ends, with
- * status 0; scripts/setup/fuzz.sh starts it again. How many inputs were tried,
- * and how many refused, is added to the file counts.
+ * never freed. A fuzzer that has lost 2 GiB that way ends with status 100;
+ * scripts/setup/fuzz.sh starts it again. How many inputs were tried, and how
+ * many refused, is added to the file counts.
  */
 class Refusal {
  public:

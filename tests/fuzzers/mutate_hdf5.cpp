@@ -1,5 +1,4 @@
-// A solver state of format HDF5. Inputs are changed through HDF5: the files are
-// whole and hold the wrong things. Other bytes end in faults of HDF5 itself.
+#include "mutate_hdf5.hpp"
 
 #include <hdf5.h>
 #include <hdf5_hl.h>
@@ -9,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "state_solver.hpp"
+#include "snapshot_solver.hpp"
 
 extern "C" size_t LLVMFuzzerMutate(uint8_t* bytes, size_t size, size_t max);
 
@@ -127,14 +126,7 @@ void ChangeFile(const Change& change, hid_t file) {
 
 }  // namespace
 
-extern "C" int LLVMFuzzerInitialize(int*, char***) {
-  H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
-  WriteStates(true);
-  return 0;
-}
-
-extern "C" size_t LLVMFuzzerCustomMutator(
-    uint8_t* bytes, size_t size, size_t max, unsigned seed) {
+size_t MutateHDF5(uint8_t* bytes, size_t size, size_t max, unsigned seed) {
   std::mt19937 random(seed);
   WriteBytes(kFile, bytes, size);
   H5Eset_auto2(H5E_DEFAULT, NULL, NULL);  // H5close has set it back
@@ -148,14 +140,4 @@ extern "C" size_t LLVMFuzzerCustomMutator(
   std::ifstream changed(kFile, std::ios::binary);
   changed.read(reinterpret_cast<char*>(bytes), max);
   return changed.gcount();
-}
-
-extern "C" size_t LLVMFuzzerCustomCrossOver(const uint8_t*, size_t,
-    const uint8_t*, size_t, uint8_t*, size_t, unsigned) {
-  return 0;
-}
-
-extern "C" int LLVMFuzzerTestOneInput(const uint8_t* bytes, size_t size) {
-  RestoreAndStep(true, bytes, size);
-  return 0;
 }

@@ -1,4 +1,4 @@
-#include "state_solver.hpp"
+#include "snapshot_solver.hpp"
 
 #include <google/protobuf/text_format.h>
 #include <hdf5.h>
@@ -6,9 +6,11 @@
 
 #include <boost/filesystem.hpp>
 #include <fstream>
+#include <numeric>
 #include <string>
 
 #include "caffe/caffe.hpp"
+#include "caffe/sgd_solvers.hpp"
 #include "caffe/util/db.hpp"
 #include "refusal.hpp"
 
@@ -46,8 +48,9 @@ snapshot_prefix: "fuzz" net_param {
   layer { name: "drop" type: "Dropout" bottom: "lstm" top: "drop"
     loss_weight: 1 } })";
 
-string SnapshotName(bool hdf5, const string& number) {
-  return "fuzz_iter_" + number + ".solverstate" + (hdf5 ? ".h5" : "");
+string SnapshotName(SnapshotFile file, bool hdf5, const string& number) {
+  return "fuzz_iter_" + number +
+         (file == STATE ? ".solverstate" : ".caffemodel") + (hdf5 ? ".h5" : "");
 }
 
 void WriteImages() {
@@ -89,9 +92,7 @@ void WritePictures() {
   }
 }
 
-}  // namespace
-
-caffe::shared_ptr<caffe::SGDSolver<float> > MakeStateSolver(bool hdf5) {
+shared_ptr<SGDSolver<float> > MakeSolver(bool hdf5) {
   SolverParameter param;
   CHECK(google::protobuf::TextFormat::ParseFromString(kSolver, &param));
   param.set_snapshot_format(hdf5 ? SolverParameter_SnapshotFormat_HDF5
@@ -99,19 +100,20 @@ caffe::shared_ptr<caffe::SGDSolver<float> > MakeStateSolver(bool hdf5) {
   return shared_ptr<SGDSolver<float> >(new SGDSolver<float>(param));
 }
 
-void WriteStates(bool hdf5) {
+}  // namespace
+
+void WriteSnapshots(SnapshotFile file, bool hdf5) {
   boost::filesystem::create_directory("seeds");
   WriteImages();
   WritePictures();
   WriteWords("words1.h5");
   WriteWords("words2.h5");
   std::ofstream("words.txt") << "words1.h5\nwords2.h5\n";
-  const caffe::shared_ptr<caffe::SGDSolver<float> > solver =
-      MakeStateSolver(hdf5);
+  const shared_ptr<SGDSolver<float> > solver = MakeSolver(hdf5);
   for (int i = 2; i <= 6; i += 2) {
     solver->Step(2);
     solver->Snapshot();
-    const string name = SnapshotName(hdf5, format_int(i));
+    const string name = SnapshotName(file, hdf5, format_int(i));
     boost::filesystem::remove("seeds/" + name);
     boost::filesystem::copy_file(name, "seeds/" + name);
   }
@@ -124,13 +126,18 @@ void WriteBytes(const std::string& name, const uint8_t* bytes, size_t size) {
       .write(reinterpret_cast<const char*>(bytes), size);
 }
 
-void RestoreAndStep(bool hdf5, const uint8_t* bytes, size_t size) {
-  const string name = SnapshotName(hdf5, "input");
+void ReadAndStep(
+    SnapshotFile file, bool hdf5, const uint8_t* bytes, size_t size) {
+  const string name = SnapshotName(file, hdf5, "2");
   WriteBytes(name, bytes, size);
-  const caffe::shared_ptr<caffe::SGDSolver<float> > solver =
-      MakeStateSolver(hdf5);
+  const bool alone = std::accumulate(bytes, bytes + size, 0u) % 2;
+  const shared_ptr<SGDSolver<float> > solver = MakeSolver(hdf5);
   const bool read = Refusal::Reads([&] {
-    solver->Restore(name.c_str());
+    if (file == MODEL && alone) {
+      solver->net()->CopyTrainedLayersFrom(name);
+    } else {
+      solver->Restore(SnapshotName(STATE, hdf5, "2").c_str());
+    }
     solver->Step(2);
   });
   // A jump leaves files open.

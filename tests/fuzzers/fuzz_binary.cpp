@@ -1,29 +1,35 @@
-// A solver state of format BINARYPROTO.
+// A snapshot's state or model, FUZZED, of format BINARYPROTO.
 
 #include <cstring>
+#include <memory>
 #include <random>
 #include <string>
 
 #include "caffe/proto/caffe.pb.h"
 #include "mutate_message.hpp"
-#include "state_solver.hpp"
+#include "snapshot_solver.hpp"
 
 extern "C" size_t LLVMFuzzerMutate(uint8_t* bytes, size_t size, size_t max);
 
 extern "C" int LLVMFuzzerInitialize(int*, char***) {
-  WriteStates(false);
+  WriteSnapshots(FUZZED, false);
   return 0;
 }
 
 extern "C" size_t LLVMFuzzerCustomMutator(
     uint8_t* bytes, size_t size, size_t max, unsigned seed) {
   std::mt19937 random(seed);
-  caffe::SolverState state;
-  if (random() % 8 == 0 || !state.ParseFromArray(bytes, size)) {
+  std::unique_ptr<google::protobuf::Message> message;
+  if (FUZZED == STATE) {
+    message.reset(new caffe::SolverState);
+  } else {
+    message.reset(new caffe::NetParameter);
+  }
+  if (random() % 8 == 0 || !message->ParseFromArray(bytes, size)) {
     return LLVMFuzzerMutate(bytes, size, max);
   }
-  MutateMessage(&random, &state);
-  const std::string changed = state.SerializeAsString();
+  MutateMessage(&random, message.get());
+  const std::string changed = message->SerializeAsString();
   if (changed.size() > max) {
     return LLVMFuzzerMutate(bytes, size, max);
   }
@@ -32,6 +38,6 @@ extern "C" size_t LLVMFuzzerCustomMutator(
 }
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* bytes, size_t size) {
-  RestoreAndStep(false, bytes, size);
+  ReadAndStep(FUZZED, false, bytes, size);
   return 0;
 }
