@@ -30,10 +30,12 @@ python=ON
 toolkit_build=""
 flags=""
 options=(-DCPU_ONLY=ON)
-threaded_tests=(approx_dropout_layer approx_dropout_inner_product_layer
-  approx_dropout_lstm_layer gather_scatter grouped_product
-  lazy_parameter packed_gemm panels sgd_updater tile_product
-  vector_math_layers)
+# Our parallel loops, and the threads that read data ahead.
+threaded_tests=(approx_dropout_convolution_layer approx_dropout_layer
+  approx_dropout_inner_product_layer approx_dropout_lstm_layer gather_scatter
+  grouped_product lazy_parameter packed_gemm panels sgd_updater tile_product
+  vector_math_layers
+  data_layer data_layer_state image_data_layer internal_thread run_state)
 
 use_cuda() {
   local nvcc known arch toolkit

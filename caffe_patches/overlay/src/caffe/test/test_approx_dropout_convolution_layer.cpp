@@ -1,6 +1,7 @@
 #include <string>
 #include <vector>
 
+#include "caffe/approx_dropout/math/parallel.hpp"
 #include "caffe/blob.hpp"
 #include "caffe/common.hpp"
 #include "caffe/layers/approx_dropout_convolution_layer.hpp"
@@ -170,6 +171,23 @@ TYPED_TEST(ApproxDropoutConvolutionLayerTest, TestPatternsInTurn) {
     c.images = i == 2 ? 9 : 6;
     c.height = 5 + i;
     this->CheckCase(c);
+  }
+}
+
+// Threads share out the images; here they also share the sum of their weights'
+// gradients. With two groups of images that is the sum of all weights.
+TYPED_TEST(ApproxDropoutConvolutionLayerTest, TestWeightsThatThreadsShare) {
+  EXPECT_GT(128 * 16 * 9, kParallelElements);
+  EXPECT_GT(64 * 32 * 9, kParallelElements);
+  const ConvolutionCase kCases[] = {
+      {5, 32, 4, 5, 256, "kernel_size: 3 pad: 1", MakePattern(4, 2),
+          MakePattern(4, 2), true, true},
+      {6, 32, 4, 4, 64, "kernel_size: 3 pad: 1", MakePattern(4, 2, 2),
+          MakePattern(4, 2, 3), false, true}};
+  for (int i = 0; i < 2; ++i) {
+    SCOPED_TRACE(testing::Message() << "case " << i);
+    this->SetUpLayer(kCases[i]);
+    this->CheckCase(kCases[i]);
   }
 }
 
