@@ -27,10 +27,11 @@ using google::protobuf::TextFormat;
 
 // Ours, and what stands around them. Other layers open files, or check nothing.
 const std::set<std::string> kTypes = {"Accuracy", "ApproxDropout",
-    "ApproxDropoutInnerProduct", "ApproxDropoutLSTM", "Concat", "Dropout",
-    "DropoutPattern", "DummyData", "Eltwise", "Embed", "EuclideanLoss",
-    "InnerProduct", "Input", "LSTM", "ReLU", "Scale", "Sigmoid", "Silence",
-    "Slice", "Softmax", "SoftmaxWithLoss", "Split", "TanH"};
+    "ApproxDropoutConvolution", "ApproxDropoutInnerProduct",
+    "ApproxDropoutLSTM", "Concat", "Dropout", "DropoutPattern", "DummyData",
+    "Eltwise", "Embed", "EuclideanLoss", "InnerProduct", "Input", "LSTM",
+    "ReLU", "Scale", "Sigmoid", "Silence", "Slice", "Softmax",
+    "SoftmaxWithLoss", "Split", "TanH"};
 
 class NoErrors : public google::protobuf::io::ErrorCollector {
  public:

@@ -1,9 +1,26 @@
 #include "caffe/layers/approx_dropout_convolution_layer.hpp"
 
+#include <climits>
 #include <string>
 #include <vector>
 
 namespace caffe {
+
+namespace {
+
+// Sizes that are not numbers of pixels, or do not fit into an int.
+void CheckAxis(const ConvolutionAxis& axis, const string& layer) {
+  CHECK(axis.stride >= 1 && axis.dilation >= 1)
+      << layer << "stride and dilation are " << axis.stride << " and "
+      << axis.dilation << "; they must be 1 or more";
+  const int64_t padded = axis.input + 2 * int64_t(axis.pad);
+  CHECK(axis.pad >= 0 && padded <= INT_MAX)
+      << layer << "pad is " << static_cast<unsigned>(axis.pad)
+      << "; its input of " << axis.input << " leaves room for 0 to "
+      << (INT_MAX - axis.input) / 2;
+}
+
+}  // namespace
 
 template <typename Dtype>
 void ApproxDropoutConvolutionLayer<Dtype>::LayerSetUp(
@@ -23,6 +40,9 @@ void ApproxDropoutConvolutionLayer<Dtype>::LayerSetUp(
       << ": convolves images, (images x channels x height x width) with axis: "
       << "1, but its input has shape " << bottom[0]->shape_string()
       << " and axis: " << this->layer_param_.convolution_param().axis();
+  const int group = this->layer_param_.convolution_param().group();
+  CHECK_GE(group, 1) << name
+                     << ": group must be from 1 to the number of channels";
   patterns_ =
       ApproxDropoutPatterns<Dtype>(this->layer_param_, 1, bottom.size());
   BaseConvolutionLayer<Dtype>::LayerSetUp(
@@ -52,16 +72,19 @@ void ApproxDropoutConvolutionLayer<Dtype>::CheckConvolutionGroups(
 template <typename Dtype>
 ConvolutionShape ApproxDropoutConvolutionLayer<Dtype>::ShapeOf(
     const Blob<Dtype>& x) {
+  const string name =
+      "ApproxDropoutConvolution layer '" + this->layer_param_.name() + "': ";
   ConvolutionAxis axes[2];
   for (int i = 0; i < 2; ++i) {
     const ConvolutionAxis axis = {x.shape(2 + i),
         this->kernel_shape_.cpu_data()[i], this->pad_.cpu_data()[i],
         this->stride_.cpu_data()[i], this->dilation_.cpu_data()[i]};
     axes[i] = axis;
-    CHECK_GE(axis.input + 2 * axis.pad, axis.dilation * (axis.kernel - 1) + 1)
-        << "ApproxDropoutConvolution layer '" << this->layer_param_.name()
-        << "': the kernel, dilation included, is larger than its input of "
-        << "shape " << x.shape_string() << " with its padding";
+    CheckAxis(axis, name);
+    CHECK_GE(axis.input + 2 * axis.pad,
+        int64_t(axis.dilation) * (axis.kernel - 1) + 1)
+        << name << "the kernel, dilation included, is larger than its input "
+        << "of shape " << x.shape_string() << " with its padding";
   }
   const ConvolutionShape shape = {axes[0], axes[1]};
   return shape;

@@ -297,6 +297,20 @@ TYPED_TEST(ApproxDropoutConvolutionLayerDeathTest, TestBadInput) {
   EXPECT_DEATH(set_up(param),
       "'conv': convolves images, .images x channels x "
       "height x width. with axis: 1, but its input has shape 4 8 5 5 5");
+  this->x_.Reshape(4, 8, 5, 5);
+  const auto set_up_with = [&](const string& text) {
+    LayerParameter wrong = param;
+    CHECK(google::protobuf::TextFormat::MergeFromString(
+        "convolution_param {" + text + "}", &wrong));
+    set_up(wrong);
+  };
+  EXPECT_DEATH(set_up_with("group: 0"), "'conv': group must be from 1 to");
+  EXPECT_DEATH(set_up_with("stride_h: 1"),
+      "'conv': stride and dilation are 0 and 1; they must be 1 or more");
+  EXPECT_DEATH(set_up_with("dilation: 4294967295"), "'conv': stride and .* -1");
+  EXPECT_DEATH(set_up_with("pad: 2147483647"),
+      "'conv': pad is 2147483647; its input of 5 leaves room for 0 to 10737");
+  EXPECT_DEATH(set_up_with("dilation: 1073741824"), "'conv': the kernel, dil");
   this->x_.Reshape(4, 8, 2, 5);
   EXPECT_DEATH(set_up(param),
       "'conv': the kernel, dilation included, is "
