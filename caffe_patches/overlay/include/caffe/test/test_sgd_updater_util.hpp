@@ -171,6 +171,19 @@ class SGDUpdaterTestBase : public MultiDeviceTest<TypeParam> {
     return all;
   }
 
+  // So many steps, after each of which somebody looks, so that none waits for
+  // another.
+  static void StepEagerly(int steps, SGDSolver<Dtype>* solver) {
+    for (int i = 0; i < steps; ++i) {
+      solver->Step(1);
+      Values(solver);
+    }
+  }
+
+  static bool Same(const vector<Dtype>& a, const vector<Dtype>& b) {
+    return a.size() == b.size() && std::equal(a.begin(), a.end(), b.begin());
+  }
+
   // Values after 200 steps, taken in several calls. dense: by Caffe's own
   // update, which snapshot_diff asks for.
   static vector<Dtype> Train(

@@ -114,6 +114,7 @@ TYPED_TEST(DeviceParameterGPUTest, TestRows) {
       this->EndStep(s, 2, &device, &steps, &lazy);
       if (s % 17 == 16) {
         device.CatchUpAll();
+        device.ForgetSteps();
         steps.Clear();
         lazy.CatchUpAll();
         this->ExpectSame(w, w2);

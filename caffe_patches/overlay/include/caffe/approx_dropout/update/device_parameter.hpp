@@ -56,6 +56,7 @@ class DeviceParameter {
   DeviceParameter(Blob<Dtype>* param, Blob<Dtype>* history,
       const UpdateRule<Dtype>& rule, Dtype lr_mult,
       DeviceSteps<Dtype>* steps);
+  /// @brief As LazyParameter's.
   void SetCells(int cell_rows, int cell_columns);
 
   void CatchUp(const DeviceList& rows);
@@ -65,7 +66,11 @@ class DeviceParameter {
   void CatchUp(const KeptCells& tiles);
   /// @brief For the rows that `words`, on the device, name.
   void CatchUpWords(const Dtype* words, int num_words);
+  /// @brief As LazyParameter's. The steps stay; before they are cleared,
+  ///        ForgetSteps must be called.
   void CatchUpAll();
+  void ForgetSteps();
+  void ShowDiff();
 
   /// @brief As LazyParameter's. OVERWRITE for the first call per iteration.
   Claim ClaimGradient(const DeviceList& rows);
@@ -77,11 +82,13 @@ class DeviceParameter {
   void AddGradient(const DeviceList& rows, const DeviceList& columns,
       const Dtype* part);
 
+  /// @brief As LazyParameter's.
+  void BeginStep(bool whole);
   /// @brief Writes the sums of squares of this iteration's gradient to the
   ///        steps; whole: all of it belongs to this iteration.
   void SumSquares(bool whole);
   /// @brief To be called before steps->Append.
-  void EndStep() { has_gradient_ = false; }
+  void EndStep();
   /// @brief For a parameter whose layer is not a LazyLayer, after Append:
   ///        updates all of it now, and clears its gradient.
   void UpdateWhole();
@@ -97,10 +104,10 @@ class DeviceParameter {
       const DeviceList& columns, Dtype* part);
   Claim ClaimGradient(const CellList<Dtype>& cells);
   void ClearGradient(const CellList<Dtype>& cells, bool if_none);
-  void ForgetSteps();
+  void ForgetGradients();
 
-  Blob<Dtype>* param_;
-  Blob<Dtype>* history_;
+  ParameterMemory memory_;
+  int count_;
   UpdateRule<Dtype> rule_;
   Dtype lr_mult_;
   DeviceSteps<Dtype>* steps_;
@@ -108,6 +115,9 @@ class DeviceParameter {
   Blob<int> done_;
   Blob<int> gradient_step_;
   bool has_gradient_;  // some cell, of this iteration
+  bool in_step_;       // between BeginStep and EndStep
+  bool shows_diff_;    // diff is as ShowDiff leaves it
+  int all_done_;       // so many steps all cells have seen
 
   DISABLE_COPY_AND_ASSIGN(DeviceParameter);
 };

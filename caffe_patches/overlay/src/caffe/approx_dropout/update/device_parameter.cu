@@ -12,6 +12,11 @@ namespace {
 
 const DeviceList kNoColumns = { NULL, 0, 0, 1, 1 };
 
+template <typename Dtype>
+Dtype* DataOf(const shared_ptr<SyncedMemory>& memory) {
+  return static_cast<Dtype*>(memory->raw_gpu_data());
+}
+
 }  // namespace
 
 // Steps lie in a Blob<Dtype>, two values each.
@@ -57,15 +62,26 @@ template <typename Dtype>
 DeviceParameter<Dtype>::DeviceParameter(Blob<Dtype>* param,
     Blob<Dtype>* history, const UpdateRule<Dtype>& rule, Dtype lr_mult,
     DeviceSteps<Dtype>* steps)
-    : param_(param), history_(history), rule_(rule), lr_mult_(lr_mult),
-      steps_(steps), has_gradient_(false) {
+    : memory_(*param, *history, static_cast<Blob<Dtype>*>(NULL)),
+      count_(param->count()),
+      rule_(rule),
+      lr_mult_(lr_mult),
+      steps_(steps),
+      has_gradient_(false),
+      in_step_(false),
+      shows_diff_(true),
+      all_done_(0) {
   grid_.rows = param->num_axes() > 1 ? param->shape(0) : 1;
   grid_.columns = param->count() / grid_.rows;
+  grid_.cell_rows = 0;
   SetCells(1, grid_.columns);
 }
 
 template <typename Dtype>
 void DeviceParameter<Dtype>::SetCells(int cell_rows, int cell_columns) {
+  if (cell_rows == grid_.cell_rows && cell_columns == grid_.cell_columns) {
+    return;
+  }
   CHECK_EQ(steps_->size(), 0) << "Cells cannot change while steps wait for "
       << "them";
   grid_.cell_rows = cell_rows;
@@ -77,18 +93,25 @@ void DeviceParameter<Dtype>::SetCells(int cell_rows, int cell_columns) {
 
 template <typename Dtype>
 void DeviceParameter<Dtype>::ForgetSteps() {
-  const size_t size = grid_.count() * sizeof(int);
-  caffe_gpu_memset(size, 0, done_.mutable_gpu_data());
-  caffe_gpu_memset(size, -1, gradient_step_.mutable_gpu_data());
+  caffe_gpu_memset(grid_.count() * sizeof(int), 0, done_.mutable_gpu_data());
+  ForgetGradients();
+  all_done_ = 0;
+}
+
+template <typename Dtype>
+void DeviceParameter<Dtype>::ForgetGradients() {
+  caffe_gpu_memset(
+      grid_.count() * sizeof(int), -1, gradient_step_.mutable_gpu_data());
+  has_gradient_ = false;
 }
 
 // Made at each use, so that Caffe marks the host's copies as out of date.
 template <typename Dtype>
 ParameterView<Dtype> DeviceParameter<Dtype>::View() {
   ParameterView<Dtype> view;
-  view.data = param_->mutable_gpu_data();
-  view.history = history_->mutable_gpu_data();
-  view.gradient = param_->mutable_gpu_diff();
+  view.data = DataOf<Dtype>(memory_.data);
+  view.history = DataOf<Dtype>(memory_.history[0]);
+  view.gradient = DataOf<Dtype>(memory_.diff);
   view.grid = grid_;
   view.rule = rule_;
   view.lr_mult = lr_mult_;
@@ -171,9 +194,51 @@ void DeviceParameter<Dtype>::CatchUpWords(const Dtype* words, int num_words) {
 
 template <typename Dtype>
 void DeviceParameter<Dtype>::CatchUpAll() {
-  if (steps_->size() == 0) { return; }
+  if (all_done_ == steps_->size()) {
+    return;
+  }
   CatchUp(Tiles(AllCells()), true, kNoColumns, NULL);
-  ForgetSteps();
+  all_done_ = steps_->size();
+}
+
+template <typename Dtype>
+void DeviceParameter<Dtype>::ShowDiff() {
+  CatchUpAll();
+  if (shows_diff_) {
+    return;
+  }
+  shows_diff_ = true;
+  if (in_step_) {
+    has_gradient_ = true;
+    ClearGradient(Tiles(AllCells()), true);
+  } else {
+    caffe_gpu_memcpy(count_ * sizeof(Dtype), memory_.history[0]->raw_gpu_data(),
+        memory_.diff->raw_gpu_data());
+  }
+}
+
+template <typename Dtype>
+void DeviceParameter<Dtype>::BeginStep(bool whole) {
+  const bool ended = !in_step_;
+  in_step_ = true;
+  if (whole) {
+    // The last update has left zeros.
+    if (shows_diff_ || !ended) {
+      caffe_gpu_memset(count_ * sizeof(Dtype), 0, memory_.diff->raw_gpu_data());
+    }
+    shows_diff_ = true;
+    return;
+  }
+  shows_diff_ = false;
+  if (has_gradient_) {
+    CatchUpAll();
+    ForgetGradients();
+  }
+}
+
+template <typename Dtype>
+void DeviceParameter<Dtype>::EndStep() {
+  in_step_ = has_gradient_ = shows_diff_ = false;
 }
 
 template <typename Dtype>
@@ -259,7 +324,7 @@ void DeviceParameter<Dtype>::SumSquares(bool whole) {
 
 template <typename Dtype>
 void DeviceParameter<Dtype>::UpdateWhole() {
-  const int count = param_->count();
+  const int count = count_;
   const ParameterView<Dtype> view = View();
   if (IsAligned16(view.data) && IsAligned16(view.history)
       && IsAligned16(view.gradient)) {
@@ -273,6 +338,7 @@ void DeviceParameter<Dtype>::UpdateWhole() {
         CAFFE_CUDA_NUM_THREADS>>>(view, count);
   }
   CUDA_POST_KERNEL_CHECK;
+  all_done_ = steps_->size();
 }
 
 INSTANTIATE_CLASS(DeviceSteps);

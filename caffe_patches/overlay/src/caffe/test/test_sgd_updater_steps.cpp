@@ -1,0 +1,385 @@
+#include <algorithm>
+#include <cstring>
+#include <string>
+#include <vector>
+
+#include "caffe/approx_dropout/update/lazy_parameter.hpp"
+#include "caffe/approx_dropout/update/memory_view.hpp"
+#include "caffe/test/test_sgd_updater_util.hpp"
+#include "caffe/util/io.hpp"
+
+namespace caffe {
+
+// What others do while a net's weights wait for their updates.
+template <typename Dtype>
+class Onlooker {
+ public:
+  virtual ~Onlooker() {}
+  virtual void Look(bool backward) = 0;
+};
+
+// Lets somebody look in the middle of a pass, as a Python layer may.
+template <typename Dtype>
+class OnlookerLayer : public Layer<Dtype> {
+ public:
+  explicit OnlookerLayer(const LayerParameter& param) : Layer<Dtype>(param) {}
+  virtual void Reshape(
+      const vector<Blob<Dtype>*>& bottom, const vector<Blob<Dtype>*>& top) {}
+  virtual const char* type() const { return "Onlooker"; }
+  static Onlooker<Dtype>* onlooker;
+
+ protected:
+  virtual void Forward_cpu(
+      const vector<Blob<Dtype>*>& bottom, const vector<Blob<Dtype>*>& top) {
+    if (onlooker) {
+      onlooker->Look(false);
+    }
+  }
+  virtual void Backward_cpu(const vector<Blob<Dtype>*>& top,
+      const vector<bool>& propagate_down, const vector<Blob<Dtype>*>& bottom) {
+    if (onlooker) {
+      onlooker->Look(true);
+    }
+  }
+};
+
+template <typename Dtype>
+Onlooker<Dtype>* OnlookerLayer<Dtype>::onlooker = NULL;
+INSTANTIATE_CLASS(OnlookerLayer);
+REGISTER_LAYER_CLASS(Onlooker);
+
+// Steps of few iterations each, and what happens within and between them.
+template <typename TypeParam>
+class SGDUpdaterStepsTest : public SGDUpdaterTestBase<TypeParam> {
+ protected:
+  typedef typename TypeParam::Dtype Dtype;
+  typedef shared_ptr<SGDSolver<Dtype> > SolverPtr;
+
+  virtual ~SGDUpdaterStepsTest() { OnlookerLayer<Dtype>::onlooker = NULL; }
+
+  static string Momentum() {
+    return "base_lr: 0.002 lr_policy: 'inv' gamma: 0.01 power: 0.75 "
+           "momentum: 0.9 weight_decay: 0.01 ";
+  }
+
+  // Rows, tiles and a product that is updated at once, an onlooker between
+  // the first two.
+  static string Net() {
+    return SGDUpdaterStepsTest::Data(20) +
+           SGDUpdaterStepsTest::Pattern(
+               "p", "probability: 0 probability: 0.7 probability: 0.3") +
+           SGDUpdaterStepsTest::Product(
+               "a", "bottom: 'x' bottom: 'p'", 24, "") +
+           "layer { name: 'o' type: 'Onlooker' bottom: 'a' top: 'a' } " +
+           SGDUpdaterStepsTest::Product("b", "bottom: 'a' bottom: 'p'", 30,
+               "pattern: TILE tile_size: 4") +
+           SGDUpdaterStepsTest::Product(
+               "c", "bottom: 'b'", 3, "pattern: NONE") +
+           SGDUpdaterStepsTest::Loss("c");
+  }
+
+  // The weights as they lie in memory.
+  static vector<Dtype> Raw(const Blob<Dtype>& blob) {
+    vector<Dtype> raw(blob.count());
+    const size_t bytes = raw.size() * sizeof(Dtype);
+#ifndef CPU_ONLY
+    if (TypeParam::device == Caffe::GPU) {
+      caffe_gpu_memcpy(bytes, blob.data()->raw_gpu_data(), raw.data());
+      return raw;
+    }
+#endif
+    memcpy(raw.data(), blob.data()->raw_cpu_data(), bytes);  // NOLINT
+    return raw;
+  }
+
+  static void ExpectNearDense(
+      const vector<Dtype>& lazy, const vector<Dtype>& dense) {
+    ASSERT_EQ(lazy.size(), dense.size());
+    for (size_t i = 0; i < lazy.size(); ++i) {
+      const bool on_gpu = TypeParam::device == Caffe::GPU;
+      ExpectNear(
+          dense[i], lazy[i], on_gpu ? 10 : std::abs(dense[i]), "value", i);
+      ASSERT_TRUE(std::isfinite(lazy[i]));
+    }
+  }
+};
+
+TYPED_TEST_CASE(SGDUpdaterStepsTest, TestDtypesAndDevices);
+
+// Bit for bit, however the steps are counted out.
+TYPED_TEST(SGDUpdaterStepsTest, TestStepsOfOne) {
+  typedef typename TypeParam::Dtype Dtype;
+  const string nets[] = {this->Net(), this->RowNet(), this->EmbedNet()};
+  for (const string& net : nets) {
+    vector<Dtype> values[3];
+    for (int way = 0; way < 3; ++way) {
+      const shared_ptr<SGDSolver<Dtype> > solver =
+          this->MakeSolver(net, this->Momentum(), false);
+      if (way == 0) {
+        solver->Step(60);
+      } else if (way == 1) {
+        for (int i = 0; i < 60; ++i) {
+          solver->Step(1);
+        }
+      } else {
+        this->StepEagerly(60, solver.get());
+      }
+      values[way] = this->Values(solver.get());
+    }
+    EXPECT_TRUE(this->Same(values[0], values[1]));
+    EXPECT_TRUE(this->Same(values[0], values[2]));
+  }
+}
+
+TYPED_TEST(SGDUpdaterStepsTest, TestWeightsWaitFromStepToStep) {
+  typedef typename TypeParam::Dtype Dtype;
+  const shared_ptr<SGDSolver<Dtype> > solver =
+      this->MakeSolver(this->Net(), this->Momentum(), false);
+  solver->Step(1);
+  for (int i = 0; i < 4; ++i) {
+    solver->Step(1);
+    for (const char* name : {"a", "b"}) {
+      const Blob<Dtype>& w = *solver->net()->layer_by_name(name)->blobs()[0];
+      const vector<Dtype> raw = this->Raw(w);
+      EXPECT_FALSE(std::equal(raw.begin(), raw.end(), w.cpu_data())) << name;
+    }
+  }
+}
+
+// Whoever sees the memory without asking finds it done when Step returns.
+TYPED_TEST(SGDUpdaterStepsTest, TestMemoryThatIsViewed) {
+  typedef typename TypeParam::Dtype Dtype;
+  const shared_ptr<SGDSolver<Dtype> > solver =
+      this->MakeSolver(this->Net(), this->Momentum(), false);
+  const Blob<Dtype>& w = *solver->net()->layer_by_name("a")->blobs()[0];
+  for (int i = 0; i < 2; ++i) {
+    solver->Step(2);
+    vector<Dtype> raw = this->Raw(w);
+    EXPECT_FALSE(std::equal(raw.begin(), raw.end(), w.cpu_data()));
+    const MemoryView<Dtype> view(w);
+    for (int step : {1, 3}) {
+      solver->Step(step);
+      raw = this->Raw(w);
+      EXPECT_TRUE(std::equal(raw.begin(), raw.end(), w.cpu_data()));
+    }
+  }
+}
+
+// More steps than are kept.
+TYPED_TEST(SGDUpdaterStepsTest, TestManySteps) {
+  typedef typename TypeParam::Dtype Dtype;
+  const string net =
+      this->Data(5) + this->Pattern("p", "probability: 0 probability: 1") +
+      this->Product("a", "bottom: 'x' bottom: 'p'", 3, "") + this->Loss("a");
+  vector<Dtype> values[2];
+  for (int eager = 0; eager < 2; ++eager) {
+    const shared_ptr<SGDSolver<Dtype> > solver =
+        this->MakeSolver(net, this->Momentum(), false);
+    for (int i = 0; i < kMaxSteps + 20; ++i) {
+      solver->Step(1);
+      if (eager) {
+        this->Values(solver.get());
+      }
+    }
+    values[eager] = this->Values(solver.get());
+  }
+  EXPECT_TRUE(this->Same(values[0], values[1]));
+}
+
+template <typename Dtype>
+class Reader : public Onlooker<Dtype>, public Solver<Dtype>::Callback {
+ public:
+  explicit Reader(Net<Dtype>* net) : net_(net) {}
+  virtual void Look(bool backward) {
+    for (const Blob<Dtype>* blob : net_->learnable_params()) {
+      const Dtype* data = blob->cpu_data();
+      seen.insert(seen.end(), data, data + blob->count());
+      if (backward) {
+        const Dtype* diff = blob->cpu_diff();
+        seen.insert(seen.end(), diff, diff + blob->count());
+      }
+    }
+  }
+  vector<Dtype> seen;
+
+ protected:
+  virtual void on_start() { Look(true); }
+  virtual void on_gradients_ready() { Look(true); }
+  Net<Dtype>* net_;
+};
+
+TYPED_TEST(SGDUpdaterStepsTest, TestReadsInTheMiddle) {
+  typedef typename TypeParam::Dtype Dtype;
+  const string kMore[] = {"", "iter_size: 2 ", "debug_info: true display: 3 "};
+  for (const string& more : kMore) {
+    SCOPED_TRACE(more);
+    vector<Dtype> seen[2], values[2];
+    for (int dense = 0; dense < 2; ++dense) {
+      const shared_ptr<SGDSolver<Dtype> > solver =
+          this->MakeSolver(this->Net(), this->Momentum() + more, dense);
+      Reader<Dtype> reader(solver->net().get());
+      OnlookerLayer<Dtype>::onlooker = &reader;
+      for (int step : {1, 1, 7, 1}) {
+        solver->Step(step);
+      }
+      seen[dense] = reader.seen;
+      values[dense] = this->Values(solver.get());
+      OnlookerLayer<Dtype>::onlooker = NULL;
+    }
+    this->ExpectNearDense(seen[0], seen[1]);
+    const shared_ptr<SGDSolver<Dtype> > unseen =
+        this->MakeSolver(this->Net(), this->Momentum() + more, false);
+    unseen->Step(10);
+    EXPECT_TRUE(this->Same(values[0], this->Values(unseen.get())));
+  }
+}
+
+TYPED_TEST(SGDUpdaterStepsTest, TestCallbacks) {
+  typedef typename TypeParam::Dtype Dtype;
+  vector<Dtype> seen[2], values[2];
+  for (int dense = 0; dense < 2; ++dense) {
+    const shared_ptr<SGDSolver<Dtype> > solver =
+        this->MakeSolver(this->Net(), this->Momentum(), dense);
+    Reader<Dtype> reader(solver->net().get());
+    solver->add_callback(&reader);
+    solver->Step(1);
+    solver->Step(5);
+    seen[dense] = reader.seen;
+    values[dense] = this->Values(solver.get());
+  }
+  this->ExpectNearDense(seen[0], seen[1]);
+  this->ExpectNearDense(values[0], values[1]);
+}
+
+// Halves weights, and adds to the gradients that have been found so far.
+template <typename Dtype>
+class Writer : public Reader<Dtype> {
+ public:
+  explicit Writer(Net<Dtype>* net) : Reader<Dtype>(net) {}
+  virtual void Look(bool backward) {
+    for (Blob<Dtype>* blob : this->net_->learnable_params()) {
+      if (backward) {
+        caffe_add_scalar(blob->count(), Dtype(0.01), blob->mutable_cpu_diff());
+      } else {
+        caffe_scal(blob->count(), Dtype(0.5), blob->mutable_cpu_data());
+      }
+    }
+  }
+};
+
+TYPED_TEST(SGDUpdaterStepsTest, TestWritesWithinAStep) {
+  typedef typename TypeParam::Dtype Dtype;
+  for (int as_callback = 0; as_callback < 2; ++as_callback) {
+    vector<Dtype> values[2];
+    for (int dense = 0; dense < 2; ++dense) {
+      const shared_ptr<SGDSolver<Dtype> > solver =
+          this->MakeSolver(this->Net(), this->Momentum(), dense);
+      Writer<Dtype> writer(solver->net().get());
+      if (as_callback) {
+        solver->add_callback(&writer);
+      } else {
+        OnlookerLayer<Dtype>::onlooker = &writer;
+      }
+      solver->Step(1);
+      solver->Step(5);
+      values[dense] = this->Values(solver.get());
+      OnlookerLayer<Dtype>::onlooker = NULL;
+    }
+    this->ExpectNearDense(values[0], values[1]);
+  }
+}
+
+// Passes, updates and changes outside of Step are Caffe's own.
+TYPED_TEST(SGDUpdaterStepsTest, TestBetweenSteps) {
+  typedef typename TypeParam::Dtype Dtype;
+  vector<Dtype> values[2];
+  for (int dense = 0; dense < 2; ++dense) {
+    const shared_ptr<SGDSolver<Dtype> > solver =
+        this->MakeSolver(this->Net(), this->Momentum(), dense);
+    Net<Dtype>* net = solver->net().get();
+    for (int i = 0; i < 6; ++i) {
+      solver->Step(2);
+      Blob<Dtype>* w = net->learnable_params()[i % 6];
+      if (i % 2) {
+        caffe_scal(w->count(), Dtype(0.9), w->mutable_cpu_data());
+      }
+      net->Forward();
+      if (i == 3) {
+        net->Backward();  // on top of the last update
+        const vector<Dtype> between = this->Values(solver.get());
+        values[dense].insert(
+            values[dense].end(), between.begin(), between.end());
+      } else if (i == 4) {
+        net->ClearParamDiffs();
+        net->ForwardBackward();
+        solver->ApplyUpdate();
+      }
+    }
+    const vector<Dtype> last = this->Values(solver.get());
+    values[dense].insert(values[dense].end(), last.begin(), last.end());
+  }
+  this->ExpectNearDense(values[0], values[1]);
+}
+
+TYPED_TEST(SGDUpdaterStepsTest, TestRestore) {
+  typedef typename TypeParam::Dtype Dtype;
+  string folder;
+  MakeTempDir(&folder);
+  vector<Dtype> values[2];
+  for (int eager = 0; eager < 2; ++eager) {
+    const shared_ptr<SGDSolver<Dtype> > solver = this->MakeSolver(this->Net(),
+        this->Momentum() + "snapshot_prefix: '" + folder + "/m'", false);
+    const int kSteps[] = {3, 4, 5};
+    for (int i = 0; i < 3; ++i) {
+      for (int s = 0; s < kSteps[i]; ++s) {
+        solver->Step(1);
+        if (eager) {
+          this->Values(solver.get());
+        }
+      }
+      if (i == 0) {
+        solver->Snapshot();
+      } else if (i == 1) {
+        solver->Restore((folder + "/m_iter_3.solverstate").c_str());
+      }
+    }
+    values[eager] = this->Values(solver.get());
+  }
+  EXPECT_TRUE(this->Same(values[0], values[1]));
+}
+
+// Two solvers of the same weights in turn, and a net that only reads them.
+TYPED_TEST(SGDUpdaterStepsTest, TestSharedWeights) {
+  typedef typename TypeParam::Dtype Dtype;
+  vector<Dtype> values[2];
+  for (int eager = 0; eager < 2; ++eager) {
+    shared_ptr<SGDSolver<Dtype> > solvers[2];
+    for (shared_ptr<SGDSolver<Dtype> >& solver : solvers) {
+      solver = this->MakeSolver(this->Net(), this->Momentum(), false);
+    }
+    solvers[0]->Step(2);
+    solvers[1]->Step(1);
+    solvers[1]->net()->ShareTrainedLayersWith(solvers[0]->net().get());
+    NetParameter param;
+    solvers[0]->net()->ToProto(&param);
+    Net<Dtype> other(param);
+    other.ShareTrainedLayersWith(solvers[0]->net().get());
+    for (int i = 0; i < 9; ++i) {
+      solvers[i % 4 == 1]->Step(1);
+      if (eager) {
+        this->Values(solvers[0].get());
+        this->Values(solvers[1].get());
+      }
+      if (i % 3 == 2) {
+        const Blob<Dtype>& w = *other.learnable_params()[0];
+        this->Append(w.cpu_data(), w.count(), &values[eager]);
+      }
+    }
+    solvers[0].reset();  // the weights live on
+    const vector<Dtype> last = this->Values(solvers[1].get());
+    values[eager].insert(values[eager].end(), last.begin(), last.end());
+  }
+  EXPECT_TRUE(this->Same(values[0], values[1]));
+}
+
+}  // namespace caffe
