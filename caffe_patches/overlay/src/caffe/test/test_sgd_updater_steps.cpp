@@ -10,73 +10,11 @@
 
 namespace caffe {
 
-// What others do while a net's weights wait for their updates.
-template <typename Dtype>
-class Onlooker {
- public:
-  virtual ~Onlooker() {}
-  virtual void Look(bool backward) = 0;
-};
-
-// Lets somebody look in the middle of a pass, as a Python layer may.
-template <typename Dtype>
-class OnlookerLayer : public Layer<Dtype> {
- public:
-  explicit OnlookerLayer(const LayerParameter& param) : Layer<Dtype>(param) {}
-  virtual void Reshape(
-      const vector<Blob<Dtype>*>& bottom, const vector<Blob<Dtype>*>& top) {}
-  virtual const char* type() const { return "Onlooker"; }
-  static Onlooker<Dtype>* onlooker;
-
- protected:
-  virtual void Forward_cpu(
-      const vector<Blob<Dtype>*>& bottom, const vector<Blob<Dtype>*>& top) {
-    if (onlooker) {
-      onlooker->Look(false);
-    }
-  }
-  virtual void Backward_cpu(const vector<Blob<Dtype>*>& top,
-      const vector<bool>& propagate_down, const vector<Blob<Dtype>*>& bottom) {
-    if (onlooker) {
-      onlooker->Look(true);
-    }
-  }
-};
-
-template <typename Dtype>
-Onlooker<Dtype>* OnlookerLayer<Dtype>::onlooker = NULL;
-INSTANTIATE_CLASS(OnlookerLayer);
-REGISTER_LAYER_CLASS(Onlooker);
-
 // Steps of few iterations each, and what happens within and between them.
 template <typename TypeParam>
 class SGDUpdaterStepsTest : public SGDUpdaterTestBase<TypeParam> {
  protected:
   typedef typename TypeParam::Dtype Dtype;
-  typedef shared_ptr<SGDSolver<Dtype> > SolverPtr;
-
-  virtual ~SGDUpdaterStepsTest() { OnlookerLayer<Dtype>::onlooker = NULL; }
-
-  static string Momentum() {
-    return "base_lr: 0.002 lr_policy: 'inv' gamma: 0.01 power: 0.75 "
-           "momentum: 0.9 weight_decay: 0.01 ";
-  }
-
-  // Rows, tiles and a product that is updated at once, an onlooker between
-  // the first two.
-  static string Net() {
-    return SGDUpdaterStepsTest::Data(20) +
-           SGDUpdaterStepsTest::Pattern(
-               "p", "probability: 0 probability: 0.7 probability: 0.3") +
-           SGDUpdaterStepsTest::Product(
-               "a", "bottom: 'x' bottom: 'p'", 24, "") +
-           "layer { name: 'o' type: 'Onlooker' bottom: 'a' top: 'a' } " +
-           SGDUpdaterStepsTest::Product("b", "bottom: 'a' bottom: 'p'", 30,
-               "pattern: TILE tile_size: 4") +
-           SGDUpdaterStepsTest::Product(
-               "c", "bottom: 'b'", 3, "pattern: NONE") +
-           SGDUpdaterStepsTest::Loss("c");
-  }
 
   // The weights as they lie in memory.
   static vector<Dtype> Raw(const Blob<Dtype>& blob) {
@@ -91,17 +29,6 @@ class SGDUpdaterStepsTest : public SGDUpdaterTestBase<TypeParam> {
     memcpy(raw.data(), blob.data()->raw_cpu_data(), bytes);  // NOLINT
     return raw;
   }
-
-  static void ExpectNearDense(
-      const vector<Dtype>& lazy, const vector<Dtype>& dense) {
-    ASSERT_EQ(lazy.size(), dense.size());
-    for (size_t i = 0; i < lazy.size(); ++i) {
-      const bool on_gpu = TypeParam::device == Caffe::GPU;
-      ExpectNear(
-          dense[i], lazy[i], on_gpu ? 10 : std::abs(dense[i]), "value", i);
-      ASSERT_TRUE(std::isfinite(lazy[i]));
-    }
-  }
 };
 
 TYPED_TEST_CASE(SGDUpdaterStepsTest, TestDtypesAndDevices);
@@ -109,7 +36,7 @@ TYPED_TEST_CASE(SGDUpdaterStepsTest, TestDtypesAndDevices);
 // Bit for bit, however the steps are counted out.
 TYPED_TEST(SGDUpdaterStepsTest, TestStepsOfOne) {
   typedef typename TypeParam::Dtype Dtype;
-  const string nets[] = {this->Net(), this->RowNet(), this->EmbedNet()};
+  const string nets[] = {this->MixedNet(), this->RowNet(), this->EmbedNet()};
   for (const string& net : nets) {
     vector<Dtype> values[3];
     for (int way = 0; way < 3; ++way) {
@@ -134,7 +61,7 @@ TYPED_TEST(SGDUpdaterStepsTest, TestStepsOfOne) {
 TYPED_TEST(SGDUpdaterStepsTest, TestWeightsWaitFromStepToStep) {
   typedef typename TypeParam::Dtype Dtype;
   const shared_ptr<SGDSolver<Dtype> > solver =
-      this->MakeSolver(this->Net(), this->Momentum(), false);
+      this->MakeSolver(this->MixedNet(), this->Momentum(), false);
   solver->Step(1);
   for (int i = 0; i < 4; ++i) {
     solver->Step(1);
@@ -150,7 +77,7 @@ TYPED_TEST(SGDUpdaterStepsTest, TestWeightsWaitFromStepToStep) {
 TYPED_TEST(SGDUpdaterStepsTest, TestMemoryThatIsViewed) {
   typedef typename TypeParam::Dtype Dtype;
   const shared_ptr<SGDSolver<Dtype> > solver =
-      this->MakeSolver(this->Net(), this->Momentum(), false);
+      this->MakeSolver(this->MixedNet(), this->Momentum(), false);
   const Blob<Dtype>& w = *solver->net()->layer_by_name("a")->blobs()[0];
   for (int i = 0; i < 2; ++i) {
     solver->Step(2);
@@ -186,116 +113,13 @@ TYPED_TEST(SGDUpdaterStepsTest, TestManySteps) {
   EXPECT_TRUE(this->Same(values[0], values[1]));
 }
 
-template <typename Dtype>
-class Reader : public Onlooker<Dtype>, public Solver<Dtype>::Callback {
- public:
-  explicit Reader(Net<Dtype>* net) : net_(net) {}
-  virtual void Look(bool backward) {
-    for (const Blob<Dtype>* blob : net_->learnable_params()) {
-      const Dtype* data = blob->cpu_data();
-      seen.insert(seen.end(), data, data + blob->count());
-      if (backward) {
-        const Dtype* diff = blob->cpu_diff();
-        seen.insert(seen.end(), diff, diff + blob->count());
-      }
-    }
-  }
-  vector<Dtype> seen;
-
- protected:
-  virtual void on_start() { Look(true); }
-  virtual void on_gradients_ready() { Look(true); }
-  Net<Dtype>* net_;
-};
-
-TYPED_TEST(SGDUpdaterStepsTest, TestReadsInTheMiddle) {
-  typedef typename TypeParam::Dtype Dtype;
-  const string kMore[] = {"", "iter_size: 2 ", "debug_info: true display: 3 "};
-  for (const string& more : kMore) {
-    SCOPED_TRACE(more);
-    vector<Dtype> seen[2], values[2];
-    for (int dense = 0; dense < 2; ++dense) {
-      const shared_ptr<SGDSolver<Dtype> > solver =
-          this->MakeSolver(this->Net(), this->Momentum() + more, dense);
-      Reader<Dtype> reader(solver->net().get());
-      OnlookerLayer<Dtype>::onlooker = &reader;
-      for (int step : {1, 1, 7, 1}) {
-        solver->Step(step);
-      }
-      seen[dense] = reader.seen;
-      values[dense] = this->Values(solver.get());
-      OnlookerLayer<Dtype>::onlooker = NULL;
-    }
-    this->ExpectNearDense(seen[0], seen[1]);
-    const shared_ptr<SGDSolver<Dtype> > unseen =
-        this->MakeSolver(this->Net(), this->Momentum() + more, false);
-    unseen->Step(10);
-    EXPECT_TRUE(this->Same(values[0], this->Values(unseen.get())));
-  }
-}
-
-TYPED_TEST(SGDUpdaterStepsTest, TestCallbacks) {
-  typedef typename TypeParam::Dtype Dtype;
-  vector<Dtype> seen[2], values[2];
-  for (int dense = 0; dense < 2; ++dense) {
-    const shared_ptr<SGDSolver<Dtype> > solver =
-        this->MakeSolver(this->Net(), this->Momentum(), dense);
-    Reader<Dtype> reader(solver->net().get());
-    solver->add_callback(&reader);
-    solver->Step(1);
-    solver->Step(5);
-    seen[dense] = reader.seen;
-    values[dense] = this->Values(solver.get());
-  }
-  this->ExpectNearDense(seen[0], seen[1]);
-  this->ExpectNearDense(values[0], values[1]);
-}
-
-// Halves weights, and adds to the gradients that have been found so far.
-template <typename Dtype>
-class Writer : public Reader<Dtype> {
- public:
-  explicit Writer(Net<Dtype>* net) : Reader<Dtype>(net) {}
-  virtual void Look(bool backward) {
-    for (Blob<Dtype>* blob : this->net_->learnable_params()) {
-      if (backward) {
-        caffe_add_scalar(blob->count(), Dtype(0.01), blob->mutable_cpu_diff());
-      } else {
-        caffe_scal(blob->count(), Dtype(0.5), blob->mutable_cpu_data());
-      }
-    }
-  }
-};
-
-TYPED_TEST(SGDUpdaterStepsTest, TestWritesWithinAStep) {
-  typedef typename TypeParam::Dtype Dtype;
-  for (int as_callback = 0; as_callback < 2; ++as_callback) {
-    vector<Dtype> values[2];
-    for (int dense = 0; dense < 2; ++dense) {
-      const shared_ptr<SGDSolver<Dtype> > solver =
-          this->MakeSolver(this->Net(), this->Momentum(), dense);
-      Writer<Dtype> writer(solver->net().get());
-      if (as_callback) {
-        solver->add_callback(&writer);
-      } else {
-        OnlookerLayer<Dtype>::onlooker = &writer;
-      }
-      solver->Step(1);
-      solver->Step(5);
-      values[dense] = this->Values(solver.get());
-      OnlookerLayer<Dtype>::onlooker = NULL;
-    }
-    this->ExpectNearDense(values[0], values[1]);
-  }
-}
-
 // Passes, updates and changes outside of Step are Caffe's own.
 TYPED_TEST(SGDUpdaterStepsTest, TestBetweenSteps) {
   typedef typename TypeParam::Dtype Dtype;
   vector<Dtype> values[2];
   for (int dense = 0; dense < 2; ++dense) {
     const shared_ptr<SGDSolver<Dtype> > solver =
-        this->MakeSolver(this->Net(), this->Momentum(), dense);
+        this->MakeSolver(this->MixedNet(), this->Momentum(), dense);
     Net<Dtype>* net = solver->net().get();
     for (int i = 0; i < 6; ++i) {
       solver->Step(2);
@@ -327,8 +151,9 @@ TYPED_TEST(SGDUpdaterStepsTest, TestRestore) {
   MakeTempDir(&folder);
   vector<Dtype> values[2];
   for (int eager = 0; eager < 2; ++eager) {
-    const shared_ptr<SGDSolver<Dtype> > solver = this->MakeSolver(this->Net(),
-        this->Momentum() + "snapshot_prefix: '" + folder + "/m'", false);
+    const shared_ptr<SGDSolver<Dtype> > solver =
+        this->MakeSolver(this->MixedNet(),
+            this->Momentum() + "snapshot_prefix: '" + folder + "/m'", false);
     const int kSteps[] = {3, 4, 5};
     for (int i = 0; i < 3; ++i) {
       for (int s = 0; s < kSteps[i]; ++s) {
@@ -355,7 +180,7 @@ TYPED_TEST(SGDUpdaterStepsTest, TestSharedWeights) {
   for (int eager = 0; eager < 2; ++eager) {
     shared_ptr<SGDSolver<Dtype> > solvers[2];
     for (shared_ptr<SGDSolver<Dtype> >& solver : solvers) {
-      solver = this->MakeSolver(this->Net(), this->Momentum(), false);
+      solver = this->MakeSolver(this->MixedNet(), this->Momentum(), false);
     }
     solvers[0]->Step(2);
     solvers[1]->Step(1);

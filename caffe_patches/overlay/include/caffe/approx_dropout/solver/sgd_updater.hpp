@@ -72,6 +72,11 @@ class SGDUpdater {
   Parameter Describe(int param_id, const SolverParameter& param) const;
   bool Fits(const SolverParameter& param) const;
   void MakeUpdate(int param_id);
+  /// @brief NULL for solvers with one.
+  Blob<Dtype>* SecondHistory(int param_id) const {
+    const int second = net_->learnable_params().size() + param_id;
+    return second < history_.size() ? history_[second].get() : NULL;
+  }
   void FindLazyLayers();
   /// @brief Leaves nothing pending in what somebody sees without asking.
   void ShowViewed();

@@ -97,11 +97,9 @@ SGDUpdater<Dtype>::SGDUpdater(const string& type, const SolverParameter& param,
 template <typename Dtype>
 typename SGDUpdater<Dtype>::Parameter SGDUpdater<Dtype>::Describe(
     int param_id, const SolverParameter& param) const {
-  const int second = net_->learnable_params().size() + param_id;
   Parameter parameter = {};
-  parameter.memory =
-      ParameterMemory(*net_->learnable_params()[param_id], *history_[param_id],
-          second < history_.size() ? history_[second].get() : NULL);
+  parameter.memory = ParameterMemory(*net_->learnable_params()[param_id],
+      *history_[param_id], SecondHistory(param_id));
   UpdateRule<Dtype>& rule = parameter.rule;
   rule.solver = solver_;
   rule.normalization = Dtype(1.) / param.iter_size();
@@ -143,7 +141,6 @@ void SGDUpdater<Dtype>::MakeUpdate(int param_id) {
   Parameter* parameter = &parameters_[param_id];
   Blob<Dtype>* blob = net_->learnable_params()[param_id];
   Blob<Dtype>* history = history_[param_id].get();
-  const int second = parameters_.size() + param_id;
 #ifndef CPU_ONLY
   if (device_steps_) {
     const shared_ptr<DeviceParameter<Dtype> > device(
@@ -153,9 +150,8 @@ void SGDUpdater<Dtype>::MakeUpdate(int param_id) {
   }
 #endif
   if (!parameter->update) {
-    parameter->update.reset(
-        new LazyParameter<Dtype>(blob, history, parameter->rule,
-            second < history_.size() ? history_[second].get() : NULL));
+    parameter->update.reset(new LazyParameter<Dtype>(
+        blob, history, parameter->rule, SecondHistory(param_id)));
   }
   // On the GPU whole updates leave zeros where Caffe has the last update.
   if (parameter->layer || device_steps_) {
