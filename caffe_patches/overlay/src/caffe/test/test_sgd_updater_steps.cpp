@@ -58,6 +58,38 @@ TYPED_TEST(SGDUpdaterStepsTest, TestStepsOfOne) {
   }
 }
 
+TYPED_TEST(SGDUpdaterStepsTest, TestSolvers) {
+  typedef typename TypeParam::Dtype Dtype;
+  for (const char* type :
+      {"Nesterov", "AdaGrad", "RMSProp", "AdaDelta", "Adam"}) {
+    SCOPED_TRACE(type);
+    const bool has_momentum =
+        type != string("AdaGrad") && type != string("RMSProp");
+    const string solver_text =
+        string("type: '") + type +
+        "' base_lr: 0.01 lr_policy: 'fixed' delta: 0.001 clip_gradients: 2 " +
+        (has_momentum ? "momentum: 0.9 weight_decay: 0.01" : "");
+    vector<Dtype> values[3];
+    for (int way = 0; way < 3; ++way) {
+      const shared_ptr<SGDSolver<Dtype> > solver =
+          this->MakeSolver(this->MixedNet(), solver_text, way == 2);
+      if (way == 1) {
+        this->StepEagerly(12, solver.get());
+      } else {
+        solver->Step(5);
+        solver->Step(7);
+      }
+      values[way] = this->Values(solver.get());
+    }
+    EXPECT_TRUE(this->Same(values[0], values[1]));
+    ASSERT_EQ(values[0].size(), values[2].size());
+    for (size_t i = 0; i < values[0].size(); ++i) {
+      ASSERT_NEAR(
+          values[2][i], values[0][i], sizeof(Dtype) == 4 ? 1e-4 : 1e-10);
+    }
+  }
+}
+
 TYPED_TEST(SGDUpdaterStepsTest, TestWeightsWaitFromStepToStep) {
   typedef typename TypeParam::Dtype Dtype;
   const shared_ptr<SGDSolver<Dtype> > solver =

@@ -32,9 +32,9 @@ class SGDUpdater {
   typedef vector<shared_ptr<Blob<Dtype> > > Blobs;
 
   /// @brief Whether the solver of this type can leave the updates of this net
-  ///        to an SGDUpdater: one of Caffe's, on the GPU plain SGD, without
-  ///        snapshot_diff, where the parameters' memory is Caffe's own: on
-  ///        several GPUs it is NCCL's, which asks nobody.
+  ///        to an SGDUpdater: one of Caffe's, without snapshot_diff, where the
+  ///        parameters' memory is Caffe's own: on several GPUs it is NCCL's,
+  ///        which asks nobody.
   static bool CanUpdate(const string& type, const SolverParameter& param,
       const Net<Dtype>& net);
   /// @brief The updater for the next call of Step: `last`, that of the last
@@ -84,7 +84,7 @@ class SGDUpdater {
   Dtype ClipFactor() const;
   void ApplyUpdateOnHost(Dtype rate, int iteration);
 #ifndef CPU_ONLY
-  void ApplyUpdateOnDevice(Dtype rate);
+  void ApplyUpdateOnDevice(Dtype rate, int iteration);
 #endif
 
   SolverKind solver_;

@@ -44,8 +44,7 @@ bool SGDUpdater<Dtype>::CanUpdate(const string& type,
   for (const Blob<Dtype>* blob : net.learnable_params()) {
     owns_memory &= blob->data()->is_own() && blob->diff()->is_own();
   }
-  return solver && owns_memory && !param.snapshot_diff() &&
-         (Caffe::mode() == Caffe::CPU || solver->kind == SolverKind::SGD);
+  return solver && owns_memory && !param.snapshot_diff();
 }
 
 template <typename Dtype>
@@ -55,8 +54,8 @@ shared_ptr<SGDUpdater<Dtype> > SGDUpdater<Dtype>::Renew(
   if (!CanUpdate(type, param, *net)) {
     LOG_FIRST_N(INFO, 1)
         << "Whole parameters are updated, dropped weights too: only Caffe's "
-        << "solvers (on a GPU: SGD), on one device and without snapshot_diff, "
-        << "update what was kept";
+        << "solvers, on one device and without snapshot_diff, update what was "
+        << "kept";
     return shared_ptr<SGDUpdater>();
   }
   if (last && last->Fits(param)) {
@@ -145,7 +144,7 @@ void SGDUpdater<Dtype>::MakeUpdate(int param_id) {
   if (device_steps_) {
     const shared_ptr<DeviceParameter<Dtype> > device(
         new DeviceParameter<Dtype>(blob, history, parameter->rule,
-            parameter->lr_mult, device_steps_.get()));
+            parameter->lr_mult, device_steps_.get(), SecondHistory(param_id)));
     parameter->update.reset(new LazyParameter<Dtype>(device));
   }
 #endif
@@ -263,7 +262,7 @@ void SGDUpdater<Dtype>::ApplyUpdate(Dtype rate, int iteration) {
 #ifdef CPU_ONLY
   ApplyUpdateOnHost(rate, iteration);
 #else
-  device_steps_ ? ApplyUpdateOnDevice(rate)
+  device_steps_ ? ApplyUpdateOnDevice(rate, iteration)
                 : ApplyUpdateOnHost(rate, iteration);
 #endif
   if (watched_) {
@@ -289,13 +288,16 @@ void SGDUpdater<Dtype>::ApplyUpdateOnHost(Dtype rate, int iteration) {
 
 #ifndef CPU_ONLY
 template <typename Dtype>
-void SGDUpdater<Dtype>::ApplyUpdateOnDevice(Dtype rate) {
+void SGDUpdater<Dtype>::ApplyUpdateOnDevice(Dtype rate, int iteration) {
   for (Parameter& parameter : parameters_) {
     DeviceParameter<Dtype>* update = parameter.update->device();
     if (device_steps_->clips()) {
       update->SumSquares(!parameter.layer);
     }
     update->EndStep();
+  }
+  if (solver_ == SolverKind::ADAM && !parameters_.empty()) {
+    rate *= AdamCorrection(parameters_[0].rule, iteration);
   }
   device_steps_->Append(rate);
   for (Parameter& parameter : parameters_) {

@@ -26,7 +26,10 @@ static_assert(sizeof(UpdateStep<float>) == 2 * sizeof(float)
 
 template <typename Dtype>
 DeviceSteps<Dtype>::DeviceSteps(int num_parameters, Dtype clip_gradients)
-    : clip_gradients_(clip_gradients), size_(0), num_sums_(0),
+    : clip_gradients_(clip_gradients),
+      size_(0),
+      num_sums_(0),
+      rates_are_finite_(true),
       steps_(vector<int>(1, 2 * kMaxSteps)),
       sums_(vector<int>(1, std::max(1, num_parameters) * kNumSums)) {}
 
@@ -56,21 +59,25 @@ void DeviceSteps<Dtype>::Append(Dtype rate) {
   CUDA_POST_KERNEL_CHECK;
   ++size_;
   num_sums_ = 0;
+  rates_are_finite_ &= std::isfinite(rate);
+}
+
+template <typename Dtype>
+void DeviceSteps<Dtype>::Clear() {
+  size_ = 0;
+  rates_are_finite_ = true;
 }
 
 template <typename Dtype>
 DeviceParameter<Dtype>::DeviceParameter(Blob<Dtype>* param,
     Blob<Dtype>* history, const UpdateRule<Dtype>& rule, Dtype lr_mult,
-    DeviceSteps<Dtype>* steps)
-    : memory_(*param, *history, static_cast<Blob<Dtype>*>(NULL)),
+    DeviceSteps<Dtype>* steps, Blob<Dtype>* history2)
+    : memory_(*param, *history, history2),
       count_(param->count()),
       rule_(rule),
       lr_mult_(lr_mult),
-      steps_(steps),
-      has_gradient_(false),
-      in_step_(false),
-      shows_diff_(true),
-      all_done_(0) {
+      steps_(steps) {
+  rule_.idle = IdleOf(rule);
   grid_.rows = param->num_axes() > 1 ? param->shape(0) : 1;
   grid_.columns = param->count() / grid_.rows;
   grid_.cell_rows = 0;
@@ -110,10 +117,17 @@ template <typename Dtype>
 ParameterView<Dtype> DeviceParameter<Dtype>::View() {
   ParameterView<Dtype> view;
   view.data = DataOf<Dtype>(memory_.data);
-  view.history = DataOf<Dtype>(memory_.history[0]);
+  for (int i = 0; i < 2; ++i) {
+    view.history[i] =
+        memory_.history[i] ? DataOf<Dtype>(memory_.history[i]) : NULL;
+  }
   view.gradient = DataOf<Dtype>(memory_.diff);
   view.grid = grid_;
   view.rule = rule_;
+  // A rate that is not finite moves every weight: 0 times it is no number.
+  if (!steps_->rates_are_finite()) {
+    view.rule.idle = Idle::MOVES_WEIGHT;
+  }
   view.lr_mult = lr_mult_;
   view.steps = steps_->data();
   view.num_steps = steps_->size();
@@ -126,9 +140,10 @@ template <typename Dtype>
 bool DeviceParameter<Dtype>::CanAlign16(
     const ParameterView<Dtype>& view) const {
   const int width = Aligned16<Dtype>::kWidth;
-  return grid_.cell_columns % width == 0
-      && IsAligned16(view.data, grid_.columns)
-      && IsAligned16(view.history) && IsAligned16(view.gradient);
+  return grid_.cell_columns % width == 0 &&
+         IsAligned16(view.data, grid_.columns) &&
+         IsAligned16(view.history[0]) && IsAligned16(view.history[1]) &&
+         IsAligned16(view.gradient);
 }
 
 template <typename Dtype>
@@ -154,19 +169,44 @@ CellList<Dtype> DeviceParameter<Dtype>::Words(const Dtype* words,
   return cells;
 }
 
+// Calls a member function template for the solver's kind of step.
+#define CALL_BY_STEP(function, ...)               \
+  switch (rule_.solver) {                         \
+    case SolverKind::SGD:                         \
+      return function<SGDStep>(__VA_ARGS__);      \
+    case SolverKind::NESTEROV:                    \
+      return function<NesterovStep>(__VA_ARGS__); \
+    case SolverKind::ADAGRAD:                     \
+      return function<AdaGradStep>(__VA_ARGS__);  \
+    case SolverKind::RMSPROP:                     \
+      return function<RMSPropStep>(__VA_ARGS__);  \
+    case SolverKind::ADADELTA:                    \
+      return function<AdaDeltaStep>(__VA_ARGS__); \
+    case SolverKind::ADAM:                        \
+      return function<AdamStep>(__VA_ARGS__);     \
+  }
+
 template <typename Dtype>
 void DeviceParameter<Dtype>::CatchUp(const CellList<Dtype>& cells,
     bool for_all, const DeviceList& columns, Dtype* part) {
   if ((steps_->size() == 0 && !part) || cells.size == 0) { return; }
+  CALL_BY_STEP(CatchUpBy, cells, for_all, columns, part);
+}
+
+template <typename Dtype>
+template <typename Step>
+void DeviceParameter<Dtype>::CatchUpBy(const CellList<Dtype>& cells,
+    bool for_all, const DeviceList& columns, Dtype* part) {
   const ParameterView<Dtype> view = View();
   if (CanAlign16(view) && IsAligned16(part)) {
+    const int kWidth = Aligned16<Dtype>::kWidth;
     // NOLINT_NEXT_LINE(whitespace/operators)
-    CatchUpKernel<Dtype, Aligned16<Dtype>::kWidth><<<cells.size, kThreads>>>(
-        view, cells, for_all, columns, part);
+    CatchUpKernel<Step, Dtype, kWidth>
+        <<<cells.size, kThreads>>>(view, cells, for_all, columns, part);
   } else {
     // NOLINT_NEXT_LINE(whitespace/operators)
-    CatchUpKernel<Dtype, 1><<<cells.size, kThreads>>>(view, cells, for_all,
-        columns, part);
+    CatchUpKernel<Step, Dtype, 1>
+        <<<cells.size, kThreads>>>(view, cells, for_all, columns, part);
   }
   CUDA_POST_KERNEL_CHECK;
 }
@@ -211,7 +251,7 @@ void DeviceParameter<Dtype>::ShowDiff() {
   if (in_step_) {
     has_gradient_ = true;
     ClearGradient(Tiles(AllCells()), true);
-  } else {
+  } else if (whole_) {
     caffe_gpu_memcpy(count_ * sizeof(Dtype), memory_.history[0]->raw_gpu_data(),
         memory_.diff->raw_gpu_data());
   }
@@ -221,8 +261,9 @@ template <typename Dtype>
 void DeviceParameter<Dtype>::BeginStep(bool whole) {
   const bool ended = !in_step_;
   in_step_ = true;
+  whole_ = whole;
   if (whole) {
-    // The last update has left zeros.
+    // SGD's last update has left zeros.
     if (shows_diff_ || !ended) {
       caffe_gpu_memset(count_ * sizeof(Dtype), 0, memory_.diff->raw_gpu_data());
     }
@@ -324,21 +365,31 @@ void DeviceParameter<Dtype>::SumSquares(bool whole) {
 
 template <typename Dtype>
 void DeviceParameter<Dtype>::UpdateWhole() {
-  const int count = count_;
+  CALL_BY_STEP(UpdateWholeBy);
+}
+
+template <typename Dtype>
+template <typename Step>
+void DeviceParameter<Dtype>::UpdateWholeBy() {
   const ParameterView<Dtype> view = View();
-  if (IsAligned16(view.data) && IsAligned16(view.history)
-      && IsAligned16(view.gradient)) {
-    const int width = Aligned16<Dtype>::kWidth;
+  // SGD's history is its update, so that the gradient can be cleared here.
+  const bool writes_update = rule_.solver != SolverKind::SGD;
+  if (IsAligned16(view.data) && IsAligned16(view.history[0]) &&
+      IsAligned16(view.history[1]) && IsAligned16(view.gradient)) {
+    const int kWidth = Aligned16<Dtype>::kWidth;
+    const int blocks = CAFFE_GET_BLOCKS((count_ + kWidth - 1) / kWidth);
     // NOLINT_NEXT_LINE(whitespace/operators)
-    UpdateKernel<Dtype, width><<<CAFFE_GET_BLOCKS((count + width - 1) / width),
-        CAFFE_CUDA_NUM_THREADS>>>(view, count);
+    UpdateKernel<Step, Dtype, kWidth>
+        <<<blocks, CAFFE_CUDA_NUM_THREADS>>>(view, count_, writes_update);
   } else {
+    const int blocks = CAFFE_GET_BLOCKS(count_);
     // NOLINT_NEXT_LINE(whitespace/operators)
-    UpdateKernel<Dtype, 1><<<CAFFE_GET_BLOCKS(count),
-        CAFFE_CUDA_NUM_THREADS>>>(view, count);
+    UpdateKernel<Step, Dtype, 1>
+        <<<blocks, CAFFE_CUDA_NUM_THREADS>>>(view, count_, writes_update);
   }
   CUDA_POST_KERNEL_CHECK;
   all_done_ = steps_->size();
+  shows_diff_ = writes_update;
 }
 
 INSTANTIATE_CLASS(DeviceSteps);
