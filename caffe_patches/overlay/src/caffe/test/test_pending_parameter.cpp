@@ -30,7 +30,7 @@ class PendingParameterTest : public ::testing::Test {
     const vector<int> row(1, 1);
     update_->CatchUp(row);
     update_->ClaimGradient(row);
-    caffe_set(4, Dtype(1), static_cast<Dtype*>(w_.diff()->raw_cpu_data()) + 4);
+    caffe_set(4, Dtype(1), RawDiff() + 4);
   }
 
   // Two steps: w is -2.5 in row 1, and 1.5 was subtracted last.
@@ -42,7 +42,12 @@ class PendingParameterTest : public ::testing::Test {
     }
   }
 
-  Dtype Raw() { return static_cast<Dtype*>(w_.data()->raw_cpu_data())[4]; }
+  Dtype Raw() {
+    return static_cast<const Dtype*>(w_.data()->raw_cpu_data())[4];
+  }
+  Dtype* RawDiff() {
+    return static_cast<Dtype*>(w_.diff()->raw_mutable_cpu_data());
+  }
 
   Blob<Dtype> w_, h_;
   shared_ptr<LazyParameter<Dtype> > update_;
@@ -103,7 +108,7 @@ TYPED_TEST(PendingParameterTest, TestOthersMemoryTakesItsPlace) {
 // what others add to it counts.
 TYPED_TEST(PendingParameterTest, TestGradientWithinAStep) {
   this->TwoSteps();
-  Poison(static_cast<TypeParam*>(this->w_.diff()->raw_cpu_data()) + 8, 4);
+  Poison(this->RawDiff() + 8, 4);
   this->BeginStep();
   const TypeParam* gradient = this->w_.cpu_diff();
   for (int i = 0; i < 12; ++i) {

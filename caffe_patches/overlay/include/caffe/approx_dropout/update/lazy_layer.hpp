@@ -42,12 +42,12 @@ const Dtype* GpuWeights(
 /// @brief The same of its gradient.
 template <typename Dtype>
 Dtype* CpuGradient(Blob<Dtype>* blob, const LazyParameter<Dtype>* lazy) {
-  return lazy ? static_cast<Dtype*>(blob->diff()->raw_cpu_data())
+  return lazy ? static_cast<Dtype*>(blob->diff()->raw_mutable_cpu_data())
               : blob->mutable_cpu_diff();
 }
 template <typename Dtype>
 Dtype* GpuGradient(Blob<Dtype>* blob, const LazyParameter<Dtype>* lazy) {
-  return lazy ? static_cast<Dtype*>(blob->diff()->raw_gpu_data())
+  return lazy ? static_cast<Dtype*>(blob->diff()->raw_mutable_gpu_data())
               : blob->mutable_gpu_diff();
 }
 

@@ -35,8 +35,7 @@ struct ParameterMemory {
   void Guard(PendingUpdates* owner) const {
     for (SyncedMemory* memory : all()) {
       if (memory->pending() != owner) {
-        memory->finish_pending();
-        memory->set_pending(owner);
+        memory->finished()->set_pending(owner);
       }
     }
   }

@@ -10,8 +10,8 @@ class SyncedMemory;
 class PendingUpdates {
  public:
   virtual ~PendingUpdates() {}
-  /// @brief Leaves in *memory what would be there without waiting. It may use
-  ///        the memory's raw_cpu_data and raw_gpu_data only.
+  /// @brief Leaves in *memory what would be there without waiting. Of the
+  ///        memory's functions it may use those called raw_.
   virtual void Finish(const SyncedMemory* memory) = 0;
 };
 

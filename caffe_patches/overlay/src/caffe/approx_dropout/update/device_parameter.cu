@@ -14,7 +14,7 @@ const DeviceList kNoColumns = { NULL, 0, 0, 1, 1 };
 
 template <typename Dtype>
 Dtype* DataOf(const shared_ptr<SyncedMemory>& memory) {
-  return static_cast<Dtype*>(memory->raw_gpu_data());
+  return static_cast<Dtype*>(memory->raw_mutable_gpu_data());
 }
 
 }  // namespace
@@ -253,7 +253,7 @@ void DeviceParameter<Dtype>::ShowDiff() {
     ClearGradient(Tiles(AllCells()), true);
   } else if (whole_) {
     caffe_gpu_memcpy(count_ * sizeof(Dtype), memory_.history[0]->raw_gpu_data(),
-        memory_.diff->raw_gpu_data());
+        memory_.diff->raw_mutable_gpu_data());
   }
 }
 
@@ -265,7 +265,8 @@ void DeviceParameter<Dtype>::BeginStep(bool whole) {
   if (whole) {
     // SGD's last update has left zeros.
     if (shows_diff_ || !ended) {
-      caffe_gpu_memset(count_ * sizeof(Dtype), 0, memory_.diff->raw_gpu_data());
+      caffe_gpu_memset(
+          count_ * sizeof(Dtype), 0, memory_.diff->raw_mutable_gpu_data());
     }
     shows_diff_ = true;
     return;

@@ -32,7 +32,7 @@ void LazyParameter<Dtype>::FindMemory() {
   Dtype* found[4] = {};
   for (int i = 0; i < 4; ++i) {
     if (memories[i]) {
-      found[i] = static_cast<Dtype*>(memories[i]->raw_cpu_data());
+      found[i] = static_cast<Dtype*>(memories[i]->raw_mutable_cpu_data());
     }
   }
   const WeightArrays<Dtype> arrays = {
