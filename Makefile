@@ -16,8 +16,8 @@ PTB_DATA := $(PYTHON) scripts/prepare_ptb.py --output build/data
 
 .DEFAULT_GOAL := help
 .PHONY: help dependencies caffe cuda emulate emulate-mutants bundle docker \
-  test-docker data mnist ptb-data ptb cifar-data cifar bench figures prototxt test \
-  test-cuda sanitize sanitize-threads fuzz check clean
+  test-docker data mnist ptb-data ptb cifar-data cifar bench figures prototxt \
+  check test test-cuda sanitize sanitize-threads fuzz clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-16s %s\n", $$1, $$2}' \

@@ -142,6 +142,22 @@ class SGDUpdaterTestBase : public MultiDeviceTest<TypeParam> {
            Loss("c");
   }
 
+  static string Momentum() {
+    return "base_lr: 0.002 lr_policy: 'inv' gamma: 0.01 power: 0.75 "
+           "momentum: 0.9 weight_decay: 0.01 ";
+  }
+
+  // Rows, tiles and a product that is updated at once; another layer may come
+  // between the first two.
+  static string MixedNet(const string& layer = "") {
+    return Data(20) +
+           Pattern("p", "probability: 0 probability: 0.7 probability: 0.3") +
+           Product("a", "bottom: 'x' bottom: 'p'", 24, "") + layer +
+           Product("b", "bottom: 'a' bottom: 'p'", 30,
+               "pattern: TILE tile_size: 4") +
+           Product("c", "bottom: 'b'", 3, "pattern: NONE") + Loss("c");
+  }
+
   static shared_ptr<SGDSolver<Dtype> > MakeSolver(
       const string& net, const string& solver_text, bool dense) {
     SolverParameter param;
@@ -169,6 +185,31 @@ class SGDUpdaterTestBase : public MultiDeviceTest<TypeParam> {
       }
     }
     return all;
+  }
+
+  // So many steps, after each of which somebody looks, so that none waits for
+  // another.
+  static void StepEagerly(int steps, SGDSolver<Dtype>* solver) {
+    for (int i = 0; i < steps; ++i) {
+      solver->Step(1);
+      Values(solver);
+    }
+  }
+
+  static bool Same(const vector<Dtype>& a, const vector<Dtype>& b) {
+    return a.size() == b.size() && std::equal(a.begin(), a.end(), b.begin());
+  }
+
+  // Up to rounding, which cuBLAS and the update's kernels do differently.
+  static void ExpectNearDense(
+      const vector<Dtype>& lazy, const vector<Dtype>& dense) {
+    ASSERT_EQ(lazy.size(), dense.size());
+    for (size_t i = 0; i < lazy.size(); ++i) {
+      const bool on_gpu = TypeParam::device == Caffe::GPU;
+      ExpectNear(
+          dense[i], lazy[i], on_gpu ? 10 : std::abs(dense[i]), "value", i);
+      ASSERT_TRUE(std::isfinite(lazy[i]));
+    }
   }
 
   // Values after 200 steps, taken in several calls. dense: by Caffe's own

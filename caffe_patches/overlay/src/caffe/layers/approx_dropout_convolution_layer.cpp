@@ -113,7 +113,7 @@ void ApproxDropoutConvolutionLayer<Dtype>::Reshape(
 template <typename Dtype>
 void ApproxDropoutConvolutionLayer<Dtype>::Forward_cpu(
     const vector<Blob<Dtype>*>& bottom, const vector<Blob<Dtype>*>& top) {
-  product_.PackWeights_cpu(this->blobs_[0]->cpu_data());
+  product_.PackWeights_cpu(CpuWeights(*this->blobs_[0], product_.lazy()));
   product_.Forward_cpu(bottom[0]->cpu_data(),
       this->bias_term_ ? this->blobs_[1]->cpu_data() : NULL,
       top[0]->mutable_cpu_data());
@@ -125,8 +125,9 @@ void ApproxDropoutConvolutionLayer<Dtype>::Backward_cpu(
     const vector<Blob<Dtype>*>& bottom) {
   product_.Backward_cpu(bottom[0]->cpu_data(), top[0]->cpu_diff(),
       propagate_down[0] ? bottom[0]->mutable_cpu_diff() : NULL,
-      this->param_propagate_down_[0] ? this->blobs_[0]->mutable_cpu_diff()
-                                     : NULL,
+      this->param_propagate_down_[0]
+          ? CpuGradient(this->blobs_[0].get(), product_.lazy())
+          : NULL,
       this->bias_term_ && this->param_propagate_down_[1]
           ? this->blobs_[1]->mutable_cpu_diff()
           : NULL);

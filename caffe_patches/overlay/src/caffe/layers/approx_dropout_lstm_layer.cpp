@@ -205,13 +205,16 @@ void ApproxDropoutLSTMLayer<Dtype>::Forward_cpu(
   const Dtype* cont = bottom[1]->cpu_data();
   Dtype* output = top[0]->mutable_cpu_data();
   Dtype* gates = gates_.mutable_cpu_data();
-  input_product_.PackWeights_cpu(this->blobs_[0]->cpu_data());
+  input_product_.PackWeights_cpu(
+      CpuWeights(*this->blobs_[0], input_product_.lazy()));
   input_product_.Forward_cpu(T_, bottom[0]->cpu_data(),
       this->blobs_[1]->cpu_data(), false, gates);
   if (N_ <= kFewSamples) {
-    recurrent_product_.PackForSteps_cpu(this->blobs_[2]->cpu_data(), false);
+    recurrent_product_.PackForSteps_cpu(
+        CpuWeights(*this->blobs_[2], recurrent_product_.lazy()), false);
   } else {
-    recurrent_product_.PackWeights_cpu(this->blobs_[2]->cpu_data());
+    recurrent_product_.PackWeights_cpu(
+        CpuWeights(*this->blobs_[2], recurrent_product_.lazy()));
   }
   caffe_copy(cell_.count(), cell_.cpu_data(), cells_.mutable_cpu_data());
   const HiddenDropout<Dtype> dropout = Dropout(compact_index_.shape(0) - 1,
@@ -271,7 +274,8 @@ void ApproxDropoutLSTMLayer<Dtype>::Backward_cpu(
   const Dtype* gates_diff = gates_.mutable_cpu_diff();
   caffe_set(cell_.count(), Dtype(0), cell_.mutable_cpu_diff());
   if (N_ <= kFewSamples && T_ > 1) {
-    recurrent_product_.PackForSteps_cpu(this->blobs_[2]->cpu_data(), true);
+    recurrent_product_.PackForSteps_cpu(
+        CpuWeights(*this->blobs_[2], recurrent_product_.lazy()), true);
   }
   for (int t = T_ - 1; t >= 0; --t) {
     BackwardStep_cpu(t, cont + t * N_, output_diff + t * N_ * stored_);
@@ -284,14 +288,15 @@ void ApproxDropoutLSTMLayer<Dtype>::Backward_cpu(
   }
   if (this->param_propagate_down_[2]) {
     recurrent_product_.Backward_cpu(T_, recurrent_input, gates_diff, NULL,
-        this->blobs_[2]->mutable_cpu_diff(), NULL);
+        CpuGradient(this->blobs_[2].get(), recurrent_product_.lazy()), NULL);
   }
   input_product_.Backward_cpu(T_, bottom[0]->cpu_data(), gates_diff,
       propagate_down[0] ? bottom[0]->mutable_cpu_diff() : NULL,
-      this->param_propagate_down_[0] ?
-          this->blobs_[0]->mutable_cpu_diff() : NULL,
-      this->param_propagate_down_[1] ?
-          this->blobs_[1]->mutable_cpu_diff() : NULL);
+      this->param_propagate_down_[0]
+          ? CpuGradient(this->blobs_[0].get(), input_product_.lazy())
+          : NULL,
+      this->param_propagate_down_[1] ? this->blobs_[1]->mutable_cpu_diff()
+                                     : NULL);
 }
 
 template <typename Dtype>

@@ -146,10 +146,12 @@ void ApproxDropoutLSTMLayer<Dtype>::Forward_gpu(
   const Dtype* cont = bottom[1]->gpu_data();
   Dtype* output = top[0]->mutable_gpu_data();
   Dtype* gates = gates_.mutable_gpu_data();
-  input_product_.PackWeights_gpu(this->blobs_[0]->gpu_data());
+  input_product_.PackWeights_gpu(
+      GpuWeights(*this->blobs_[0], input_product_.lazy()));
   input_product_.Forward_gpu(T_, bottom[0]->gpu_data(),
       this->blobs_[1]->gpu_data(), false, gates);
-  recurrent_product_.PackWeights_gpu(this->blobs_[2]->gpu_data());
+  recurrent_product_.PackWeights_gpu(
+      GpuWeights(*this->blobs_[2], recurrent_product_.lazy()));
   caffe_copy(cell_.count(), cell_.gpu_data(), cells_.mutable_gpu_data());
   Dtype* recurrent_input = recurrent_input_.mutable_gpu_data();
   // NOLINT_NEXT_LINE(whitespace/operators)
@@ -206,14 +208,15 @@ void ApproxDropoutLSTMLayer<Dtype>::Backward_gpu(
   }
   if (this->param_propagate_down_[2]) {
     recurrent_product_.Backward_gpu(T_, recurrent_input, gates_diff, NULL,
-        this->blobs_[2]->mutable_gpu_diff(), NULL);
+        GpuGradient(this->blobs_[2].get(), recurrent_product_.lazy()), NULL);
   }
   input_product_.Backward_gpu(T_, bottom[0]->gpu_data(), gates_diff,
       propagate_down[0] ? bottom[0]->mutable_gpu_diff() : NULL,
-      this->param_propagate_down_[0] ?
-          this->blobs_[0]->mutable_gpu_diff() : NULL,
-      this->param_propagate_down_[1] ?
-          this->blobs_[1]->mutable_gpu_diff() : NULL);
+      this->param_propagate_down_[0]
+          ? GpuGradient(this->blobs_[0].get(), input_product_.lazy())
+          : NULL,
+      this->param_propagate_down_[1] ? this->blobs_[1]->mutable_gpu_diff()
+                                     : NULL);
 }
 
 template <typename Dtype>

@@ -2,31 +2,34 @@
 #include <limits>
 #include <vector>
 
-#include "gtest/gtest.h"
-
 #include "caffe/approx_dropout/math/vector_math.hpp"
 #include "caffe/approx_dropout/math/wide_access.hpp"
 #include "caffe/approx_dropout/update/device_cells.hpp"
 #include "caffe/approx_dropout/update/lazy_parameter.hpp"
 #include "caffe/blob.hpp"
-
 #include "caffe/test/test_approx_dropout_util.hpp"
 #include "caffe/test/test_caffe_main.hpp"
+#include "caffe/test/test_update_rules_util.hpp"
+#include "gtest/gtest.h"
 
 namespace caffe {
 
 // DeviceParameter's kernels, their blocks one after the other and their
 // threads likewise between barriers, in plain memory.
-template <typename Dtype, int kWidth>
+template <typename Step, typename Dtype, int kWidth>
 class HostKernels {
  public:
-  HostKernels(Blob<Dtype>* w, Blob<Dtype>* h, const CellGrid& grid,
-      const UpdateRule<Dtype>& rule, Dtype lr_mult, int num_threads)
-      : done_(grid.count(), 0), gradient_step_(grid.count(), -1),
+  HostKernels(Blob<Dtype>* w, Blob<Dtype>* h, Blob<Dtype>* second_h,
+      const CellGrid& grid, UpdateRule<Dtype> rule, Dtype lr_mult,
+      int num_threads)
+      : done_(grid.count(), 0),
+        gradient_step_(grid.count(), -1),
         num_threads_(num_threads) {
-    const ParameterView<Dtype> view = { w->mutable_cpu_data(),
-        h->mutable_cpu_data(), w->mutable_cpu_diff(), grid, rule, lr_mult,
-        NULL, 0, done_.data(), gradient_step_.data() };
+    rule.idle = IdleOf(rule);
+    const ParameterView<Dtype> view = {w->mutable_cpu_data(),
+        {h->mutable_cpu_data(), second_h->mutable_cpu_data()},
+        w->mutable_cpu_diff(), grid, rule, lr_mult, NULL, 0, done_.data(),
+        gradient_step_.data()};
     view_ = view;
   }
 
@@ -41,7 +44,7 @@ class HostKernels {
         for_all);
     done_[cell] = view_.num_steps;
     for (int t = 0; t < num_threads_; ++t) {
-      ReplayCell<Dtype, kWidth>(view_, cell, replay, t, num_threads_);
+      ReplayCell<Step, Dtype, kWidth>(view_, cell, replay, t, num_threads_);
     }
   }
 
@@ -87,22 +90,24 @@ class DeviceCellsTest : public ::testing::Test {
 
   // 70 steps by the kernels and by LazyParameter: the same bits. Gradients of
   // those that are clipped to nothing are infinite.
-  template <int kWidth>
-  static void ExpectLazy(const UpdateRule<Dtype>& rule, int cell_rows,
-      int cell_columns) {
+  template <typename SolverStep, int kWidth>
+  static void ExpectLazy(
+      const UpdateRule<Dtype>& rule, int cell_rows, int cell_columns) {
     const int kRows = 29, kColumns = 44;
     const CellGrid grid = { kRows, kColumns, cell_rows, cell_columns };
-    Blob<Dtype> w(kRows, kColumns, 1, 1), h(w.shape()), w2(w.shape()),
-        h2(w.shape());
+    Blob<Dtype> w(kRows, kColumns, 1, 1), h(w.shape()), second_h(w.shape()),
+        w2(w.shape()), h2(w.shape()), second_h2(w.shape());
     FillGaussian(&w);
     w2.CopyFrom(w);
-    std::fill_n(h.mutable_cpu_data(), h.count(), Dtype(0));
-    h2.CopyFrom(h);
+    for (Blob<Dtype>* history : {&h, &second_h, &h2, &second_h2}) {
+      std::fill_n(history->mutable_cpu_data(), h.count(), Dtype(0));
+    }
     Poison(w.mutable_cpu_diff(), w.count());
     Poison(w2.mutable_cpu_diff(), w.count());
     const Dtype kMult = 2;
-    HostKernels<Dtype, kWidth> kernels(&w, &h, grid, rule, kMult, 19);
-    LazyParameter<Dtype> lazy(&w2, &h2, rule);
+    HostKernels<SolverStep, Dtype, kWidth> kernels(
+        &w, &h, &second_h, grid, rule, kMult, 19);
+    LazyParameter<Dtype> lazy(&w2, &h2, rule, &second_h2);
     lazy.SetCells(cell_rows, cell_columns);
     for (int s = 0; s < 70; ++s) {
       vector<int> used;
@@ -139,6 +144,18 @@ class DeviceCellsTest : public ::testing::Test {
     }
     EXPECT_TRUE(Equal(w.cpu_data(), w2.cpu_data(), w.count()));
     EXPECT_TRUE(Equal(h.cpu_data(), h2.cpu_data(), h.count()));
+    EXPECT_TRUE(Equal(second_h.cpu_data(), second_h2.cpu_data(), h.count()));
+    EXPECT_TRUE(Equal(w.cpu_diff(), w2.cpu_diff(), w.count()));
+  }
+
+  template <typename SolverStep>
+  static void ExpectLazyCells(const UpdateRule<Dtype>& rule) {
+    const int kWidth = 16 / sizeof(Dtype);
+    ExpectLazy<SolverStep, 1>(rule, 1, 44);
+    ExpectLazy<SolverStep, kWidth>(rule, 1, 44);
+    ExpectLazy<SolverStep, 1>(rule, 5, 7);
+    ExpectLazy<SolverStep, kWidth>(rule, 8, 8);
+    ExpectLazy<SolverStep, kWidth>(rule, 32, 32);
   }
 };
 
@@ -220,18 +237,31 @@ TYPED_TEST(DeviceCellsTest, TestCellsAreLazyParameters) {
     LOG(INFO) << "Not run: no fused multiply-add on this machine";
     return;
   }
-  const double kRules[][3] = {{0.01, 0, 0.9}, {0.01, 1, 0.9}, {0, 0, 0.9},
-      {0.01, 0, 0}, {0, 0, 0}};
-  for (int r = 0; r < 5; ++r) {
-    const UpdateRule<TypeParam> rule = { TypeParam(0.5),
-        TypeParam(kRules[r][0]), kRules[r][1] != 0, TypeParam(kRules[r][2]) };
-    SCOPED_TRACE(r);
-    const int kWidth = 16 / sizeof(TypeParam);
-    this->template ExpectLazy<1>(rule, 1, 44);
-    this->template ExpectLazy<kWidth>(rule, 1, 44);
-    this->template ExpectLazy<1>(rule, 5, 7);
-    this->template ExpectLazy<kWidth>(rule, 8, 8);
-    this->template ExpectLazy<kWidth>(rule, 32, 32);
+  for (const UpdateRule<TypeParam>& rule : AllRules<TypeParam>()) {
+    SCOPED_TRACE(SolverName(rule.solver));
+    if (ReadsHistory(rule) && rule.delta == 0) {
+      continue;  // weights that are no numbers
+    }
+    switch (rule.solver) {
+      case SolverKind::SGD:
+        this->template ExpectLazyCells<SGDStep>(rule);
+        break;
+      case SolverKind::NESTEROV:
+        this->template ExpectLazyCells<NesterovStep>(rule);
+        break;
+      case SolverKind::ADAGRAD:
+        this->template ExpectLazyCells<AdaGradStep>(rule);
+        break;
+      case SolverKind::RMSPROP:
+        this->template ExpectLazyCells<RMSPropStep>(rule);
+        break;
+      case SolverKind::ADADELTA:
+        this->template ExpectLazyCells<AdaDeltaStep>(rule);
+        break;
+      case SolverKind::ADAM:
+        this->template ExpectLazyCells<AdamStep>(rule);
+        break;
+    }
   }
 }
 

@@ -5,15 +5,14 @@
 #include <string>
 #include <vector>
 
-#include "gtest/gtest.h"
-
 #include "caffe/approx_dropout/update/device_parameter.hpp"
 #include "caffe/approx_dropout/update/lazy_layer.hpp"
 #include "caffe/approx_dropout/update/lazy_parameter.hpp"
 #include "caffe/blob.hpp"
-
 #include "caffe/test/test_approx_dropout_util.hpp"
 #include "caffe/test/test_caffe_main.hpp"
+#include "caffe/test/test_update_rules_util.hpp"
+#include "gtest/gtest.h"
 
 namespace caffe {
 
@@ -35,13 +34,23 @@ class DeviceParameterGPUTest : public GPUDeviceTest<Dtype> {
     lazy->EndStep(step);
   }
 
-  static UpdateRule<Dtype> Rule(int i) {
-    const double kRules[][3] = {{0.01, 0, 0.9}, {0.01, 1, 0.9}, {0, 0, 0.9},
-        {0.01, 0, 0}, {0, 0, 0}};
-    const UpdateRule<Dtype> rule = { Dtype(0.5), Dtype(kRules[i][0]),
-        kRules[i][1] != 0, Dtype(kRules[i][2]) };
-    return rule;
+  // Of each solver, with and without decay, and SGD's without momentum.
+  static vector<UpdateRule<Dtype> > Rules() {
+    vector<UpdateRule<Dtype> > rules;
+    for (SolverKind kind : kSolverKinds) {
+      rules.push_back(MakeRule<Dtype>(kind, 0, false));
+      rules.push_back(MakeRule<Dtype>(kind, 0.01, kind == SolverKind::ADAM));
+    }
+    rules.push_back(MakeRule<Dtype>(SolverKind::SGD, 0.01, true));
+    rules.push_back(MakeRule<Dtype>(SolverKind::SGD, 0.01, false, 0));
+    rules.push_back(MakeRule<Dtype>(SolverKind::SGD, 0, false, 0));
+    return rules;
   }
+
+  // A parameter with its histories.
+  struct Weights {
+    Blob<Dtype> w, h, second_h;
+  };
 
   // Every (1 + s % 4)-th row or column, from s % 3 on.
   static vector<int> Some(int s, int count) {
@@ -59,20 +68,20 @@ class DeviceParameterGPUTest : public GPUDeviceTest<Dtype> {
     return list;
   }
 
-  // Two equal parameters, gradients poisoned and history zero.
-  static void Make(int columns, Blob<Dtype>* w, Blob<Dtype>* h,
-      Blob<Dtype>* w2, Blob<Dtype>* h2) {
-    w->Reshape(kRows, columns, 1, 1);
-    h->ReshapeLike(*w);
-    w2->ReshapeLike(*w);
-    h2->ReshapeLike(*w);
-    FillGaussian(w);
-    std::copy(w->cpu_data(), w->cpu_data() + w->count(),
-        w2->mutable_cpu_data());
-    std::fill_n(h->mutable_cpu_data(), h->count(), Dtype(0));
-    std::fill_n(h2->mutable_cpu_data(), h->count(), Dtype(0));
-    Poison(w->mutable_cpu_diff(), w->count());
-    Poison(w2->mutable_cpu_diff(), w->count());
+  // Two equal parameters, gradients poisoned and histories zero.
+  static void Make(int columns, Weights* a, Weights* b) {
+    a->w.Reshape(kRows, columns, 1, 1);
+    FillGaussian(&a->w);
+    b->w.ReshapeLike(a->w);
+    std::copy(a->w.cpu_data(), a->w.cpu_data() + a->w.count(),
+        b->w.mutable_cpu_data());
+    for (Weights* weights : {a, b}) {
+      Poison(weights->w.mutable_cpu_diff(), a->w.count());
+      for (Blob<Dtype>* h : {&weights->h, &weights->second_h}) {
+        h->ReshapeLike(a->w);
+        std::fill_n(h->mutable_cpu_data(), h->count(), Dtype(0));
+      }
+    }
   }
 
   static void ExpectSame(const Blob<Dtype>& a, const Blob<Dtype>& b) {
@@ -80,21 +89,28 @@ class DeviceParameterGPUTest : public GPUDeviceTest<Dtype> {
       ExpectNear(a.cpu_data()[i], b.cpu_data()[i], 1, "element", i);
     }
   }
+  static void ExpectSame(const Weights& a, const Weights& b) {
+    ExpectSame(a.w, b.w);
+    ExpectSame(a.h, b.h);
+    ExpectSame(a.second_h, b.second_h);
+  }
 };
 
 TYPED_TEST_CASE(DeviceParameterGPUTest, TestDtypes);
 
 // Gradients of some rows and columns, one to three per iteration.
 TYPED_TEST(DeviceParameterGPUTest, TestRows) {
-  const int kColumns[] = {45, 48};  // with and without 16 bytes at a time
-  for (int r = 0; r < 10; ++r) {
-    const int columns = kColumns[r / 5];
-    Blob<TypeParam> w, h, w2, h2;
-    this->Make(columns, &w, &h, &w2, &h2);
+  typedef typename TestFixture::Weights Weights;
+  int columns = 45;
+  for (const UpdateRule<TypeParam>& rule : this->Rules()) {
+    SCOPED_TRACE(SolverName(rule.solver));
+    columns = 93 - columns;  // 48 is for 16 bytes at a time
+    Weights a, b;
+    this->Make(columns, &a, &b);
     DeviceSteps<TypeParam> steps(1, -1);
-    DeviceParameter<TypeParam> device(&w, &h, this->Rule(r % 5), 2, &steps);
-    LazyParameter<TypeParam> lazy(&w2, &h2, this->Rule(r % 5));
-    for (int s = 0; s < 60; ++s) {
+    DeviceParameter<TypeParam> device(&a.w, &a.h, rule, 2, &steps, &a.second_h);
+    LazyParameter<TypeParam> lazy(&b.w, &b.h, rule, &b.second_h);
+    for (int s = 0; s < 40; ++s) {
       for (int pass = 0; pass < 1 + s % 3; ++pass) {
         const vector<int> rows = this->Some(s + pass, this->kRows);
         const vector<int> used = this->Some(s, columns);
@@ -114,32 +130,34 @@ TYPED_TEST(DeviceParameterGPUTest, TestRows) {
       this->EndStep(s, 2, &device, &steps, &lazy);
       if (s % 17 == 16) {
         device.CatchUpAll();
+        device.ForgetSteps();
         steps.Clear();
         lazy.CatchUpAll();
-        this->ExpectSame(w, w2);
+        this->ExpectSame(a, b);
       }
     }
     device.CatchUpAll();
     lazy.CatchUpAll();
-    this->ExpectSame(w, w2);
-    this->ExpectSame(h, h2);
+    this->ExpectSame(a, b);
   }
 }
 
 // Gradients written in place, in tiles of one pattern or two per iteration.
 TYPED_TEST(DeviceParameterGPUTest, TestTiles) {
-  const int kColumns[] = {45, 48};
-  for (int r = 0; r < 10; ++r) {
-    const int columns = kColumns[r / 5];
-    Blob<TypeParam> w, h, w2, h2;
-    this->Make(columns, &w, &h, &w2, &h2);
+  typedef typename TestFixture::Weights Weights;
+  int columns = 45;
+  for (const UpdateRule<TypeParam>& rule : this->Rules()) {
+    SCOPED_TRACE(SolverName(rule.solver));
+    columns = 93 - columns;
+    Weights a, b;
+    this->Make(columns, &a, &b);
     DeviceSteps<TypeParam> steps(1, -1);
-    DeviceParameter<TypeParam> device(&w, &h, this->Rule(r % 5), 1, &steps);
-    LazyParameter<TypeParam> lazy(&w2, &h2, this->Rule(r % 5));
+    DeviceParameter<TypeParam> device(&a.w, &a.h, rule, 1, &steps, &a.second_h);
+    LazyParameter<TypeParam> lazy(&b.w, &b.h, rule, &b.second_h);
     device.SetCells(8, 8);
     lazy.SetCells(8, 8);
     const CellGrid grid = { this->kRows, columns, 8, 8 };
-    for (int s = 0; s < 60; ++s) {
+    for (int s = 0; s < 40; ++s) {
       for (int pass = 0; pass < 1 + s % 2; ++pass) {
         KeptCells kept = {};
         kept.period = 4;
@@ -164,8 +182,8 @@ TYPED_TEST(DeviceParameterGPUTest, TestTiles) {
           for (int k = 0; k < NumVectors<1>(range); ++k) {
             const size_t at = VectorOffset<1>(grid, range, k);
             const TypeParam g = (k * 7 + s) % 13 - 6;
-            TypeParam* d = w.mutable_cpu_diff() + at;
-            TypeParam* d2 = w2.mutable_cpu_diff() + at;
+            TypeParam* d = a.w.mutable_cpu_diff() + at;
+            TypeParam* d2 = b.w.mutable_cpu_diff() + at;
             *d = overwrite ? g : *d + g;
             *d2 = overwrite2 ? g : *d2 + g;
           }
@@ -175,18 +193,20 @@ TYPED_TEST(DeviceParameterGPUTest, TestTiles) {
     }
     device.CatchUpAll();
     lazy.CatchUpAll();
-    this->ExpectSame(w, w2);
-    this->ExpectSame(h, h2);
+    this->ExpectSame(a, b);
   }
 }
 
 // Words that occur several times are updated once and cleared once.
 TYPED_TEST(DeviceParameterGPUTest, TestWords) {
-  Blob<TypeParam> w, h, w2, h2;
-  this->Make(48, &w, &h, &w2, &h2);
+  typedef typename TestFixture::Weights Weights;
+  Weights a, b;
+  this->Make(48, &a, &b);
+  const UpdateRule<TypeParam> rule =
+      MakeRule<TypeParam>(SolverKind::ADAM, 0.01, false);
   DeviceSteps<TypeParam> steps(1, -1);
-  DeviceParameter<TypeParam> device(&w, &h, this->Rule(0), 1, &steps);
-  LazyParameter<TypeParam> lazy(&w2, &h2, this->Rule(0));
+  DeviceParameter<TypeParam> device(&a.w, &a.h, rule, 1, &steps, &a.second_h);
+  LazyParameter<TypeParam> lazy(&b.w, &b.h, rule, &b.second_h);
   for (int s = 0; s < 40; ++s) {
     Blob<TypeParam> words(vector<int>(1, 50));
     for (int i = 0; i < 50; ++i) {
@@ -199,24 +219,28 @@ TYPED_TEST(DeviceParameterGPUTest, TestWords) {
     lazy.ClaimGradient(rows);
     for (int row : rows) {
       for (int i = row * 48; i < (row + 1) * 48; ++i) {
-        w.mutable_cpu_diff()[i] += i % 5 - 2;
-        w2.mutable_cpu_diff()[i] = i % 5 - 2;
+        a.w.mutable_cpu_diff()[i] += i % 5 - 2;
+        b.w.mutable_cpu_diff()[i] = i % 5 - 2;
       }
     }
     this->EndStep(s, 1, &device, &steps, &lazy);
   }
   device.CatchUpAll();
   lazy.CatchUpAll();
-  this->ExpectSame(w, w2);
-  this->ExpectSame(h, h2);
+  this->ExpectSame(a, b);
 }
 
 // A lazy parameter and a whole one, their norm clipped or just not.
 TYPED_TEST(DeviceParameterGPUTest, TestClippingAndWholeUpdate) {
+  typedef typename TestFixture::Weights Weights;
+  const UpdateRule<TypeParam> rule =
+      MakeRule<TypeParam>(SolverKind::SGD, 0.01, false);
   for (int clips = 0; clips < 2; ++clips) {
-    Blob<TypeParam> w, h, w2, h2, b(vector<int>(1, 37)), bh(b.shape()),
-        b2(b.shape()), bh2(b.shape());
-    this->Make(48, &w, &h, &w2, &h2);
+    Weights first, second;
+    Blob<TypeParam> b(vector<int>(1, 37)), bh(b.shape()), b2(b.shape()),
+        bh2(b.shape());
+    this->Make(48, &first, &second);
+    Blob<TypeParam>&w = first.w, &h = first.h, &w2 = second.w, &h2 = second.h;
     FillGaussian(&b);
     b2.CopyFrom(b);
     std::fill_n(bh.mutable_cpu_data(), 37, TypeParam(0));
@@ -235,10 +259,10 @@ TYPED_TEST(DeviceParameterGPUTest, TestClippingAndWholeUpdate) {
     }
     const TypeParam clip = std::sqrt(sum) * (clips ? 0.3 : 1.01);
     DeviceSteps<TypeParam> steps(2, clip);
-    DeviceParameter<TypeParam> device(&w, &h, this->Rule(0), 1, &steps);
-    DeviceParameter<TypeParam> whole(&b, &bh, this->Rule(0), 1, &steps);
-    LazyParameter<TypeParam> lazy(&w2, &h2, this->Rule(0));
-    LazyParameter<TypeParam> whole2(&b2, &bh2, this->Rule(0));
+    DeviceParameter<TypeParam> device(&w, &h, rule, 1, &steps);
+    DeviceParameter<TypeParam> whole(&b, &bh, rule, 1, &steps);
+    LazyParameter<TypeParam> lazy(&w2, &h2, rule);
+    LazyParameter<TypeParam> whole2(&b2, &bh2, rule);
     Blob<int> memory;
     EXPECT_TRUE(device.ClaimGradient(this->List(rows, &memory))
         == Claim::OVERWRITE);

@@ -21,11 +21,7 @@ class SGDUpdaterTest : public SGDUpdaterTestBase<TypeParam> {
     SCOPED_TRACE(solver_text);
     const vector<Dtype> lazy = SGDUpdaterTest::Train(net, solver_text, false);
     const vector<Dtype> dense = SGDUpdaterTest::Train(net, solver_text, true);
-    ASSERT_EQ(lazy.size(), dense.size());
-    for (int i = 0; i < lazy.size(); ++i) {
-      ExpectNear(dense[i], lazy[i], Magnitude(dense[i]), "weight", i);
-      ASSERT_TRUE(std::isfinite(lazy[i]));
-    }
+    SGDUpdaterTest::ExpectNearDense(lazy, dense);
   }
 };
 

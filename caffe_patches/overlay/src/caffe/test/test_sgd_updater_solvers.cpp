@@ -50,18 +50,12 @@ class SGDUpdaterSolversTest : public SGDUpdaterTestBase<TypeParam> {
     return Any(kNets);
   }
 
-  // As many steps as Train's, one a call, so that none waits for another.
+  // As many steps as Train's.
   vector<Dtype> TrainEagerly(const string& net, const string& solver_text) {
     const shared_ptr<SGDSolver<Dtype> > solver =
         this->MakeSolver(net, "base_lr: 0.002 " + solver_text, false);
-    for (int i = 0; i < 200; ++i) {
-      solver->Step(1);
-    }
+    this->StepEagerly(200, solver.get());
     return this->Values(solver.get());
-  }
-
-  static bool Same(const vector<Dtype>& a, const vector<Dtype>& b) {
-    return a.size() == b.size() && std::equal(a.begin(), a.end(), b.begin());
   }
 };
 

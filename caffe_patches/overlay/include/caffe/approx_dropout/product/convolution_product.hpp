@@ -47,6 +47,7 @@ class ConvolutionProduct {
   /// @brief While W is updated lazily, by rows, on the CPU: whom to tell what
   ///        is used; NULL ends it.
   void SetLazy(LazyParameter<Dtype>* lazy) { spec_.lazy = lazy; }
+  LazyParameter<Dtype>* lazy() const { return spec_.lazy; }
 
   /// @brief Stored channels of x and y.
   int stored_input() const { return spec_.stored_input; }

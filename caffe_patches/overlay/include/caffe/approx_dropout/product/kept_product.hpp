@@ -57,6 +57,7 @@ class KeptProduct {
   ///        PackWeights and Backward tell *lazy what they use; NULL ends it.
   ///        Not for TILE with a compact input or for steps.
   void SetLazy(LazyParameter<Dtype>* lazy);
+  LazyParameter<Dtype>* lazy() const { return spec_.lazy; }
 
   /// @brief Stored inputs and outputs of a sample, I and O.
   int stored_input() const { return spec_.stored_input; }

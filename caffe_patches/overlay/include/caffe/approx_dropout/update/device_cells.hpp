@@ -39,7 +39,7 @@ struct CellList {
 template <typename Dtype>
 struct ParameterView {
   Dtype* data;
-  Dtype* history;
+  Dtype* history[2];  // as many as the solver has; the other is NULL
   Dtype* gradient;
   CellGrid grid;
   UpdateRule<Dtype> rule;
@@ -56,17 +56,18 @@ struct Replay {
   int first_step, num_steps;
   bool has_gradient;  // in the first of them
   bool writes_history;
+  bool writes_update;  // what the last of them subtracts, as the gradient
 };
 
 /// @brief For a cell that has seen `done` steps. for_all: others than the
-///        layer are about to look, so that history matters.
+///        layer are about to look, so that history and update matter.
 template <typename Dtype>
 CAFFE_HOST_DEVICE inline Replay ReplayOf(const ParameterView<Dtype>& p,
     int done, int gradient_step, bool for_all) {
-  Replay replay = { done, p.num_steps - done, gradient_step == done,
-      p.rule.momentum != 0 || for_all };
-  if (p.rule.momentum == 0 && p.rule.decay == 0) {
-    // A step without gradient only sets h to 0.
+  Replay replay = {done, p.num_steps - done, gradient_step == done,
+      ReadsHistory(p.rule) || for_all, for_all};
+  if (p.rule.idle == Idle::IS_UNSEEN) {
+    // One such step is enough for those who will see it.
     const int needed = replay.has_gradient + for_all;
     if (replay.num_steps > needed) { replay.num_steps = needed; }
   }
@@ -87,48 +88,101 @@ CAFFE_HOST_DEVICE inline int NumVectors(const CellRange& range) {
   return range.num_columns / kWidth * range.num_rows;
 }
 
-/// @brief All steps of SGD on one vector, in registers. DeviceCellsTest
-///        compares them with ReplaySteps, bit for bit.
-template <typename Dtype, int kWidth>
-CAFFE_HOST_DEVICE inline void ReplayVector(const ParameterView<Dtype>& p,
-    size_t at, const Replay& replay) {
+/// @brief Some neighbouring weights and their histories, in registers.
+template <typename Step, typename Dtype, int kWidth>
+struct WeightVector {
   typedef AlignedVector<Dtype, kWidth> Values;
-  Values g = {}, h = {};
-  Values w = *VectorAt<Dtype, kWidth>(p.data, at);
-  if (p.rule.momentum != 0) { h = *VectorAt<Dtype, kWidth>(p.history, at); }
-  const Dtype clip = p.steps[replay.first_step].clip;
-  if (replay.has_gradient && clip != 0) {
-    g = *VectorAt<Dtype, kWidth>(p.gradient, at);
-    for (int k = 0; k < kWidth; ++k) {
-      g.value[k] = g.value[k] * clip * p.rule.normalization;
+  Values g, w, update;
+  Dtype h[kWidth][Step::kHistories];
+
+  CAFFE_HOST_DEVICE inline void Load(const ParameterView<Dtype>& p, size_t at) {
+    const Values zeros = {};
+    g = update = zeros;
+    w = *VectorAt<Dtype, kWidth>(p.data, at);
+    for (int j = 0; j < Step::kHistories; ++j) {
+      const Values history = ReadsHistory(p.rule)
+                                 ? *VectorAt<Dtype, kWidth>(p.history[j], at)
+                                 : zeros;
+      for (int k = 0; k < kWidth; ++k) {
+        h[k][j] = history.value[k];
+      }
     }
   }
-  for (int s = 0; s < replay.num_steps; ++s) {
-    const Dtype rate = p.steps[replay.first_step + s].rate * p.lr_mult;
-    for (int k = 0; k < kWidth; ++k) {
-      if (p.rule.l1) {
-        DoStep<SGDStep, ScalarMath<Dtype>, true>(
-            p.rule, rate, g.value[k], &w.value[k], &h.value[k]);
-      } else {
-        DoStep<SGDStep, ScalarMath<Dtype>, false>(
-            p.rule, rate, g.value[k], &w.value[k], &h.value[k]);
+  CAFFE_HOST_DEVICE inline void Store(
+      const ParameterView<Dtype>& p, size_t at, const Replay& replay) const {
+    *VectorAt<Dtype, kWidth>(p.data, at) = w;
+    if (replay.writes_history) {
+      for (int j = 0; j < Step::kHistories; ++j) {
+        Values history;
+        for (int k = 0; k < kWidth; ++k) {
+          history.value[k] = h[k][j];
+        }
+        *VectorAt<Dtype, kWidth>(p.history[j], at) = history;
       }
+    }
+    if (replay.writes_update) {
+      *VectorAt<Dtype, kWidth>(p.gradient, at) = update;
+    }
+  }
+  /// @brief A step with the gradient, which is none afterwards.
+  CAFFE_HOST_DEVICE inline void Move(
+      const UpdateRule<Dtype>& rule, Dtype rate) {
+    typedef ScalarMath<Dtype> Math;
+    for (int k = 0; k < kWidth; ++k) {
+      update.value[k] = rule.l1 ? DoStep<Step, Math, true>(
+                                      rule, rate, g.value[k], &w.value[k], h[k])
+                                : DoStep<Step, Math, false>(rule, rate,
+                                      g.value[k], &w.value[k], h[k]);
       g.value[k] = 0;
     }
   }
-  *VectorAt<Dtype, kWidth>(p.data, at) = w;
-  if (replay.writes_history) { *VectorAt<Dtype, kWidth>(p.history, at) = h; }
+  /// @brief A step that only decays the histories.
+  CAFFE_HOST_DEVICE inline void Decay(const UpdateRule<Dtype>& rule) {
+    for (int k = 0; k < kWidth; ++k) {
+      for (int j = 0; j < Step::kHistories; ++j) {
+        h[k][j] *= rule.momentum;
+      }
+      update.value[k] = 0;
+    }
+  }
+};
+
+/// @brief All steps of a solver on one vector. DeviceCellsTest compares them
+///        with ReplaySteps, bit for bit.
+template <typename Step, typename Dtype, int kWidth>
+CAFFE_HOST_DEVICE inline void ReplayVector(
+    const ParameterView<Dtype>& p, size_t at, const Replay& replay) {
+  WeightVector<Step, Dtype, kWidth> weights;
+  weights.Load(p, at);
+  const Dtype clip = p.steps[replay.first_step].clip;
+  const bool has_gradient = replay.has_gradient && clip != 0;
+  if (has_gradient) {
+    weights.g = *VectorAt<Dtype, kWidth>(p.gradient, at);
+    for (int k = 0; k < kWidth; ++k) {
+      weights.g.value[k] = weights.g.value[k] * clip * p.rule.normalization;
+    }
+  }
+  // How many of the steps may move the weights.
+  const int num_moves =
+      p.rule.idle == Idle::DECAYS_HISTORY ? has_gradient : replay.num_steps;
+  for (int s = 0; s < num_moves; ++s) {
+    weights.Move(p.rule, p.steps[replay.first_step + s].rate * p.lr_mult);
+  }
+  for (int s = num_moves; s < replay.num_steps; ++s) {
+    weights.Decay(p.rule);
+  }
+  weights.Store(p, at, replay);
 }
 
-template <typename Dtype, int kWidth>
+template <typename Step, typename Dtype, int kWidth>
 CAFFE_HOST_DEVICE inline void ReplayCell(const ParameterView<Dtype>& p,
     int cell, const Replay& replay, int thread, int num_threads) {
   if (replay.num_steps == 0) { return; }
   const CellRange range = p.grid.range(cell);
   const int size = NumVectors<kWidth>(range);
   for (int i = thread; i < size; i += num_threads) {
-    ReplayVector<Dtype, kWidth>(p, VectorOffset<kWidth>(p.grid, range, i),
-        replay);
+    ReplayVector<Step, Dtype, kWidth>(
+        p, VectorOffset<kWidth>(p.grid, range, i), replay);
   }
 }
 

@@ -25,15 +25,16 @@ __device__ inline double SumOfBlock(double value) {
 }
 
 // Brings cells up to date: data and, where needed, history of a listed cell
-// are overwritten, all of it; its gradient is read, if there is one. One block
-// per cell, its threads side by side along the cell's rows, kWidth values each;
-// kWidth > 1 where the rows of every cell are aligned to 16 bytes. A block has
-// no update to do if its cell is up to date, is not there, or is a word that
-// occurs twice and another block came first. After the update, if part is not
-// NULL and cells are rows,
+// are overwritten, all of it; its gradient is read, if there is one, and
+// for_all overwritten with what the last step subtracted. Step is the solver's.
+// One block per cell, its threads side by side along the cell's rows, kWidth
+// values each; kWidth > 1 where the rows of every cell are aligned to 16 bytes.
+// A block has no update to do if its cell is up to date, is not there, or is a
+// word that occurs twice and another block came first. After the update, if
+// part is not NULL and cells are rows,
 //   part[i][j] = data[cells(i)][columns(j)],
 // part being dense and, for kWidth > 1, aligned to 16 bytes.
-template <typename Dtype, int kWidth>
+template <typename Step, typename Dtype, int kWidth>
 __global__ void CatchUpKernel(ParameterView<Dtype> p, CellList<Dtype> cells,
     bool for_all, DeviceList columns, Dtype* part) {
   __shared__ int done, gradient_step;
@@ -44,8 +45,8 @@ __global__ void CatchUpKernel(ParameterView<Dtype> p, CellList<Dtype> cells,
     gradient_step = p.gradient_step[cell];
   }
   __syncthreads();
-  ReplayCell<Dtype, kWidth>(p, cell, ReplayOf(p, done, gradient_step, for_all),
-      threadIdx.x, blockDim.x);
+  ReplayCell<Step, Dtype, kWidth>(p, cell,
+      ReplayOf(p, done, gradient_step, for_all), threadIdx.x, blockDim.x);
   if (!part) { return; }
   __syncthreads();
   const Dtype* from = p.data + p.grid.offset(cell);
@@ -148,25 +149,31 @@ __global__ void AppendStepKernel(const double* sums, int num_sums,
       clip_gradients / norm : Dtype(1);
 }
 
-// Does the last of p.num_steps steps on a whole parameter of `count` values
-// and clears its gradient: data, history and gradient are overwritten, all of
-// them. A thread takes kWidth values at a time; what is left of `count`, less
-// than kWidth values, goes one by one to the first threads.
-template <typename Dtype, int kWidth>
-__global__ void UpdateKernel(ParameterView<Dtype> p, int count) {
-  const Replay replay = { p.num_steps - 1, 1, true, true };
+// Does the last of p.num_steps steps on a whole parameter of `count` values:
+// data, histories and gradient are overwritten, all of them; the gradient with
+// zeros or, if writes_update, with what was subtracted. A thread takes kWidth
+// values at a time; what is left of `count`, less than kWidth values, goes one
+// by one to the first threads.
+template <typename Step, typename Dtype, int kWidth>
+__global__ void UpdateKernel(
+    ParameterView<Dtype> p, int count, bool writes_update) {
+  const Replay replay = {p.num_steps - 1, 1, true, true, writes_update};
   const AlignedVector<Dtype, kWidth> zeros = {};
   const int vectors = count / kWidth;
   CUDA_KERNEL_LOOP(i, vectors) {
     const size_t at = static_cast<size_t>(i) * kWidth;
-    ReplayVector<Dtype, kWidth>(p, at, replay);
-    *VectorAt<Dtype, kWidth>(p.gradient, at) = zeros;
+    ReplayVector<Step, Dtype, kWidth>(p, at, replay);
+    if (!writes_update) {
+      *VectorAt<Dtype, kWidth>(p.gradient, at) = zeros;
+    }
   }
   const size_t rest = static_cast<size_t>(vectors) * kWidth
       + blockIdx.x * blockDim.x + threadIdx.x;
   if (rest < static_cast<size_t>(count)) {
-    ReplayVector<Dtype, 1>(p, rest, replay);
-    p.gradient[rest] = 0;
+    ReplayVector<Step, Dtype, 1>(p, rest, replay);
+    if (!writes_update) {
+      p.gradient[rest] = 0;
+    }
   }
 }
 

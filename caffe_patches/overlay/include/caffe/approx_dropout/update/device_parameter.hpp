@@ -27,7 +27,9 @@ class DeviceSteps {
   double* NextSums(int count);
   /// @brief Ends the step: its rate, and its clip factor from the sums.
   void Append(Dtype rate);
-  void Clear() { size_ = 0; }
+  void Clear();
+  /// @brief Whether all rates since Clear are.
+  bool rates_are_finite() const { return rates_are_finite_; }
 
   static const int kNumSums = 256;  // of a parameter
 
@@ -35,6 +37,7 @@ class DeviceSteps {
   Dtype clip_gradients_;
   int size_;
   int num_sums_;
+  bool rates_are_finite_;
   Blob<Dtype> steps_;
   Blob<double> sums_;
 };
@@ -54,8 +57,9 @@ class DeviceParameter {
   /// @brief As LazyParameter's; lr_mult multiplies the rates in `steps`, and
   ///        rule must hold decay_mult.
   DeviceParameter(Blob<Dtype>* param, Blob<Dtype>* history,
-      const UpdateRule<Dtype>& rule, Dtype lr_mult,
-      DeviceSteps<Dtype>* steps);
+      const UpdateRule<Dtype>& rule, Dtype lr_mult, DeviceSteps<Dtype>* steps,
+      Blob<Dtype>* history2 = NULL);
+  /// @brief As LazyParameter's.
   void SetCells(int cell_rows, int cell_columns);
 
   void CatchUp(const DeviceList& rows);
@@ -65,7 +69,11 @@ class DeviceParameter {
   void CatchUp(const KeptCells& tiles);
   /// @brief For the rows that `words`, on the device, name.
   void CatchUpWords(const Dtype* words, int num_words);
+  /// @brief As LazyParameter's. The steps stay; before they are cleared,
+  ///        ForgetSteps must be called.
   void CatchUpAll();
+  void ForgetSteps();
+  void ShowDiff();
 
   /// @brief As LazyParameter's. OVERWRITE for the first call per iteration.
   Claim ClaimGradient(const DeviceList& rows);
@@ -77,13 +85,15 @@ class DeviceParameter {
   void AddGradient(const DeviceList& rows, const DeviceList& columns,
       const Dtype* part);
 
+  /// @brief As LazyParameter's.
+  void BeginStep(bool whole);
   /// @brief Writes the sums of squares of this iteration's gradient to the
   ///        steps; whole: all of it belongs to this iteration.
   void SumSquares(bool whole);
   /// @brief To be called before steps->Append.
-  void EndStep() { has_gradient_ = false; }
+  void EndStep();
   /// @brief For a parameter whose layer is not a LazyLayer, after Append:
-  ///        updates all of it now, and clears its gradient.
+  ///        updates all of it now.
   void UpdateWhole();
 
  private:
@@ -95,19 +105,28 @@ class DeviceParameter {
   bool CanAlign16(const ParameterView<Dtype>& view) const;
   void CatchUp(const CellList<Dtype>& cells, bool for_all,
       const DeviceList& columns, Dtype* part);
+  template <typename Step>
+  void CatchUpBy(const CellList<Dtype>& cells, bool for_all,
+      const DeviceList& columns, Dtype* part);
+  template <typename Step>
+  void UpdateWholeBy();
   Claim ClaimGradient(const CellList<Dtype>& cells);
   void ClearGradient(const CellList<Dtype>& cells, bool if_none);
-  void ForgetSteps();
+  void ForgetGradients();
 
-  Blob<Dtype>* param_;
-  Blob<Dtype>* history_;
+  ParameterMemory memory_;
+  int count_;
   UpdateRule<Dtype> rule_;
   Dtype lr_mult_;
   DeviceSteps<Dtype>* steps_;
   CellGrid grid_;
   Blob<int> done_;
   Blob<int> gradient_step_;
-  bool has_gradient_;  // some cell, of this iteration
+  bool has_gradient_ = false;  // some cell, of this iteration
+  bool in_step_ = false;       // between BeginStep and EndStep
+  bool whole_ = false;         // UpdateWhole ends each step
+  bool shows_diff_ = true;     // diff is as ShowDiff leaves it
+  int all_done_ = 0;           // so many steps all cells have seen
 
   DISABLE_COPY_AND_ASSIGN(DeviceParameter);
 };

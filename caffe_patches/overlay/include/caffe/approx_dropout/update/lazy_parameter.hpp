@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "caffe/approx_dropout/pattern/cell_grid.hpp"
+#include "caffe/approx_dropout/update/parameter_memory.hpp"
 #include "caffe/approx_dropout/update/replay_steps.hpp"
 #include "caffe/blob.hpp"
 
@@ -30,31 +31,34 @@ enum class Claim { OVERWRITE, ADD };
  * the solver and its rule leave weights without a gradient where they are, what
  * was missed is left out (Idle, solver_steps.hpp).
  *
- * In an iteration the layer calls CatchUp for the cells that it reads, then
- * ClaimGradient or AddGradient for those that get one; the solver ends the
- * iteration by EndStep and calls CatchUpAll before others read the weights.
- * Until then the blob's diff is for this class only; after it, the last update
- * is in there, as Caffe leaves it.
+ * The solver begins an iteration by BeginStep and ends it by EndStep. Between
+ * them the layer calls CatchUp for the cells that it reads, then ClaimGradient
+ * or AddGradient for those that get one. Before others look, at any time, it is
+ * CatchUpAll that they need or, for the blob's diff, ShowDiff; PendingParameter
+ * sees to that. None of it goes through the blobs' own functions, which others
+ * call, but to the memory as it is.
  */
 template <typename Dtype>
 class LazyParameter {
  public:
   /// @brief On the GPU, where *device does all of it: layers call that one
-  ///        instead, and of the functions below only SetCells.
+  ///        instead, and of the functions below only SetCells, CatchUpAll,
+  ///        ShowDiff and BeginStep.
   explicit LazyParameter(const shared_ptr<DeviceParameter<Dtype> >& device)
-      : arrays_(), rule_(), grid_(), device_(device) {}
+      : arrays_(), rule_(), grid_(), in_step_(false), device_(device) {}
   /// @brief NULL on the CPU.
   DeviceParameter<Dtype>* device() const { return device_.get(); }
 
   /// @brief The histories are the solver's, with the shape of `param`; the
-  ///        second is NULL for solvers with one. While this lives, the blobs
-  ///        must keep their memory, on the host. rule.idle is set here.
+  ///        second is NULL for solvers with one. rule.idle is set here. The
+  ///        memory is that which the blobs have now.
   LazyParameter(Blob<Dtype>* param, Blob<Dtype>* history,
       const UpdateRule<Dtype>& rule, Blob<Dtype>* history2 = NULL);
 
   /// @brief Cuts the parameter, a matrix of shape(0) rows, into cells of
   ///        cell_rows x cell_columns, smaller at the right and lower edge;
-  ///        numbered row by row. At the start each row is a cell.
+  ///        numbered row by row. At the start each row is a cell. While steps
+  ///        wait, cells must stay as they are.
   void SetCells(int cell_rows, int cell_columns);
   int num_cells() const { return done_.size(); }
 
@@ -71,7 +75,13 @@ class LazyParameter {
   /// @brief The same, single-threaded. Threads that call it at the same time
   ///        must pass disjoint cells.
   void CatchUpOnThisThread(const vector<int>& cells);
+  /// @brief Brings everything up to date: data and histories. (Within a step a
+  ///        history that the rule does not read may be behind.)
   void CatchUpAll();
+  /// @brief The same; then diff holds what is in there in Caffe: within a step
+  ///        the gradient so far, of all cells, which others may add to, else
+  ///        what the last step subtracted.
+  void ShowDiff();
 
   /// @brief Announces that the gradient of these cells will be written to the
   ///        blob's diff. OVERWRITE: all of it must be overwritten, since no
@@ -90,11 +100,14 @@ class LazyParameter {
   void AddGradientOnThisThread(const vector<int>& rows,
       const vector<int>& columns, const Dtype* part);
 
+  /// @brief Begins a step without gradients; those of one that did not end are
+  ///        forgotten. whole: UpdateWhole will end it.
+  void BeginStep(bool whole);
   /// @brief Sum of squares of this iteration's gradient.
   double SumSquares() const;
   void EndStep(const UpdateStep<Dtype>& step);
-  /// @brief For a parameter whose layer is not a LazyLayer: updates all of it
-  ///        now. Its gradient becomes the update.
+  /// @brief The same for a parameter whose layer is not a LazyLayer: updates
+  ///        all of it now. Its gradient becomes the update.
   void UpdateWhole(const UpdateStep<Dtype>& step);
 
  private:
@@ -123,6 +136,8 @@ class LazyParameter {
     int num_steps;
   };
   Pending PendingOf(int cell, Purpose purpose) const;
+  /// @brief Takes the memory as it lies now, on the host.
+  void FindMemory();
   /// @brief The weights from an offset on, for a replay.
   WeightArrays<Dtype> ArraysFrom(size_t at, Purpose purpose) const;
   void CatchUpCells(const int* cells, int num_cells, Purpose purpose);
@@ -136,7 +151,8 @@ class LazyParameter {
   double SumSquares(int cell) const;
   void AppendStep(const UpdateStep<Dtype>& step);
 
-  WeightArrays<Dtype> arrays_;  // the blobs' values
+  ParameterMemory memory_;
+  WeightArrays<Dtype> arrays_;  // where that lies on the host
   UpdateRule<Dtype> rule_;
   CellGrid grid_;
   vector<UpdateStep<Dtype> > steps_;  // those that some cell may have missed
@@ -148,6 +164,7 @@ class LazyParameter {
   vector<vector<int> > column_lists_;
   vector<Scratch> scratch_;  // of each thread
   vector<int> all_cells_;
+  bool in_step_;  // between BeginStep and EndStep
   shared_ptr<DeviceParameter<Dtype> > device_;
 };
 

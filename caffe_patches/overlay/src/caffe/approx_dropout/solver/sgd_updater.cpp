@@ -40,78 +40,135 @@ template <typename Dtype>
 bool SGDUpdater<Dtype>::CanUpdate(const string& type,
     const SolverParameter& param, const Net<Dtype>& net) {
   const KnownSolver* solver = FindSolver(type);
-  return solver &&
-         (Caffe::mode() == Caffe::CPU || solver->kind == SolverKind::SGD) &&
-         !param.debug_info() && !param.snapshot_diff() && !IsWatched(net, 0);
+  bool owns_memory = true;
+  for (const Blob<Dtype>* blob : net.learnable_params()) {
+    owns_memory &= blob->data()->is_own() && blob->diff()->is_own();
+  }
+  return solver && owns_memory && !param.snapshot_diff();
+}
+
+template <typename Dtype>
+shared_ptr<SGDUpdater<Dtype> > SGDUpdater<Dtype>::Renew(
+    const shared_ptr<SGDUpdater>& last, const string& type,
+    const SolverParameter& param, Net<Dtype>* net, const Blobs& history) {
+  if (!CanUpdate(type, param, *net)) {
+    LOG_FIRST_N(INFO, 1)
+        << "Whole parameters are updated, dropped weights too: only Caffe's "
+        << "solvers, on one device and without snapshot_diff, update what was "
+        << "kept";
+    return shared_ptr<SGDUpdater>();
+  }
+  if (last && last->Fits(param)) {
+    return last;
+  }
+  return shared_ptr<SGDUpdater>(new SGDUpdater(type, param, net, history));
 }
 
 template <typename Dtype>
 SGDUpdater<Dtype>::SGDUpdater(const string& type, const SolverParameter& param,
-    Net<Dtype>* net, const vector<shared_ptr<Blob<Dtype> > >& history)
-    : net_(net),
-      rule_(),
+    Net<Dtype>* net, const Blobs& history)
+    : solver_(FindSolver(type)->kind),
+      mode_(Caffe::mode()),
+      net_(net),
       clip_gradients_(param.clip_gradients()),
-      history_(history) {
-  rule_.solver = FindSolver(type)->kind;
-  rule_.normalization = Dtype(1.) / param.iter_size();
-  rule_.momentum = rule_.solver == SolverKind::RMSPROP ? param.rms_decay()
-                                                       : param.momentum();
-  rule_.momentum2 = param.momentum2();
-  rule_.delta = param.delta();
-  rule_.decay = param.weight_decay();
-  rule_.l1 = param.regularization_type() == "L1";
+      history_(history),
+      debug_info_(param.debug_info()),
+      watched_(false),
+      fuses_(false) {
+  const int num_parameters = net->learnable_params().size();
 #ifndef CPU_ONLY
-  if (Caffe::mode() == Caffe::GPU) {
-    net->ClearParamDiffs();
-    FuseReLU(net, true);
-    device_steps_.reset(new DeviceSteps<Dtype>(
-        net->learnable_params().size(), clip_gradients_));
+  if (mode_ == Caffe::GPU) {
+    device_steps_.reset(
+        new DeviceSteps<Dtype>(num_parameters, clip_gradients_));
   }
 #endif
-  for (int i = 0; i < net->learnable_params().size(); ++i) {
-    AddParameter(i, param.regularization_type());
+  for (int i = 0; i < num_parameters; ++i) {
+    parameters_.push_back(Describe(i, param));
+    // Whatever waits in there for another solver.
+    parameters_[i].memory.Guard(NULL);
   }
   FindLazyLayers();
+  for (int i = 0; i < num_parameters; ++i) {
+    MakeUpdate(i);
+  }
 }
 
 template <typename Dtype>
-void SGDUpdater<Dtype>::AddParameter(
-    int param_id, const string& regularization_type) {
+typename SGDUpdater<Dtype>::Parameter SGDUpdater<Dtype>::Describe(
+    int param_id, const SolverParameter& param) const {
+  Parameter parameter = {};
+  parameter.memory = ParameterMemory(*net_->learnable_params()[param_id],
+      *history_[param_id], SecondHistory(param_id));
+  UpdateRule<Dtype>& rule = parameter.rule;
+  rule.solver = solver_;
+  rule.normalization = Dtype(1.) / param.iter_size();
+  rule.momentum =
+      solver_ == SolverKind::RMSPROP ? param.rms_decay() : param.momentum();
+  rule.momentum2 = param.momentum2();
+  rule.delta = param.delta();
+  rule.decay = param.weight_decay();
+  rule.decay *= net_->params_weight_decay()[param_id];
+  rule.l1 = param.regularization_type() == "L1";
+  CHECK(rule.decay == 0 || rule.l1 || param.regularization_type() == "L2")
+      << "Unknown regularization type: " << param.regularization_type();
+  parameter.lr_mult = net_->params_lr()[param_id];
+  return parameter;
+}
+
+template <typename Dtype>
+bool SGDUpdater<Dtype>::Fits(const SolverParameter& param) const {
+  bool fits = mode_ == Caffe::mode() &&
+              clip_gradients_ == Dtype(param.clip_gradients()) &&
+              debug_info_ == param.debug_info() &&
+              parameters_.size() == net_->learnable_params().size();
+  for (size_t i = 0; fits && i < parameters_.size(); ++i) {
+    const Parameter now = Describe(i, param);
+    const UpdateRule<Dtype>& rule = parameters_[i].rule;
+    fits = now.memory == parameters_[i].memory &&
+           now.lr_mult == parameters_[i].lr_mult &&
+           now.rule.normalization == rule.normalization &&
+           now.rule.momentum == rule.momentum &&
+           now.rule.momentum2 == rule.momentum2 &&
+           now.rule.delta == rule.delta && now.rule.decay == rule.decay &&
+           now.rule.l1 == rule.l1;
+  }
+  return fits;
+}
+
+template <typename Dtype>
+void SGDUpdater<Dtype>::MakeUpdate(int param_id) {
+  Parameter* parameter = &parameters_[param_id];
   Blob<Dtype>* blob = net_->learnable_params()[param_id];
   Blob<Dtype>* history = history_[param_id].get();
-  const int second = net_->learnable_params().size() + param_id;
-  UpdateRule<Dtype> rule = rule_;
-  rule.decay *= net_->params_weight_decay()[param_id];
-  CHECK(rule.decay == 0 || rule.l1 || regularization_type == "L2")
-      << "Unknown regularization type: " << regularization_type;
-  Parameter parameter = {shared_ptr<LazyParameter<Dtype> >(), NULL, 0,
-      net_->params_lr()[param_id]};
 #ifndef CPU_ONLY
   if (device_steps_) {
-    const shared_ptr<DeviceParameter<Dtype> > device(new DeviceParameter<Dtype>(
-        blob, history, rule, parameter.lr_mult, device_steps_.get()));
-    parameter.update.reset(new LazyParameter<Dtype>(device));
+    const shared_ptr<DeviceParameter<Dtype> > device(
+        new DeviceParameter<Dtype>(blob, history, parameter->rule,
+            parameter->lr_mult, device_steps_.get(), SecondHistory(param_id)));
+    parameter->update.reset(new LazyParameter<Dtype>(device));
   }
 #endif
-  if (!parameter.update) {
-    parameter.update.reset(new LazyParameter<Dtype>(blob, history, rule,
-        second < history_.size() ? history_[second].get() : NULL));
+  if (!parameter->update) {
+    parameter->update.reset(new LazyParameter<Dtype>(
+        blob, history, parameter->rule, SecondHistory(param_id)));
   }
-  parameters_.push_back(parameter);
+  // On the GPU whole updates leave zeros where Caffe has the last update.
+  if (parameter->layer || device_steps_) {
+    parameter->pending.reset(new PendingParameter<Dtype>(
+        parameter->memory, parameter->update.get(), &thread_));
+  }
 }
 
 template <typename Dtype>
 void SGDUpdater<Dtype>::FindLazyLayers() {
-  const vector<Blob<Dtype>*>& blobs = net_->learnable_params();
-  for (int i = 0; i < blobs.size(); ++i) {
+  for (Parameter& parameter : parameters_) {
     LazyLayer<Dtype>* layer = NULL;
     int index = 0;
     int users = 0;  // of tied weights there are several
     for (int l = 0; l < net_->layers().size(); ++l) {
-      const vector<shared_ptr<Blob<Dtype> > >& owned =
-          net_->layers()[l]->blobs();
+      const Blobs& owned = net_->layers()[l]->blobs();
       for (int b = 0; b < owned.size(); ++b) {
-        if (owned[b]->data() == blobs[i]->data()) {
+        if (owned[b]->data() == parameter.memory.data) {
           ++users;
           layer = dynamic_cast<LazyLayer<Dtype>*>(net_->layers()[l].get());
           index = b;
@@ -119,46 +176,67 @@ void SGDUpdater<Dtype>::FindLazyLayers() {
       }
     }
     if (users == 1 && layer && layer->CanBeLazy(index)) {
-      parameters_[i].layer = layer;
-      parameters_[i].index = index;
-      layer->SetLazy(index, parameters_[i].update.get());
+      parameter.layer = layer;
+      parameter.index = index;
     }
   }
 }
 
 template <typename Dtype>
-SGDUpdater<Dtype>::~SGDUpdater() {
-  CatchUpAll();
-  for (size_t i = 0; i < parameters_.size(); ++i) {
-    if (parameters_[i].layer) {
-      parameters_[i].layer->SetLazy(parameters_[i].index, NULL);
+void SGDUpdater<Dtype>::BeginSteps(bool has_callbacks) {
+  thread_.Begin();
+  const bool is_watched = IsWatched(*net_, 0);
+  // Python layers may hold arrays of any blob.
+  watched_ = has_callbacks || is_watched;
+  for (const shared_ptr<Layer<Dtype> >& layer : net_->layers()) {
+    watched_ |= string(layer->type()) == "Python";
+  }
+  for (Parameter& parameter : parameters_) {
+    parameter.memory.Guard(parameter.pending.get());
+    if (parameter.layer) {
+      parameter.layer->SetLazy(parameter.index, parameter.update.get());
     }
   }
 #ifndef CPU_ONLY
-  if (!device_steps_) {
-    return;
-  }
-  FuseReLU(net_, false);
-  for (size_t i = 0; i < parameters_.size(); ++i) {
-    // What SGDSolver::ComputeUpdateValue leaves: the last update.
-    Blob<Dtype>* blob = net_->learnable_params()[i];
-    caffe_copy(
-        blob->count(), history_[i]->gpu_data(), blob->mutable_gpu_diff());
+  fuses_ = device_steps_ && !is_watched && !debug_info_;
+  if (fuses_) {
+    FuseReLU(net_, true);
   }
 #endif
 }
 
 template <typename Dtype>
-void SGDUpdater<Dtype>::ClearGradients() {
-  if (device_steps_) {
-    return;  // UpdateWhole clears
-  }
-  for (size_t i = 0; i < parameters_.size(); ++i) {
-    if (parameters_[i].layer) {
-      continue;
+void SGDUpdater<Dtype>::EndSteps() {
+  ShowViewed();
+  for (Parameter& parameter : parameters_) {
+    if (parameter.layer) {
+      parameter.layer->SetLazy(parameter.index, NULL);
     }
-    Blob<Dtype>* blob = net_->learnable_params()[i];
-    caffe_set(blob->count(), Dtype(0), blob->mutable_cpu_diff());
+  }
+#ifndef CPU_ONLY
+  if (fuses_) {
+    FuseReLU(net_, false);
+  }
+#endif
+  thread_.End();
+}
+
+template <typename Dtype>
+void SGDUpdater<Dtype>::ShowViewed() {
+  for (Parameter& parameter : parameters_) {
+    if (parameter.pending && parameter.memory.data->views() > 0) {
+      parameter.update->ShowDiff();
+    }
+  }
+}
+
+template <typename Dtype>
+void SGDUpdater<Dtype>::ClearGradients() {
+  for (Parameter& parameter : parameters_) {
+    parameter.update->BeginStep(!parameter.layer);
+  }
+  if (watched_) {
+    ShowViewed();
   }
 }
 
@@ -181,60 +259,62 @@ Dtype SGDUpdater<Dtype>::ClipFactor() const {
 
 template <typename Dtype>
 void SGDUpdater<Dtype>::ApplyUpdate(Dtype rate, int iteration) {
-#ifndef CPU_ONLY
-  if (device_steps_) { return ApplyUpdateOnDevice(rate); }
+#ifdef CPU_ONLY
+  ApplyUpdateOnHost(rate, iteration);
+#else
+  device_steps_ ? ApplyUpdateOnDevice(rate, iteration)
+                : ApplyUpdateOnHost(rate, iteration);
 #endif
+  if (watched_) {
+    ShowViewed();
+  }
+}
+
+template <typename Dtype>
+void SGDUpdater<Dtype>::ApplyUpdateOnHost(Dtype rate, int iteration) {
   const Dtype clip = ClipFactor();
-  const Dtype correction = rule_.solver == SolverKind::ADAM
-                               ? AdamCorrection(rule_, iteration)
-                               : Dtype(1);
-  for (size_t i = 0; i < parameters_.size(); ++i) {
-    const UpdateStep<Dtype> step = {
-        rate * parameters_[i].lr_mult * correction, clip};
-    if (parameters_[i].layer) {
-      parameters_[i].update->EndStep(step);
+  for (Parameter& parameter : parameters_) {
+    UpdateStep<Dtype> step = {rate * parameter.lr_mult, clip};
+    if (solver_ == SolverKind::ADAM) {
+      step.rate *= AdamCorrection(parameter.rule, iteration);
+    }
+    if (parameter.layer) {
+      parameter.update->EndStep(step);
     } else {
-      parameters_[i].update->UpdateWhole(step);
+      parameter.update->UpdateWhole(step);
     }
   }
 }
 
 #ifndef CPU_ONLY
 template <typename Dtype>
-void SGDUpdater<Dtype>::ApplyUpdateOnDevice(Dtype rate) {
-  for (size_t i = 0; i < parameters_.size(); ++i) {
-    DeviceParameter<Dtype>* update = parameters_[i].update->device();
-    if (device_steps_->clips()) { update->SumSquares(!parameters_[i].layer); }
+void SGDUpdater<Dtype>::ApplyUpdateOnDevice(Dtype rate, int iteration) {
+  for (Parameter& parameter : parameters_) {
+    DeviceParameter<Dtype>* update = parameter.update->device();
+    if (device_steps_->clips()) {
+      update->SumSquares(!parameter.layer);
+    }
     update->EndStep();
   }
+  if (solver_ == SolverKind::ADAM && !parameters_.empty()) {
+    rate *= AdamCorrection(parameters_[0].rule, iteration);
+  }
   device_steps_->Append(rate);
-  for (size_t i = 0; i < parameters_.size(); ++i) {
-    if (!parameters_[i].layer) {
-      parameters_[i].update->device()->UpdateWhole();
+  for (Parameter& parameter : parameters_) {
+    if (!parameter.layer) {
+      parameter.update->device()->UpdateWhole();
     }
   }
-  if (device_steps_->full()) { CatchUpAll(); }
-}
-#endif
-
-template <typename Dtype>
-void SGDUpdater<Dtype>::CatchUpAll() {
-#ifndef CPU_ONLY
-  if (device_steps_) {
-    for (size_t i = 0; i < parameters_.size(); ++i) {
-      // The others do each step at once.
-      if (parameters_[i].layer) {
-        parameters_[i].update->device()->CatchUpAll();
-      }
-    }
-    device_steps_->Clear();
+  if (!device_steps_->full()) {
     return;
   }
-#endif
-  for (size_t i = 0; i < parameters_.size(); ++i) {
-    parameters_[i].update->CatchUpAll();
+  for (Parameter& parameter : parameters_) {
+    parameter.update->CatchUpAll();
+    parameter.update->device()->ForgetSteps();
   }
+  device_steps_->Clear();
 }
+#endif
 
 INSTANTIATE_CLASS(SGDUpdater);
 

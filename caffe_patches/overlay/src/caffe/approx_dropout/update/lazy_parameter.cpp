@@ -14,19 +14,30 @@ namespace caffe {
 template <typename Dtype>
 LazyParameter<Dtype>::LazyParameter(Blob<Dtype>* param, Blob<Dtype>* history,
     const UpdateRule<Dtype>& rule, Blob<Dtype>* history2)
-    : rule_(rule) {
+    : memory_(*param, *history, history2), rule_(rule), in_step_(false) {
   rule_.idle = IdleOf(rule);
   grid_.rows = param->num_axes() > 1 ? param->shape(0) : 1;
   grid_.columns = param->count() / grid_.rows;
-  // Blobs allocate memory when it is first asked for. That must happen here,
-  // not in several threads at once.
-  const WeightArrays<Dtype> arrays = {param->mutable_cpu_diff(),
-      param->mutable_cpu_data(),
-      {history->mutable_cpu_data(),
-          history2 ? history2->mutable_cpu_data() : NULL},
-      NULL};
-  arrays_ = arrays;
+  // Memory is allocated when it is first asked for. That must happen here, not
+  // in several threads at once.
+  FindMemory();
+  grid_.cell_rows = 0;
   SetCells(1, grid_.columns);
+}
+
+template <typename Dtype>
+void LazyParameter<Dtype>::FindMemory() {
+  SyncedMemory* memories[] = {memory_.diff.get(), memory_.data.get(),
+      memory_.history[0].get(), memory_.history[1].get()};
+  Dtype* found[4] = {};
+  for (int i = 0; i < 4; ++i) {
+    if (memories[i]) {
+      found[i] = static_cast<Dtype*>(memories[i]->raw_mutable_cpu_data());
+    }
+  }
+  const WeightArrays<Dtype> arrays = {
+      found[0], found[1], {found[2], found[3]}, NULL};
+  arrays_ = arrays;
 }
 
 template <typename Dtype>
@@ -34,6 +45,9 @@ void LazyParameter<Dtype>::SetCells(int cell_rows, int cell_columns) {
 #ifndef CPU_ONLY
   if (device_) { return device_->SetCells(cell_rows, cell_columns); }
 #endif
+  if (cell_rows == grid_.cell_rows && cell_columns == grid_.cell_columns) {
+    return;
+  }
   CHECK(steps_.empty()) << "Cells cannot change while steps wait for them";
   grid_.cell_rows = cell_rows;
   grid_.cell_columns = cell_columns;
@@ -219,146 +233,25 @@ void LazyParameter<Dtype>::CatchUpOnThisThread(const vector<int>& cells) {
 }
 
 template <typename Dtype>
-void LazyParameter<Dtype>::UpdateWhole(const UpdateStep<Dtype>& step) {
-  std::fill(gradient_.begin(), gradient_.end(), NEW);
-  AppendStep(step);
-  CatchUp(all_cells_, FOR_ALL, NULL, NULL);
-  steps_.clear();
-  std::fill(done_.begin(), done_.end(), 0);
-}
-
-template <typename Dtype>
 void LazyParameter<Dtype>::CatchUpAll() {
+#ifndef CPU_ONLY
+  if (device_) {
+    return device_->CatchUpAll();
+  }
+#endif
+  if (steps_.empty()) {
+    return;
+  }
+  FindMemory();  // whoever looked last may have moved it to a GPU
   CatchUp(all_cells_, FOR_ALL, NULL, NULL);
+  // What is known of this step's gradients is still needed.
+  if (std::count(gradient_.begin(), gradient_.end(), NEW) > 0) {
+    return;
+  }
   steps_.clear();
   column_lists_.clear();
   for (size_t i = 0; i < scratch_.size(); ++i) { scratch_[i].Clear(); }
   std::fill(done_.begin(), done_.end(), 0);
-}
-
-template <typename Dtype>
-void LazyParameter<Dtype>::ClearGradient(const vector<int>& cells) {
-  Dtype* gradient = arrays_.gradient;
-  for (size_t i = 0; i < cells.size(); ++i) {
-    const CellRange cell = grid_.range(cells[i]);
-    for (int row = 0; row < cell.num_rows; ++row) {
-      std::fill_n(gradient + grid_.offset(cell.first_row + row)
-          + cell.first_column, cell.num_columns, Dtype(0));
-    }
-  }
-}
-
-template <typename Dtype>
-Claim LazyParameter<Dtype>::ClaimGradient(const vector<int>& cells) {
-  GrowScratch();
-  vector<int> without;
-  for (size_t i = 0; i < cells.size(); ++i) {
-    CHECK_EQ(done_[cells[i]], steps_.size()) << "A gradient for weights that "
-        << "are not up to date";
-    if (gradient_[cells[i]] == NONE) {
-      without.push_back(cells[i]);
-      gradient_[cells[i]] = NEW;
-    } else if (compact_[cells[i]] >= 0) {
-      Expand(cells[i], arrays_.gradient + grid_.offset(cells[i]));
-    }
-  }
-  if (without.size() == cells.size()) { return Claim::OVERWRITE; }
-  ClearGradient(without);
-  return Claim::ADD;
-}
-
-template <typename Dtype>
-void LazyParameter<Dtype>::AddGradient(const vector<int>& rows,
-    const vector<int>& columns, const Dtype* part) {
-  Dtype* gradient = arrays_.gradient;
-  const int num_rows = rows.size();
-  const int num_columns = columns.size();
-  const bool whole = num_columns == grid_.columns;
-  const int* column = columns.data();
-  GrowScratch();
-  if (!whole) { column_lists_.push_back(columns); }
-#pragma omp parallel for if (num_rows * num_columns > kParallelElements)
-  for (int i = 0; i < num_rows; ++i) {
-    const int row = rows[i];
-    const Dtype* from = part + static_cast<size_t>(i) * num_columns;
-    Dtype* to = gradient + grid_.offset(row);
-    CHECK_EQ(done_[row], steps_.size()) << "A gradient for weights that are "
-        << "not up to date";
-    if (gradient_[row] == NONE) {
-      std::copy(from, from + num_columns, to);
-      compact_[row] = whole ? -1 : static_cast<int>(column_lists_.size()) - 1;
-      gradient_[row] = NEW;
-      continue;
-    }
-    if (compact_[row] >= 0) { Expand(row, to); }
-    for (int j = 0; j < num_columns; ++j) { to[column[j]] += from[j]; }
-  }
-}
-
-template <typename Dtype>
-void LazyParameter<Dtype>::AddGradientOnThisThread(const vector<int>& rows,
-    const vector<int>& columns, const Dtype* part) {
-  const int num_columns = columns.size();
-  const int* column = columns.data();
-  for (size_t i = 0; i < rows.size(); ++i) {
-    const int row = rows[i];
-    const Dtype* from = part + i * num_columns;
-    Dtype* to = arrays_.gradient + grid_.offset(row);
-    CHECK_EQ(done_[row], steps_.size()) << "A gradient for weights that are "
-        << "not up to date";
-    if (gradient_[row] == NONE) {
-      std::fill_n(to, grid_.columns, Dtype(0));
-      gradient_[row] = NEW;
-    } else if (compact_[row] >= 0) {
-      Expand(row, to);
-    }
-    for (int j = 0; j < num_columns; ++j) { to[column[j]] += from[j]; }
-  }
-}
-
-template <typename Dtype>
-void LazyParameter<Dtype>::Expand(int row, Dtype* gradient) {
-  const vector<int>& columns = column_lists_[compact_[row]];
-  Dtype* scratch = scratch_[ThreadIndex()].row.data();
-  std::copy(gradient, gradient + columns.size(), scratch);
-  std::fill_n(gradient, grid_.columns, Dtype(0));
-  for (size_t j = 0; j < columns.size(); ++j) {
-    gradient[columns[j]] = scratch[j];
-    scratch[j] = 0;
-  }
-  compact_[row] = -1;
-}
-
-template <typename Dtype>
-double LazyParameter<Dtype>::SumSquares(int cell) const {
-  const CellRange range = grid_.range(cell);
-  const int size = compact_[cell] < 0 ? range.num_columns :
-      column_lists_[compact_[cell]].size();
-  double sum = 0;
-  for (int row = 0; row < range.num_rows; ++row) {
-    const Dtype* g = arrays_.gradient + grid_.offset(range.first_row + row)
-        + range.first_column;
-    double row_sum = 0;
-#pragma omp simd reduction(+ : row_sum)
-    for (int j = 0; j < size; ++j) {
-      row_sum += static_cast<double>(g[j]) * g[j];
-    }
-    sum += row_sum;
-  }
-  return sum;
-}
-
-template <typename Dtype>
-double LazyParameter<Dtype>::SumSquares() const {
-  const int num_cells = gradient_.size();
-  vector<double> sums(num_cells);
-#pragma omp parallel for schedule(dynamic, 16)
-  for (int i = 0; i < num_cells; ++i) {
-    if (gradient_[i] == NEW) { sums[i] = SumSquares(i); }
-  }
-  double sum = 0;  // in one order, whatever the number of threads
-  for (int i = 0; i < num_cells; ++i) { sum += sums[i]; }
-  return sum;
 }
 
 template <typename Dtype>
@@ -371,13 +264,46 @@ void LazyParameter<Dtype>::AppendStep(const UpdateStep<Dtype>& step) {
 }
 
 template <typename Dtype>
+void LazyParameter<Dtype>::BeginStep(bool whole) {
+#ifndef CPU_ONLY
+  if (device_) {
+    return device_->BeginStep(whole);
+  }
+#endif
+  FindMemory();
+  if (whole) {
+    const size_t count = static_cast<size_t>(grid_.rows) * grid_.columns;
+    std::fill_n(arrays_.gradient, count, Dtype(0));
+  } else if (in_step_) {
+    for (size_t i = 0; i < gradient_.size(); ++i) {
+      if (gradient_[i] == NEW) {
+        gradient_[i] = NONE;
+        compact_[i] = -1;
+      }
+    }
+  }
+  in_step_ = true;
+}
+
+template <typename Dtype>
 void LazyParameter<Dtype>::EndStep(const UpdateStep<Dtype>& step) {
   AppendStep(step);
   GrowScratch();
   for (size_t i = 0; i < gradient_.size(); ++i) {
     if (gradient_[i] == NEW) { gradient_[i] = OLD; }
   }
+  in_step_ = false;
   if (steps_.size() >= kMaxSteps) { CatchUpAll(); }
+}
+
+template <typename Dtype>
+void LazyParameter<Dtype>::UpdateWhole(const UpdateStep<Dtype>& step) {
+  std::fill(gradient_.begin(), gradient_.end(), NEW);
+  AppendStep(step);
+  CatchUp(all_cells_, FOR_ALL, NULL, NULL);
+  steps_.clear();
+  std::fill(done_.begin(), done_.end(), 0);
+  in_step_ = false;
 }
 
 INSTANTIATE_CLASS(LazyParameter);
