@@ -93,6 +93,7 @@ def conversions(options):
         pattern if rate is None else f"{pattern} {rate:g}": {
             "pattern": pattern,
             "groups": options.groups,
+            "max_period": options.max_period,
             "rate": rate,
             "feature_maps": options.feature_maps,
         }
@@ -184,6 +185,9 @@ def main(arguments=None):
         "may be given several times",
     )
     parser.add_argument("--groups", type=int, default=1, help="(%(default)s)")
+    parser.add_argument(
+        "--max-period", type=int, default=16, help="N (%(default)s)"
+    )
     parser.add_argument(
         "--rate",
         action="append",
