@@ -6,7 +6,7 @@
 #
 #   scripts/reproduce_maps.sh [--profile cpu] [anything of Snakemake's]
 #
-# --profile  cpu (default): small nets and few epochs, an hour on 2 cores
+# --profile  cpu (default): small nets and few epochs, two hours on one core
 #            paper: larger nets, for larger machines
 #            quick: minutes; shows that it works, no more
 #            a folder with Snakemake's config.yaml, besides: runs the jobs on a
