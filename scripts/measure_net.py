@@ -3,10 +3,10 @@
 
 The net, with its Dropouts, trains in stock Caffe; converted with ROW and with
 TILE it trains in the patched one; with --feature-maps with ROW only. They take
-turns, some steps at a time, each in a process of its own. Inputs take the place
-of the data layers: give their shapes, the batch included, where the prototxt
-does not tell. Needs both builds (`make caffe`, and scripts/setup/build_caffe.sh
---stock).
+turns, some steps at a time, each in a process of its own. Beside their speed-up
+is the bound that the multiply-adds set to it. Inputs take the place of the data
+layers: give their shapes, the batch included, where the prototxt does not tell.
+Needs both builds (`make caffe`, and scripts/setup/build_caffe.sh --stock).
 """
 
 import argparse
@@ -45,8 +45,9 @@ SOLVERS = {
 }
 
 
-def training_net(path, shapes):
-    """The NetParameter with Inputs for data, whose losses alone are left."""
+def training_net(path, shapes, drops):
+    """The NetParameter with Inputs for data, whose losses alone are left, and
+    with a Dropout behind each of the layers that `drops` names."""
     from approx_dropout.proto import parse_net, read_text
     from approx_dropout.stand_in import samples_for, with_inputs
     from approx_dropout.upgrade import upgrade
@@ -56,7 +57,33 @@ def training_net(path, shapes):
     for i in reversed(range(len(net.layer))):
         if net.layer[i].type == "Accuracy":
             del net.layer[i]
+    for name in drops:
+        drop_behind(net, name)
     return net
+
+
+def drop_behind(net, name):
+    """Puts a Dropout, at its usual rate, behind the layer of that name."""
+    for i, layer in enumerate(net.layer):
+        if layer.name == name:
+            drop = type(layer)(name=f"{name}_drop", type="Dropout")
+            drop.bottom[:] = drop.top[:] = layer.top[:1]
+            layers = [*net.layer]
+            del net.layer[:]
+            net.layer.extend([*layers[: i + 1], drop, *layers[i + 1 :]])
+            return
+    raise ValueError(
+        f"--drop {name} is no layer; there are: "
+        + ", ".join(layer.name for layer in net.layer)
+    )
+
+
+def bound_of(net):
+    """What the multiply-adds allow a net's step to gain."""
+    from approx_dropout.multiply_adds import bound, products
+    from approx_dropout.net_shapes import training_net
+
+    return bound(products(training_net(net)))
 
 
 def conversions(options):
@@ -66,6 +93,7 @@ def conversions(options):
         pattern if rate is None else f"{pattern} {rate:g}": {
             "pattern": pattern,
             "groups": options.groups,
+            "max_period": options.max_period,
             "rate": rate,
             "feature_maps": options.feature_maps,
         }
@@ -96,8 +124,8 @@ def measured(options):
     """Rows of the table, stock Caffe's first, and what was converted."""
     from approx_dropout.convert import convert
 
-    net = training_net(options.net, dict(options.shape))
-    workers, notes = [], {}
+    net = training_net(options.net, dict(options.shape), options.drop)
+    workers, notes, bounds = [], {}, [1.0]
     with (
         tempfile.TemporaryDirectory() as folder,
         tempfile.TemporaryFile("w+") as log,
@@ -109,6 +137,7 @@ def measured(options):
             workers.append(stock)
             for label, how in conversions(options).items():
                 ours, notes[label] = convert(net, **how)
+                bounds.append(bound_of(ours))
                 solver = write_solver(ours, options, folder / label)
                 workers.append(timer.start(label, "caffe", solver, log))
             take_turns(
@@ -124,7 +153,11 @@ def measured(options):
         finally:
             for worker in workers:
                 worker.end()
-    return [row(worker, workers[0]) for worker in workers], notes
+    rows = [
+        {**row(worker, workers[0]), "bound": bound}
+        for worker, bound in zip(workers, bounds)
+    ]
+    return rows, notes
 
 
 def main(arguments=None):
@@ -143,7 +176,18 @@ def main(arguments=None):
         metavar="BLOB:SIZES",
         help="of a data layer's top, as in data:32,3,227,227",
     )
+    parser.add_argument(
+        "--drop",
+        action="append",
+        default=[],
+        metavar="LAYER",
+        help="put a Dropout behind this layer first, in stock Caffe's net too; "
+        "may be given several times",
+    )
     parser.add_argument("--groups", type=int, default=1, help="(%(default)s)")
+    parser.add_argument(
+        "--max-period", type=int, default=16, help="N (%(default)s)"
+    )
     parser.add_argument(
         "--rate",
         action="append",

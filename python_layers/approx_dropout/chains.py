@@ -235,11 +235,16 @@ def takes_maps(layer):
     )
 
 
-def divides(layer, channels, max_period):
+def divides(layer, channels, family, max_period):
     """Whether a product can drop some of these channels: a Convolution with
-    groups of its own must drop equally many of each."""
+    groups of its own must drop equally many of each, so that every period that
+    can be drawn must divide them."""
     group = layer.convolution_param.group
-    return group == 1 or channels // group % max_period == 0
+    if group == 1:
+        return True
+    first = 1 if family == "PERIOD" else max_period
+    periods = range(first, max_period + 1)
+    return not any(channels // group % period for period in periods)
 
 
 def tile_readers(graph, drop):

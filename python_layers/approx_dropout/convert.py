@@ -156,12 +156,12 @@ class _Converter:
 
     def target(self, graph, at):
         """The Target of the Dropout at index `at`; raises Refused."""
-        tiles = self.options.pattern == "TILE"
-        target = find_target(graph, at, tiles, self.options.feature_maps)
-        if target.units < self.options.max_period:
+        options, number = self.options, self.options.max_period
+        tiles = options.pattern == "TILE"
+        target = find_target(graph, at, tiles, options.feature_maps)
+        if target.units < number:
             raise Refused(
-                f"it drops {target.units} units, fewer than max_period "
-                f"{self.options.max_period}"
+                f"it drops {target.units} units, fewer than max_period {number}"
             )
         target.groups = self.groups(graph.layers[at], target)
         if target.samples is not None and target.samples % target.groups:
@@ -171,7 +171,7 @@ class _Converter:
             )
         self.check_compact(graph, target)
         if target.fuse is not None and not all(
-            divides(graph.layers[i], target.units, self.options.max_period)
+            divides(graph.layers[i], target.units, options.family, number)
             for i in target.fuse.bases
         ):
             target.fuse = None
@@ -199,10 +199,12 @@ class _Converter:
         """Not compact if groups forbid it; the note says why."""
         groups, number = target.groups, self.options.max_period
         for reader in [graph.layers[i] for i in target.compact]:
-            if not divides(reader, target.units, number):
+            family = self.options.family
+            if not divides(reader, target.units, family, number):
                 target.note = (
-                    f"max_period must divide the channels of each of the "
-                    f"groups of Convolution '{reader.name}', {number} does not"
+                    f"every period must divide the channels of each of the "
+                    f"groups of Convolution '{reader.name}': max_period is "
+                    f"{number}, family {family}"
                 )
             elif groups > 1 and target.units % number:
                 target.note = (

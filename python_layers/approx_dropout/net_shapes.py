@@ -127,6 +127,13 @@ def training_net(net, inputs=None):
     )
 
 
+def _path():
+    """Where the child finds modules: as here, and the pycaffe that is loaded
+    here even if it is from elsewhere."""
+    loaded = getattr(sys.modules.get("caffe"), "__file__", None)
+    return [*sys.path, loaded and os.path.dirname(os.path.dirname(loaded))]
+
+
 def _build(net):
     from google.protobuf import text_format
 
@@ -138,7 +145,7 @@ def _build(net):
             env={
                 **os.environ,
                 "GLOG_minloglevel": "2",
-                "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+                "PYTHONPATH": os.pathsep.join(filter(None, _path())),
             },
             capture_output=True,
             text=True,

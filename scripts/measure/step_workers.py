@@ -81,7 +81,8 @@ def row(worker, baseline):
 
 
 def table(rows):
-    """The rows as Markdown."""
+    """The rows as Markdown, with the bound where rows have one."""
+    bounded = any("bound" in row for row in rows)
     lines = [
         "| case | ms/step | speed-up (min–max of rounds) | peak MB |",
         "| --- | ---: | ---: | ---: |",
@@ -92,4 +93,7 @@ def table(rows):
         f"{row['peak_bytes'] / 1e6:.0f} |"
         for row in rows
     ]
+    if bounded:
+        ends = [" bound |", " ---: |", *(f" {r['bound']:.2f} |" for r in rows)]
+        lines = [line + end for line, end in zip(lines, ends)]
     return "\n".join(lines)

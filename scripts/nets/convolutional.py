@@ -1,11 +1,12 @@
-"""The convolutional net of CIFAR-10 experiments.
+"""The convolutional nets, VGG-like ones on CIFAR-10 and LeNet on MNIST.
 
     data -> conv1 -> relu -> (drop) -> conv2 -> relu -> (drop) -> pool -> ...
     -> fc1 -> relu -> (drop) -> fc2
 
-Convolutions are 3 x 3 and keep height and width, poolings halve both. ROW puts
-out the kept feature maps only, through ReLU and pooling, so that a place makes
-the convolution or product before it smaller, and the one behind it, too.
+Poolings halve height and width. ROW puts out the kept feature maps only,
+through ReLU and pooling, so that a place makes the convolution or product
+before it smaller, and the one behind it, too. The same dropout computed densely
+is Caffe's own layers, and ApproxDropout where Dropout would stand.
 
 Learnable layers have the same names, shapes and order whatever the method, so
 that one method's .caffemodel loads into any other's net.
@@ -20,9 +21,7 @@ from nets.parts import (
     pattern_layers,
 )
 
-PIXELS = {"mean_value": [128], "scale": 1 / 128}  # -1 ... 1
 CLASSES = 10
-MAPS_A_POOLING = 2
 
 
 def weighted(experiment, place, kind, name, bottom, parameters):
@@ -30,7 +29,7 @@ def weighted(experiment, place, kind, name, bottom, parameters):
     from 1, the last is the net's output, where nothing is dropped."""
     patterns = []
     last = place > experiment.dropped_places
-    if experiment.pattern:
+    if experiment.pattern and not experiment.dense:
         kind = f"ApproxDropout{kind}"
         approximate = {"pattern": Enum("NONE" if last else "ROW")}
         if not last:
@@ -47,8 +46,8 @@ def convolution(experiment, place, bottom):
     """The convolution of a place."""
     parameters = {
         "num_output": experiment.maps[place - 1],
-        "kernel_size": 3,
-        "pad": 1,
+        "kernel_size": experiment.kernel,
+        "pad": experiment.pad,
         "weight_filler": {"type": "msra"},
     }
     return weighted(
@@ -75,11 +74,16 @@ def product(experiment, index, outputs, bottom):
 
 
 def activation(experiment, place, blob):
-    """What follows a convolution or product: ReLU, conventional dropout."""
+    """What follows a convolution or product: ReLU, and dropout if that is not
+    part of the layer before."""
     layers = [layer(f"relu{place}", "ReLU", [blob], [blob])]
+    name = f"drop{place}"
     if experiment.method == "conventional":
         rate = experiment.rates[place - 1]
-        layers.append(dropout_layer(f"drop{place}", blob, rate))
+        layers.append(dropout_layer(name, blob, rate))
+    elif experiment.dense:
+        bottoms = [blob, f"pattern{place}"]
+        layers.append(layer(name, "ApproxDropout", bottoms, [name]))
     return layers
 
 
@@ -90,25 +94,26 @@ def pooling(number, bottom):
 
 
 def convolutional_net(experiment):
-    """The net for CIFAR-10; maps and hidden layers as the experiment says."""
+    """The net; maps, poolings and hidden layers as the experiment says."""
     layers = [
-        data_layer(experiment, "TRAIN", PIXELS),
-        data_layer(experiment, "TEST", PIXELS),
+        data_layer(experiment, "TRAIN", experiment.pixels),
+        data_layer(experiment, "TEST", experiment.pixels),
     ]
     if experiment.pattern:
         layers += pattern_layers(experiment)
     bottom = "data"
     for place in range(1, len(experiment.maps) + 1):
         layers.append(convolution(experiment, place, bottom))
-        bottom = f"conv{place}"
-        layers += activation(experiment, place, bottom)
-        if place % MAPS_A_POOLING == 0:
-            layers.append(pooling(place // MAPS_A_POOLING, bottom))
+        layers += activation(experiment, place, f"conv{place}")
+        bottom = layers[-1]["top"][0]
+        if place % experiment.pooling_every == 0:
+            layers.append(pooling(place // experiment.pooling_every, bottom))
             bottom = layers[-1]["name"]
     for index, units in enumerate(experiment.hidden, 1):
         layers.append(product(experiment, index, units, bottom))
-        bottom = layers[-1]["name"]
-        layers += activation(experiment, len(experiment.maps) + index, bottom)
+        place = len(experiment.maps) + index
+        layers += activation(experiment, place, layers[-1]["name"])
+        bottom = layers[-1]["top"][0]
     index = len(experiment.hidden) + 1
     layers.append(product(experiment, index, CLASSES, bottom))
     layers += classifier_layers(layers[-1]["name"])

@@ -112,6 +112,11 @@ class Experiment:
         return len(self.hidden)
 
     @property
+    def first_units(self):
+        """Units of the first place."""
+        return self.hidden[0]
+
+    @property
     def place_groups(self):
         """The groups of each place."""
         if isinstance(self.groups, int):
@@ -253,11 +258,17 @@ class ConvolutionalNet(ImageClassifier):
     """A VGG-like net on CIFAR-10's images, dropped after each convolution and
     each hidden layer. ROW drops whole feature maps; there is no TILE.
 
-    maps: of each convolution; every second is followed by a pooling.
+    maps: of each convolution.
+    pooling_every: so many convolutions are followed by a pooling.
+    dense: ROW's dropout, with the same patterns, computed densely.
     """
 
     maps: tuple
+    pooling_every: int = 2
+    dense: bool = False
 
+    kernel, pad = 3, 1  # of the convolutions
+    pixels = {"mean_value": [128], "scale": 1 / 128}  # to -1 ... 1
     prepared_by = "scripts/prepare_cifar10.py"
 
     def __post_init__(self):
@@ -266,10 +277,26 @@ class ConvolutionalNet(ImageClassifier):
             raise ValueError(
                 f"method is {self.method!r}, but convolutions have no tiles"
             )
+        if self.dense and self.pattern != "ROW":
+            raise ValueError(
+                f"dense goes with patterns, not with method {self.method!r}"
+            )
 
     @property
     def dropped_places(self):
         return len(self.maps) + len(self.hidden)
+
+    @property
+    def first_units(self):
+        return self.maps[0]
+
+
+class LeNet(ConvolutionalNet):
+    """LeNet on MNIST's digits, with ReLUs and dropped like the others."""
+
+    kernel, pad = 5, 0
+    pixels = {"scale": 1 / 256}
+    prepared_by = "scripts/prepare_mnist.py"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -11,12 +11,14 @@ paper/studies.py puts these nets together to the paper's tables and figures.
 
 import dataclasses
 import itertools
+from functools import partial
 
 from approx_dropout.search import PERIOD_LAMBDA3
 from nets.experiment import (
     METHODS,
     ConvolutionalNet,
     LanguageModel,
+    LeNet,
     Perceptron,
     groups_text,
 )
@@ -59,54 +61,77 @@ def mnist(method, rates, hidden=USUAL_HIDDEN):
 
 
 # Maps and hidden units of the nets on CIFAR-10: one that trains in minutes on
-# two cores, and one whose steps are timed.
+# two cores, one whose steps are timed, and one that many trainings are made of.
 CIFAR10_SIZES = {
-    "": ((32, 32, 64, 64, 128, 128), (256,)),
-    "vgg": ((64, 64, 128, 128, 256, 256), (512,)),
+    "": {"maps": (32, 32, 64, 64, 128, 128), "hidden": (256,)},
+    "vgg": {"maps": (64, 64, 128, 128, 256, 256), "hidden": (512,)},
+    "small": {"maps": (16, 32, 64), "hidden": (128,), "pooling_every": 1},
 }
-CIFAR10_METHODS = ("conventional", "row", "row_period")
-CIFAR10_RATES = (0.1, 0.3, 0.5)
-CIFAR10_GROUPS = 4
+MAP_METHODS = ("conventional", "row", "row_period")
+MAP_RATES = (0.1, 0.3, 0.5)
+MAP_GROUPS = 4
+EACH_IMAGE = 64  # groups: the batch
 
 
-def cifar10(method, rate=0, size="", groups=None):
-    """A VGG-like net on CIFAR-10.
+def map_settings(method, rate, groups, places):
+    """What nets whose feature maps are dropped have in common.
 
     groups: of RESIDUE, None for the usual ones; PERIOD has one.
     """
-    maps, hidden = CIFAR10_SIZES[size]
-    settings = {}
+    settings = {
+        "method": method,
+        "rates": () if method == "none" else (rate,) * places,
+        "batch_size": EACH_IMAGE,
+        "test_batch_size": 100,
+        "base_lr": 0.01,
+        "momentum": 0.9,
+        "epochs": 10,
+        "lambda3": usual_lambda3(method),
+    }
     if method == "row":
-        settings["groups"] = groups or CIFAR10_GROUPS
-        if settings["groups"] != CIFAR10_GROUPS:
+        settings["groups"] = groups or MAP_GROUPS
+        if settings["groups"] != MAP_GROUPS:
             settings["variant"] = f"groups{groups}"
-    places = len(maps) + len(hidden)
+    return settings
+
+
+def cifar10(method, rate=0, size="", groups=None):
+    """A VGG-like net on CIFAR-10. groups: as of map_settings."""
+    sizes = CIFAR10_SIZES[size]
+    places = len(sizes["maps"]) + len(sizes["hidden"])
     return ConvolutionalNet(
         workload="cifar10",
-        method=method,
-        rates=() if method == "none" else (rate,) * places,
         size=size,
-        maps=maps,
-        hidden=hidden,
         data="build/data/cifar10",
         train_samples=50000,
         test_samples=10000,
-        batch_size=64,
-        test_batch_size=100,
-        base_lr=0.01,
-        momentum=0.9,
-        epochs=10,
-        lambda3=usual_lambda3(method),
-        **settings,
+        **sizes,
+        **map_settings(method, rate, groups, places),
     )
 
 
-def cifar10_nets(size):
-    """Every net of one size on CIFAR-10."""
-    return [cifar10("none", size=size)] + [
-        cifar10(method, rate, size)
-        for method in CIFAR10_METHODS
-        for rate in CIFAR10_RATES
+def lenet(method, rate=0, groups=None):
+    """LeNet on MNIST; N = 10 divides its maps, which 16 does not. groups: as of
+    map_settings."""
+    return LeNet(
+        workload="lenet",
+        data="build/data/mnist",
+        train_samples=60000,
+        test_samples=10000,
+        maps=(20, 50),
+        hidden=(500,),
+        pooling_every=1,
+        max_period=10,
+        **map_settings(method, rate, groups, places=3),
+    )
+
+
+def map_nets(net, **size):
+    """Every net of one size, net being cifar10 or lenet."""
+    return [net("none", **size)] + [
+        net(method, rate, **size)
+        for method in MAP_METHODS
+        for rate in MAP_RATES
     ]
 
 
@@ -272,7 +297,7 @@ for _size in PUBLISHED_SIZES:
         ptb(_size, method, rate) for method in METHODS[1:] for rate in RATES
     ]
 
-EXPERIMENTS += cifar10_nets("")
+EXPERIMENTS += map_nets(cifar10)
 
 # Those whose nets and solvers are committed, in prototxt/: one of each kind.
 COMMITTED_SIZES = ("small", "medium", "large")
@@ -286,8 +311,8 @@ COMMITTED = [
     and {*experiment.rates} <= {0.5}
 ]
 
-# The other nets of Fig. 4 and Table I; the larger one on CIFAR-10, and nets
-# with one pattern per pass.
+# The other nets of Fig. 4 and Table I; the other sizes on CIFAR-10, LeNet, and
+# nets with one pattern per pass, or one for each image.
 MORE = [
     mnist(method, rates)
     for method in METHODS[1:]
@@ -299,8 +324,15 @@ MORE = [
     if hidden != USUAL_HIDDEN
     for method in METHODS[1:]
 ]
-MORE += cifar10_nets("vgg")
-MORE += [cifar10("row", rate, groups=1) for rate in CIFAR10_RATES]
+MORE += map_nets(cifar10, size="vgg")
+MORE += map_nets(cifar10, size="small")
+MORE += map_nets(lenet)
+MORE += [
+    net("row", rate, groups=groups)
+    for net in (cifar10, partial(cifar10, size="small"), lenet)
+    for rate in MAP_RATES
+    for groups in (1, EACH_IMAGE)
+]
 
 
 def find(key):

@@ -7,6 +7,7 @@ from nets.parts import Enum
 
 NETS = {
     "cifar10": convolutional_net,
+    "lenet": convolutional_net,
     "mnist": mlp,
     "ptb": language_model,
 }

@@ -15,12 +15,12 @@ from project import ROOT
 def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--profile", choices=PROFILES, required=True)
-    parser.add_argument("workload", choices=("mnist", "ptb"))
+    parser.add_argument("script", choices=("mnist", "ptb", "maps"))
     options = parser.parse_args(arguments)
     chosen = [
         study
         for study in studies.studies(PROFILES[options.profile])
-        if study.workload == options.workload
+        if study.script == options.script
     ]
     for command in studies.preparations(chosen):
         if status := subprocess.run(command, cwd=ROOT, check=False).returncode:

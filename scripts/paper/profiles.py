@@ -26,6 +26,8 @@ class Profile:
     trained, timed: {what: size} of the language models, by registry.SIZES.
     batches: of Fig. 6(b). groups: of the groups study, as registry.ptb
         takes them.
+    map_size: of the net on CIFAR-10. map_rates, map_groups: of the studies of
+        feature maps.
     periods: (rate, N, lambda3) of the study of PERIOD.
     seeds: trainings of each net, seeds 1, 2, ...; mlp_seeds: of Fig. 4's and
         Table I's MLPs; more_seeds: of Fig. 4's where its two rates are equal.
@@ -43,6 +45,9 @@ class Profile:
     batches: tuple
     periods: tuple
     groups: tuple
+    map_size: str
+    map_rates: tuple = (0.1, 0.3, 0.5)
+    map_groups: tuple = (1, 4, 64)
     seeds: int
     mlp_seeds: int
     more_seeds: int
@@ -72,6 +77,7 @@ PERIODS = (
         for N in (8, USUAL_PERIOD)
     ),
 )
+QUICK_MAPS = {"epochs": 1, "iteration_limit": 20, "display": 5}
 # Four epochs at the first learning rate, as published, and few more say
 # nothing about the end of a training.
 SHORT_RECIPE = {"epochs": 3, "flat_epochs": 1, "lr_decay": 0.5}
@@ -84,12 +90,15 @@ PROFILES = {
                 "mnist": {"epochs": 50},
                 "ptb": {"epochs": 50},
                 "medium": {},
+                "lenet": {"epochs": 20, "flat_epochs": 15, "lr_decay": 0.6},
+                "cifar10": {"epochs": 50, "flat_epochs": 40, "lr_decay": 0.8},
             },
             trained=PAPER_SIZES,
             timed=PAPER_SIZES,
             batches=(20, 25, 30, 35, 40),
             periods=PERIODS,
             groups=(1, 2, 4, (2, 4), (2, 10)),
+            map_size="vgg",
             seeds=5,
             mlp_seeds=5,
             more_seeds=8,
@@ -105,6 +114,8 @@ PROFILES = {
                 # The published recipe's first, all at its first learning rate:
                 # what is behind may catch up.
                 "medium": {"epochs": 3},
+                "lenet": {"epochs": 2, "flat_epochs": 1, "lr_decay": 0.1},
+                "cifar10": {"epochs": 3, "flat_epochs": 2, "lr_decay": 0.1},
             },
             trained={
                 "table2": "small8800",
@@ -116,6 +127,7 @@ PROFILES = {
             batches=(20, 40),
             periods=PERIODS,
             groups=(1, 2, 4, (2, 4), (2, 10)),
+            map_size="small",
             seeds=3,
             mlp_seeds=5,
             more_seeds=8,
@@ -134,6 +146,8 @@ PROFILES = {
                     "tile_size": 8,
                 },
                 "ptb": {"display": 5},
+                "lenet": QUICK_MAPS,
+                "cifar10": QUICK_MAPS,
             },
             trained=QUICK_SIZES,
             timed=QUICK_SIZES,
@@ -144,6 +158,9 @@ PROFILES = {
                 (0.7, USUAL_PERIOD, 1e-4),
             ),
             groups=(1, 5),
+            map_size="small",
+            map_rates=(0.5,),
+            map_groups=(1, 4),
             seeds=2,
             mlp_seeds=2,
             more_seeds=2,

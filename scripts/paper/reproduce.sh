@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# What reproduce_mnist.sh and reproduce_ptb.sh share; see there.
+# What reproduce_mnist.sh, reproduce_ptb.sh and reproduce_maps.sh share; see
+# there.
 set -euo pipefail
 {  # read as a whole, so that a new version may come while it runs
-workload=$1
+script=$1
 shift
 cd "$(dirname "$0")/../.."
 profile=cpu
@@ -12,11 +13,11 @@ where=(--cores all)
 passed=()
 
 usage() {
-  sed -n '2,/^set/s/^# \{0,1\}//p' "scripts/reproduce_$workload.sh"
+  sed -n '2,/^set/s/^# \{0,1\}//p' "scripts/reproduce_$script.sh"
 }
 
 fail() {
-  echo "reproduce_$workload.sh: $1" >&2
+  echo "reproduce_$script.sh: $1" >&2
   exit 1
 }
 
@@ -66,11 +67,11 @@ scripts/setup/build_caffe.sh
 [ ${#device[@]} = 0 ] || scripts/setup/build_caffe.sh --cuda
 [ "$profile" = quick ] || scripts/setup/build_caffe.sh --stock
 [ $report = no ] ||
-  /usr/bin/python3 -m paper.prepare --profile "$profile" "$workload"
+  /usr/bin/python3 -m paper.prepare --profile "$profile" "$script"
 
 status=0
 snakemake --snakefile scripts/paper/Snakefile --config profile="$profile" \
-  workload="$workload" "${device[@]}" --scheduler greedy \
+  script="$script" "${device[@]}" --scheduler greedy \
   --rerun-triggers mtime --rerun-incomplete --keep-going \
   --show-failed-logs --nolock \
   "${where[@]}" "${passed[@]}" || status=$?

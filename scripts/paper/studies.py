@@ -1,4 +1,4 @@
-"""The paper's tables and figures, and four studies of ours, as nets to run.
+"""The paper's tables and figures, and six studies of ours, as nets to run.
 
 A study is a list of points, a rate or a size each, that are compared for
 several methods. Accuracy comes from training every net of a point with several
@@ -9,6 +9,7 @@ how large the nets are, how long they train and with how many seeds.
 
 import dataclasses
 from dataclasses import replace
+from functools import partial
 
 from nets import registry
 from nets.experiment import METHODS, groups_text
@@ -39,6 +40,7 @@ class Point:
 class Study:
     """A table or figure. varies: what the points' labels are.
 
+    script: which scripts/reproduce_*.sh runs it, by the end of its name.
     measure: what of a trained net is compared, "accuracy" or "perplexity".
     curves: it is about the measure in the course of training.
     gaps: it is about the difference to the conventional net there.
@@ -46,7 +48,7 @@ class Study:
 
     name: str
     title: str
-    workload: str
+    script: str
     varies: str
     points: tuple
     measure: str
@@ -82,7 +84,7 @@ def _lstms(profile, what, series, settings):
 def _lstm_study(profile, what, series, points, **fields):
     """points: (label, settings of registry.ptb) each."""
     return Study(
-        workload="ptb",
+        script="ptb",
         points=tuple(
             Point(
                 label=label,
@@ -111,7 +113,7 @@ def fig4(profile):
     return Study(
         name="fig4",
         title="Fig. 4: MLP 784-2048-2048-10 on MNIST, by the two dropout rates",
-        workload="mnist",
+        script="mnist",
         varies="rates",
         points=tuple(points),
         measure="accuracy",
@@ -134,7 +136,7 @@ def table1(profile):
     return Study(
         name="table1",
         title="Table I: MLPs of four sizes on MNIST, rates (0.7, 0.7)",
-        workload="mnist",
+        script="mnist",
         varies="hidden layers",
         points=tuple(points),
         measure="accuracy",
@@ -171,7 +173,7 @@ def periods(profile):
         name="periods",
         title="Not in the paper: PERIOD by its largest period N and the λ3 of "
         "its search, MLP of Fig. 4",
-        workload="mnist",
+        script="mnist",
         varies="rates: N",
         points=tuple(points),
         measure="accuracy",
@@ -201,7 +203,7 @@ def tiles(profile):
         name="tiles",
         title="Not in the paper: TILE with tiles behind the hidden layers or "
         "before them, MLP of Fig. 4",
-        workload="mnist",
+        script="mnist",
         varies="rate, tiles",
         points=tuple(points),
         measure="accuracy",
@@ -303,9 +305,59 @@ def medium(profile):
     )
 
 
+def _map_study(profile, name, net, title):
+    """Feature maps by rate and groups; net: as registry.lenet."""
+    training = profile.training[name]
+    points = []
+    for rate in profile.map_rates:
+        for number in profile.map_groups:
+            row = net(method="row", rate=rate, groups=number)
+            conventional = net(method="conventional", rate=rate)
+            points.append(
+                Point(
+                    label=f"{rate:g}, {number}",
+                    trained={
+                        "conventional": replace(conventional, **training),
+                        "row": replace(row, **training),
+                    },
+                    timed={},
+                    seeds=profile.seeds,
+                )
+            )
+    return Study(
+        name=name,
+        title=title,
+        script="maps",
+        varies="rate, groups",
+        points=tuple(points),
+        measure="accuracy",
+    )
+
+
+def lenet(profile):
+    return _map_study(
+        profile,
+        "lenet",
+        registry.lenet,
+        "Not in the paper: feature maps of LeNet on MNIST by groups of images, "
+        "64 being one image each",
+    )
+
+
+def cifar10(profile):
+    return _map_study(
+        profile,
+        "cifar10",
+        partial(registry.cifar10, size=profile.map_size),
+        "Not in the paper: feature maps on CIFAR-10 by groups of images, 64 "
+        "being one image each",
+    )
+
+
 STUDIES = (
     *(fig4, table1, periods, tiles),
     *(table2, fig5, fig6a, fig6b, groups, medium),
+    *(lenet, cifar10),
 )
 
 

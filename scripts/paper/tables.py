@@ -103,8 +103,12 @@ def _joined(values):
 
 def _nets(all_fields):
     """Sizes, batches and the like of nets, from their experiments' fields."""
-    hidden = _joined("×".join(map(str, f["hidden"])) for f in all_fields)
-    text = f"hidden layers {hidden}; batch "
+    text = ""
+    for field, title in ("maps", "maps"), ("hidden", "hidden layers"):
+        if field in all_fields[0]:
+            sizes = ("×".join(map(str, f[field])) for f in all_fields)
+            text += f"{title} {_joined(sizes)}; "
+    text += "batch "
     text += _joined(fields["batch_size"] for fields in all_fields)
     if "vocabulary" in all_fields[0]:
         text += f"; {_joined(f['vocabulary'] for f in all_fields)} words"
@@ -249,7 +253,7 @@ def shown_units(results, chosen):
             continue
         layer = run["drop_rate"]["layers"]["pattern1"]
         rows = experiment.pattern == "ROW"
-        units = experiment.hidden[0] if rows else tile_diagonals(experiment)
+        units = experiment.first_units if rows else tile_diagonals(experiment)
         title = f"{key}, seed {seed}, pattern1"
         found[place] = title, experiment, layer, units, experiment.rates[0]
     return list(found.values())

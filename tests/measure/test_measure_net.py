@@ -43,7 +43,13 @@ def test_times_three_nets(net, tmp_path, capsys):
     results = json.loads(output.read_text())
     rows = {row["case"]: row for row in results["rows"]}
     assert [*rows] == ["stock Caffe", "ROW", "TILE"]
-    assert rows["stock Caffe"]["speed_up"] == 1
+    assert rows["stock Caffe"]["speed_up"] == rows["stock Caffe"]["bound"] == 1
+    # Of 2 products of fc1 and 3 of fc2 half is left, TILE's fc1 is whole.
+    assert rows["ROW"]["bound"] == pytest.approx(2, rel=1e-3)
+    first, second = 2 * 108 * 64, 3 * 64 * 5
+    assert rows["TILE"]["bound"] == pytest.approx(
+        (first + second) / (first + second / 2), rel=1e-3
+    )
     for row in rows.values():
         assert len(row["wall_ms_all"]) == 2 and row["wall_ms"] > 0
         assert f"| {row['case']} |" in printed
@@ -69,6 +75,18 @@ def test_times_rates_of_feature_maps(net, tmp_path, capsys):
     printed = capsys.readouterr().out
     assert "ROW 0.5: Dropout 'drop': Convolution 'conv' drops ROW" in printed
     assert "| ROW 0 |" in printed and "| TILE" not in printed
+
+
+def test_puts_dropouts_into_the_net(net, capsys):
+    net.write_text(NET.replace(NET.splitlines()[5], ""))
+    options = ["--shape=data:8,3,6,6", "--shape=label:8", "--rounds=1"]
+    assert measure_net.main([str(net), *options, "--drop=fc1"]) == 0
+    printed = capsys.readouterr().out
+    assert "Dropout 'fc1_drop': InnerProduct 'fc1' drops ROW" in printed
+    assert measure_net.main([str(net), *options, "--drop=fc3"]) == 1
+    assert "--drop fc3 is no layer; there are: data, fc1, fc2" in (
+        capsys.readouterr().err
+    )
 
 
 def test_says_which_shape_is_missing(net, capsys):

@@ -204,6 +204,36 @@ def test_convolutional_nets_have_the_same_learnable_layers():
     assert shapes == {(*convolutions, "fc1", "fc2")}
 
 
+def test_lenet():
+    layers = {
+        layer["name"]: layer
+        for layer in nets.solver.net(registry.find("lenet/row_0.3"))["layer"]
+    }
+    for name, maps in ("conv1", 20), ("conv2", 50):
+        param = layers[name]["convolution_param"]
+        assert param["num_output"] == maps
+        assert param["kernel_size"] == 5 and param["pad"] == 0
+    assert layers["conv2"]["bottom"] == ["pool1", "pattern2", "pattern1"]
+    assert layers["fc1"]["bottom"] == ["pool2", "pattern3", "pattern2"]
+    data = layers["data"]
+    assert data["data_param"]["source"] == "build/data/mnist/test_lmdb"
+    assert data["transform_param"] == {"scale": 1 / 256}
+
+
+def test_the_same_dropout_computed_densely():
+    row = registry.find("cifar10/small_row_0.3_groups64")
+    dense = dataclasses.replace(row, dense=True)
+    layers = nets.solver.net(dense)["layer"]
+    types = [layer["type"] for layer in layers]
+    assert types.count("ApproxDropout") == types.count("DropoutPattern") == 4
+    assert types.count("Convolution") == 3 and types.count("InnerProduct") == 2
+    bottoms = {layer["name"]: layer["bottom"] for layer in layers}
+    assert bottoms["drop1"] == ["conv1", "pattern1"]
+    assert bottoms["pool1"] == ["drop1"] and bottoms["fc2"] == ["drop4"]
+    with pytest.raises(ValueError, match="dense goes with patterns, not"):
+        dataclasses.replace(registry.find("cifar10/none"), dense=True)
+
+
 def test_convolutional_nets_have_no_tiles():
     with pytest.raises(ValueError, match="'tile', but convolutions have no"):
         registry.cifar10("tile", 0.5)
@@ -252,7 +282,7 @@ def test_all_files_name_each_other(tmp_path):
     assert make_prototxt.main(["--all", "--root", str(tmp_path)]) == 0
     every = registry.EXPERIMENTS + registry.MORE
     files = {path.relative_to(tmp_path) for path in folder.rglob("*.prototxt")}
-    assert len(files) == 2 * len(every) == 328
+    assert len(files) == 2 * len(every) == 398
     for experiment in every:
         net = experiment.net_file("build/prototxt")
         solver = tmp_path / experiment.solver_file("build/prototxt")

@@ -141,12 +141,17 @@ def test_groups_of_a_convolution():
     result = convert(text, max_period=16)
     assert kinds(result, "c1", "c2", "f") == ["r", "ro", "ni"]
     assert (
-        "of each of the groups of Convolution 'c2', 16 does"
-        in (result.notes[0])
+        "of each of the groups of Convolution 'c2': max_period is 16, family R"
+        in result.notes[0]
     )
     result = convert(text, max_period=12)
     assert kinds(result, "c1", "c2", "d2", "f") == ["ro", "ni", "o", "ni"]
     result = convert(text, max_period=8)
+    assert kinds(result, "c1", "c2", "f") == ["ro", "rio", "ni"]
+    # PERIOD draws 3, too, of channels that are 24 and 16 a group.
+    result = convert(text, family="PERIOD", max_period=4)
+    assert kinds(result, "c1", "c2", "d2", "f") == ["ro", "ni", "o", "ni"]
+    result = convert(text, family="PERIOD", max_period=2)
     assert kinds(result, "c1", "c2", "f") == ["ro", "rio", "ni"]
 
 

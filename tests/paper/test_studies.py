@@ -73,9 +73,11 @@ def test_the_conventional_net_is_the_first_of_its_race(profile):
 def grids(net):
     """(inputs, outputs, tile size) of the matrices that TILE cuts up."""
     layers = {layer["name"]: layer for layer in nets.solver.net(net)["layer"]}
-    shapes = [(net.hidden[0], 4 * net.hidden[0])]
-    products = [layers.get("lstm1")]
-    if net.workload == "mnist":
+    shapes, products = [], []
+    if net.workload == "ptb":
+        shapes = [(net.hidden[0], 4 * net.hidden[0])]
+        products = [layers["lstm1"]]
+    elif net.workload == "mnist":
         units = [784, *net.hidden, 10]
         shapes = zip(units, units[1:])
         products = [layers[f"fc{i}"] for i in range(1, len(units))]
@@ -91,7 +93,7 @@ def test_layers_take_every_net_s_patterns(profile):
     divide the batch while N divides the units."""
     for net in all_nets(profile):
         N = net.max_period
-        for units in net.hidden:
+        for units in (*getattr(net, "maps", ()), *net.hidden):
             if net.pattern == "ROW":
                 assert units >= N, net.key
                 assert set(net.place_groups) == {1} or units % N == 0, net.key
@@ -181,6 +183,22 @@ def test_groups_reach_the_net():
     assert nets["40, 2"].data == "build/data/ptb_batch40"
 
 
+def test_groups_of_images_reach_the_net():
+    """One pattern a batch, the usual groups, and one for each image."""
+    for study, name in (
+        (studies.lenet, "lenet/"),
+        (studies.cifar10, "cifar10/small_"),
+    ):
+        points = study(PROFILES["cpu"]).points
+        nets = {point.label: point.trained["row"] for point in points}
+        assert [*nets][3:6] == ["0.3, 1", "0.3, 4", "0.3, 64"]
+        assert nets["0.3, 1"].key == f"{name}row_0.3_groups1"
+        assert nets["0.3, 4"].key == f"{name}row_0.3"
+        each = nets["0.3, 64"]
+        assert each.groups == each.batch_size == 64
+        assert each.key == f"{name}row_0.3_groups64"
+
+
 @pytest.mark.parametrize(
     "net, arguments",
     [
@@ -193,6 +211,8 @@ def test_groups_reach_the_net():
                 "--vocab-size=8800",
             ],
         ),
+        (registry.find("lenet/row_0.5"), ["scripts/prepare_mnist.py"]),
+        (registry.find("cifar10/row_0.5"), ["scripts/prepare_cifar10.py"]),
         (
             registry.ptb("small3", "row", 0.5, batch_size=40),
             [

@@ -1,5 +1,6 @@
 """A small convolutional net trained by `caffe train` with whole feature maps
-dropped: it learns, and its weights give the same answers in Caffe's layers.
+dropped: it learns, its weights give the same answers in Caffe's layers, and the
+same dropout computed densely trains the same weights.
 
 Needs build/bin/caffe and the digits that come with scikit-learn.
 """
@@ -8,6 +9,7 @@ import dataclasses
 import re
 import subprocess
 
+import numpy as np
 import pytest
 
 import training.run
@@ -74,3 +76,34 @@ def test_dropped_feature_maps_learn(images, tmp_path, method):
     assert accuracy_of(stock, weights, tmp_path) == pytest.approx(
         accuracy, abs=1e-3
     )
+
+
+def trained_weights(net, folder):
+    """All weights after a few iterations."""
+    from caffe.proto import caffe_pb2
+
+    training.run.train(dataclasses.replace(net, iteration_limit=10), folder)
+    (path,) = folder.glob("*.caffemodel")
+    model = caffe_pb2.NetParameter.FromString(path.read_bytes())
+    return np.concatenate(
+        [blob.data for layer in model.layer for blob in layer.blobs]
+    )
+
+
+def test_spatial_dropout_computed_densely_is_the_oracle(images, tmp_path):
+    """With the same patterns the weights are the same but for rounding: one
+    pattern for all images, for groups of them, and for each, which is
+    SpatialDropout."""
+    found = {}
+    for groups in (1, 4, 32):
+        net = experiment("cifar10/row_0.3", images)
+        net = dataclasses.replace(net, groups=groups)
+        dense = dataclasses.replace(net, dense=True)
+        compact = trained_weights(net, tmp_path / f"compact{groups}")
+        wide = trained_weights(dense, tmp_path / f"dense{groups}")
+        assert np.abs(compact - wide).max() < 1e-4 * np.abs(wide).max()
+        found[groups] = wide
+    # Other patterns train other weights.
+    largest = np.abs(found[1]).max()
+    assert np.abs(found[1] - found[4]).max() > 1e-2 * largest
+    assert np.abs(found[4] - found[32]).max() > 1e-2 * largest

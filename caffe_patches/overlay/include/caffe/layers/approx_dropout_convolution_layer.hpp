@@ -32,8 +32,8 @@ namespace caffe {
  *         (num_output), unless bias_term is false: those of Convolution.
  *
  * All fields of convolution_param are Convolution's, `engine` aside. Groups
- * of the patterns are of the images. Where `group` is above 1, the N of a
- * pattern must divide the channels of each of the convolution's groups. TILE
+ * of the patterns are of the images. Where `group` is above 1, a pattern's
+ * period must divide the channels of each of the convolution's groups. TILE
  * and other than 2-D convolutions are refused. Patterns get no gradient.
  */
 template <typename Dtype>
@@ -77,9 +77,8 @@ class ApproxDropoutConvolutionLayer : public BaseConvolutionLayer<Dtype>,
 
   ConvolutionShape ShapeOf(const Blob<Dtype>& x);
   /// @brief That each of the convolution's groups keeps equally many of a
-  ///        side's channels.
-  void CheckConvolutionGroups(
-      const Blob<Dtype>& pattern, const string& side, int channels);
+  ///        side's channels, by a pattern of this period.
+  void CheckConvolutionGroups(int period, const string& side, int channels);
 
   ApproxDropoutPatterns<Dtype> patterns_;
   ConvolutionProduct<Dtype> product_;

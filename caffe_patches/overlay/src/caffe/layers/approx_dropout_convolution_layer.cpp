@@ -48,25 +48,27 @@ void ApproxDropoutConvolutionLayer<Dtype>::LayerSetUp(
   BaseConvolutionLayer<Dtype>::LayerSetUp(
       vector<Blob<Dtype>*>(1, bottom[0]), top);
   patterns_.CheckUnits(bottom, this->num_output_, this->channels_);
+  // Patterns that are not drawn yet are as long as N.
   if (patterns_.has_output()) {
-    CheckConvolutionGroups(*bottom[1], "output", this->num_output_);
+    CheckConvolutionGroups(
+        bottom[1]->shape(1) - 2, "output", this->num_output_);
   }
   if (patterns_.has_input()) {
-    CheckConvolutionGroups(*bottom.back(), "input", this->channels_);
+    CheckConvolutionGroups(
+        bottom.back()->shape(1) - 2, "input", this->channels_);
   }
 }
 
 template <typename Dtype>
 void ApproxDropoutConvolutionLayer<Dtype>::CheckConvolutionGroups(
-    const Blob<Dtype>& pattern, const string& side, int channels) {
-  const int max_period = pattern.shape(1) - 2;
-  CHECK(this->group_ == 1 || channels / this->group_ % max_period == 0)
+    int period, const string& side, int channels) {
+  CHECK(this->group_ == 1 || channels / this->group_ % period == 0)
       << "ApproxDropoutConvolution layer '" << this->layer_param_.name()
       << "': with group: " << this->group_ << " each group of its " << side
       << " has " << channels / this->group_
-      << " channels, which N = " << max_period
-      << " of that pattern must divide, so that every group "
-      << "keeps equally many";
+      << " channels, which the pattern's period, " << period
+      << ", must divide, so that every group keeps equally many. RESIDUE's is "
+      << "N, PERIOD's any number up to N";
 }
 
 template <typename Dtype>
@@ -95,6 +97,10 @@ void ApproxDropoutConvolutionLayer<Dtype>::Reshape(
     const vector<Blob<Dtype>*>& bottom, const vector<Blob<Dtype>*>& top) {
   const ConvolutionShape shape = ShapeOf(*bottom[0]);
   patterns_.Read(bottom, bottom[0]->shape(0));
+  CheckConvolutionGroups(
+      patterns_.output().groups[0].period, "output", this->num_output_);
+  CheckConvolutionGroups(
+      patterns_.input().groups[0].period, "input", this->channels_);
   product_.SetShape(shape, this->group_);
   product_.Keep(patterns_, this->layer_param_.approx_dropout_param(),
       this->num_output_, this->channels_, bottom[0]->shape(0));

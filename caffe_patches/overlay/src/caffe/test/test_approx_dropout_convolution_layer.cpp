@@ -265,9 +265,14 @@ TYPED_TEST(ApproxDropoutConvolutionLayerDeathTest, TestBadPatterns) {
   c.param = "kernel_size: 3 group: 2";
   EXPECT_DEATH(this->SetUpLayer(c),
       "'conv': with group: 2 each group of its "
-      "output has 6 channels, which N = 4 of that pattern must divide");
+      "output has 6 channels, which the pattern's period, 4, must divide");
   c.outputs = 8;
   EXPECT_DEATH(this->SetUpLayer(c), "each group of its input has 6 channels");
+  // PERIOD's next draw may be another period.
+  c.inputs = 8;
+  this->SetUpLayer(c);
+  c.input = MakePattern(3, 1);
+  EXPECT_DEATH(this->Draw(c, 1), "its input has 4 channels.*period, 3, must");
   c.param = "kernel_size: 3";
   c.output = MakePattern(4, 2, 3);
   EXPECT_DEATH(this->SetUpLayer(c), "groups: 3, which must divide the 4");

@@ -125,12 +125,23 @@ class ConvolutionProduct {
   /// @brief Where the outputs of a chunk's i-th image begin in y.
   size_t Offset(const Chunk& chunk, int i) const;
   void FillColumns(const Chunk& chunk, const Dtype* x, Worker* worker) const;
+  /// @brief Whether what a chunk keeps of y is as it would be multiplied, a
+  ///        row a channel.
+  bool is_stored(const Chunk& chunk) const {
+    return chunk.num_images == 1 && spec_.covers_output();
+  }
   void ForwardChunk(const Chunk& chunk, const Dtype* x, const Dtype* bias,
       Dtype* y, Worker* worker) const;
-  void GatherOutputGradients(
+  void StoreOutputs(const Chunk& chunk, Dtype* y, Worker* worker) const;
+  /// @brief dy of what a chunk keeps, a row a channel.
+  PartView<const Dtype> OutputGradient(
       const Chunk& chunk, const Dtype* dy, Worker* worker) const;
-  void AddWeightGradient(const Chunk& chunk, Worker* worker) const;
-  void InputGradient(const Chunk& chunk, Dtype* dx, Worker* worker) const;
+  void SumRows(const Chunk& chunk, const PartView<const Dtype>& gradient,
+      Worker* worker) const;
+  void AddWeightGradient(const Chunk& chunk,
+      const PartView<const Dtype>& gradient, Worker* worker) const;
+  void InputGradient(const Chunk& chunk, const PartView<const Dtype>& gradient,
+      Dtype* dx, Worker* worker) const;
   /// @brief Adds a worker's gradient of one group to its sum of all.
   void SumGroup(Worker* worker) const;
   void AddBiasGradient(Dtype* dbias) const;
