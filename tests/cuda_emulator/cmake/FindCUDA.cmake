@@ -103,8 +103,10 @@ macro(emulator_batches sources_variable)
   endforeach()
 endmacro()
 
-# Faults for the emulator to find.
-cuda_compile(emulator_faults "${EMULATOR_DIR}/faults.cu")
-add_executable(emulator_faults EXCLUDE_FROM_ALL ${emulator_faults})
-target_include_directories(emulator_faults PRIVATE "${EMULATOR_DIR}/include")
-target_link_libraries(emulator_faults PRIVATE cuda_emulator)
+# Faults for the emulator to find, and what it is to count.
+foreach(name faults counted)
+  cuda_compile(sources "${EMULATOR_DIR}/${name}.cu")
+  add_executable(emulator_${name} EXCLUDE_FROM_ALL ${sources})
+  target_include_directories(emulator_${name} PRIVATE "${EMULATOR_DIR}/include")
+  target_link_libraries(emulator_${name} PRIVATE cuda_emulator)
+endforeach()
