@@ -1,11 +1,17 @@
 """What the emulated device counts, of kernels that can be counted by hand
 (tests/cuda_emulator/counted.cu) and of iterations of nets."""
 
+import dataclasses
 import json
 import os
 import subprocess
 
 import pytest
+
+from gpu import bundle_nets
+from measure import device_counts
+from nets import registry
+from nets.rewrite import input_layer
 
 # Blocks of 64 threads. Of all launches: requests, the first to read something,
 # sectors, lines and needed bytes; then bytes of the sectors read and written.
@@ -127,3 +133,43 @@ def test_file_that_cannot_be_written(emulated, tmp_path):
     done = run_counted(emulated, tmp_path / "missing/counts.json")
     assert done.returncode
     assert f"cannot write {tmp_path}/missing/counts.json" in done.stderr
+
+
+MLP = {"hidden": (48, 64), "tile_size": 8, "max_period": 4, "batch_size": 16}
+LSTM = {"hidden": (24, 24), "tile_size": 8, "max_period": 4, "batch_size": 4,
+        "sequence_length": 5, "vocabulary": 50}
+MAPS = {"maps": (8, 8, 16), "hidden": (32,), "max_period": 4, "batch_size": 8}
+
+
+def image_inputs(experiment):
+    count = experiment.batch_size
+    shapes = {"data": (count, 3, 32, 32), "label": (count,)}
+    return [input_layer(shapes)], "data:2,label:10"
+
+
+@pytest.mark.parametrize("key, settings, inputs_of", [
+    ("mnist/row_0.5", MLP, bundle_nets.perceptron_inputs),
+    ("mnist/row_0.5", {**MLP, "groups": 4}, bundle_nets.perceptron_inputs),
+    ("mnist/tile_0.5", MLP, bundle_nets.perceptron_inputs),
+    ("ptb/small_row_0.5", {**LSTM, "groups": 1}, bundle_nets.language_inputs),
+    ("ptb/small_row_0.5", {**LSTM, "groups": (2, 2, 4)},
+     bundle_nets.language_inputs),
+    ("ptb/small_tile_0.5", {**LSTM, "groups": 1},
+     bundle_nets.language_inputs),
+    ("cifar10/row_0.3", {**MAPS, "rates": (0.3,) * 4, "groups": 2},
+     image_inputs),
+])
+def test_iteration_waits_for_the_loss_only(emulated, key, settings, inputs_of):
+    """Nothing is allocated, copied or waited for in an iteration but what
+    Caffe's loss layer does: the sum of losses, and the loss as a number."""
+    experiment = dataclasses.replace(registry.find(key), **settings)
+    # By then buffers have met the largest patterns.
+    counts = device_counts.count_experiment(experiment, inputs_of, 40, 50)
+    calls = {(call["kind"], call["name"]): (call["count"], call["bytes"])
+             for call in counts["calls"]}
+    assert calls == {
+        ("copy", "host to device"): (1, 4),
+        ("wait", "cublasSasum"): (1, 0),
+        ("wait", "cublasSdot"): (1, 0),
+        ("wait", "cudaMemcpy"): (1, 0),
+    }
