@@ -48,7 +48,7 @@ def profile(name, options):
     for rate in options.rates:
         for method in options.methods:
             counts = device_counts.count_net(net, method, rate)
-            run = {"net": name, "method": method, "rate": rate, **counts}
+            run = {"net": net.title, "method": method, "rate": rate, **counts}
             run["model_s"] = card_model.total_s(counts)
             runs.append(run)
             print(f"{name} {method} {rate:g}: counted", file=sys.stderr)
@@ -69,7 +69,7 @@ def main(arguments=None):
     for name in options.nets:
         runs = profile(name, options)
         results["runs"] += runs
-        print(device_report.summary(device_counts.NETS[name].title, runs))
+        print(device_report.summary(runs[0]["net"], runs))
     write_whole(
         options.output / "profile.json", json.dumps(results, indent=1) + "\n"
     )

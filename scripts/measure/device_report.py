@@ -10,12 +10,14 @@ MODEL = (
     "Times are those of a model of an H200, no measurement; docs/gpu.md has "
     "its formulas."
 )
-HEAD = f"""\
+HEAD = """\
 # What an iteration asks of a GPU
 
-Counted on the emulated device. {MODEL} Needed: of the bytes that the kernels'
-warps move between cache and multiprocessors, in sectors of 32, those that they
-asked for. Speed-up: of the model, against stock Caffe's conventional dropout.
+Counted on the emulated device; the mean of several iterations. Needed: of the
+bytes that the kernels' warps move between cache and multiprocessors, in sectors
+of 32, those that they asked for. Conflicts: turns of shared memory that another
+layout would save. Speed-up: of the model's times, against stock Caffe's
+conventional dropout of the same rate.
 """
 
 
@@ -69,7 +71,7 @@ def line(run, stock):
         "copies": f"{calls(run, 'copy'):.3g}",
         "allocations": f"{calls(run, 'allocation'):.3g}",
         "model ms": f"{run['model_s'] * 1e3:.2f}",
-        "speed-up": speed_up,
+        "model speed-up": speed_up,
     }
 
 
@@ -134,11 +136,8 @@ def page(results):
         f"`{results['command']}`, commit {results['commit']}, "
         f"{results['date'][:10]}.\n",
     ]
-    names = list(dict.fromkeys(run["net"] for run in runs))
-    text += [
-        summary(name, [run for run in runs if run["net"] == name])
-        for name in names
-    ]
+    for name in dict.fromkeys(run["net"] for run in runs):
+        text.append(summary(name, [r for r in runs if r["net"] == name]))
     for run in runs:
         waits = [
             f"{call['kind']}, {call['name']}: {call['count']:.3g} of "

@@ -121,7 +121,7 @@ def test_tables():
              for line in lines if line.startswith("|")]
     titles, _, stock, row = cells
     row = dict(zip(titles, row))
-    assert stock[titles.index("speed-up")] == "1.00"
-    assert (row["speed-up"], row["launches"], row["needed"]) == (
+    assert stock[titles.index("model speed-up")] == "1.00"
+    assert (row["model speed-up"], row["launches"], row["needed"]) == (
         "2.00", "2", "25 %")
     assert "no measurement" in lines[-2]
