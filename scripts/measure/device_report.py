@@ -82,6 +82,14 @@ def summary(name, runs):
     return f"## {name}\n\n{table(lines, [MODEL])}"
 
 
+def summaries(runs):
+    """The tables of all nets."""
+    return "\n".join(
+        summary(name, [run for run in runs if run["net"] == name])
+        for name in dict.fromkeys(run["net"] for run in runs)
+    )
+
+
 def shape(work):
     """What tells work of one name apart, as text."""
     if work["kind"] == "gemm":
@@ -135,9 +143,8 @@ def page(results):
         HEAD,
         f"`{results['command']}`, commit {results['commit']}, "
         f"{results['date'][:10]}.\n",
+        summaries(runs),
     ]
-    for name in dict.fromkeys(run["net"] for run in runs):
-        text.append(summary(name, [r for r in runs if r["net"] == name]))
     for run in runs:
         waits = [
             f"{call['kind']}, {call['name']}: {call['count']:.3g} of "
