@@ -15,9 +15,10 @@ IMAGE_ARGUMENTS := BASE_IMAGE RUNTIME_IMAGE CUDA_ARCH CAFFE_SRC
 PTB_DATA := $(PYTHON) scripts/prepare_ptb.py --output build/data
 
 .DEFAULT_GOAL := help
-.PHONY: help dependencies caffe cuda emulate emulate-mutants bundle docker \
-  test-docker data mnist ptb-data ptb cifar-data cifar bench figures prototxt \
-  check test test-cuda sanitize sanitize-threads fuzz clean
+.PHONY: help dependencies caffe cuda emulate emulate-mutants emulate-sanitize \
+  emulate-profile bundle docker test-docker data mnist ptb-data ptb cifar-data \
+  cifar bench figures prototxt check test test-cuda sanitize sanitize-threads \
+  fuzz clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-16s %s\n", $$1, $$2}' \
@@ -37,6 +38,14 @@ emulate: dependencies  ## the same in GPU mode on an emulated device, no nvcc
 
 emulate-mutants: emulate  ## see what it finds in broken kernels: 30 minutes
 	@$(PYTHON) tests/cuda_emulator/mutants.py
+
+emulate-sanitize: dependencies  ## its tests under ASan and UBSan (half an hour)
+	@SANITIZE=1 $(PYTHON) -m pytest --timeout 3600 -k "not mutants" \
+	  tests/gpu/test_emulated.py
+
+emulate-profile: emulate  ## count what steps ask of a GPU, model their time
+	@scripts/setup/build_caffe.sh --stock --emulate
+	@$(PYTHON) scripts/profile_steps.py
 
 bundle: data ptb-data  ## a folder and .tar.xz for GPU machines (needs nvcc)
 	@scripts/gpu/make_bundle.sh

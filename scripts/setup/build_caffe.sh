@@ -14,7 +14,9 @@
 # build/caffe-sanitize-threads, under ThreadSanitizer and with LLVM's OpenMP, of
 # the tests only those of what runs on several threads. With --emulate, into
 # build/caffe-emulate, in GPU mode without nvcc: on the emulated device of
-# tests/cuda_emulator, with the tests that run there.
+# tests/cuda_emulator, with the tests that run there; after --stock without
+# them, into build/caffe-stock-emulate. With --emulate-sanitize the same into
+# build/caffe-emulate-sanitize, what is not kernels under both sanitizers.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 root=$PWD
@@ -29,6 +31,8 @@ patch_options=()
 python=ON
 toolkit_build=""
 flags=""
+sanitizers="-fno-omit-frame-pointer -fsanitize=address,undefined\
+ -fno-sanitize-recover=undefined"
 options=(-DCPU_ONLY=ON)
 # Our parallel loops, and the threads that read data ahead.
 threaded_tests=(approx_dropout_convolution_layer approx_dropout_layer
@@ -159,7 +163,7 @@ EOF
 
 use_emulator() {
   local emulator=$root/tests/cuda_emulator
-  targets+=(emulator_faults)
+  targets+=(emulator_faults emulator_counted)
   options=(-DCPU_ONLY=OFF -DUSE_CUDNN=OFF -DCUDA_ARCH_NAME=Manual
     "-DCMAKE_MODULE_PATH=$emulator/cmake" -DCMAKE_EXPORT_COMPILE_COMMANDS=ON
     "-DBUILD_only_tests=$("$emulator/test_files.sh" | paste -sd,)"
@@ -180,19 +184,19 @@ for argument in "$@"; do
     --sanitize)
       flavour=-sanitize
       use_clang
-      flags+=" -fsanitize=address,undefined,fuzzer-no-link"
-      flags+=" -fno-sanitize-recover=undefined" ;;
+      flags="$sanitizers -fsanitize=fuzzer-no-link" ;;
     --sanitize-threads)
       flavour=-sanitize-threads
       use_clang
       flags+=" -fsanitize=thread"
       options+=("-DBUILD_only_tests=$(IFS=,; echo "${threaded_tests[*]}")") ;;
-    --emulate)
-      flavour=-emulate
+    --emulate | --emulate-sanitize)
+      flavour=${argument#-}
       python=OFF
       libraries=OFF
-      tests=(test.testbin)
-      use_emulator ;;
+      [ -n "$variant" ] || tests=(test.testbin)
+      use_emulator
+      [ "$argument" = --emulate ] || flags=$sanitizers ;;
     --bundle)
       flavour=-bundle
       python=OFF
@@ -205,7 +209,8 @@ for argument in "$@"; do
         "-DCMAKE_EXE_LINKER_FLAGS=-Wl,--disable-new-dtags,-rpath,$rpath") ;;
     *)
       echo "build_caffe: unknown argument $argument; legal: --tests" \
-        "--cuda --bundle --emulate --stock --sanitize --sanitize-threads" >&2
+        "--cuda --bundle --emulate --emulate-sanitize --stock --sanitize" \
+        "--sanitize-threads" >&2
       exit 1 ;;
   esac
 done

@@ -1,16 +1,18 @@
 """Takes one barrier, atomic, bound or early return out of our kernels at a
 time, and sees whether the emulator reports it.
 
-usage: mutants.py [--list] [--every N] [--first I]
+usage: mutants.py [--list] [--every N] [--first I] [--results FILE]
 
 Needs `make emulate`. --list only lists the mutants; with --every N it is each
-N-th of them, from the I-th on. Ends with status 1 if one survives that KNOWN
-does not explain.
+N-th of them, from the I-th on. --results takes what is in the file, for mutants
+of text that has not changed, and adds a line, JSON, for each that is tried.
+Ends with status 1 if one survives that KNOWN does not explain.
 """
 
 import argparse
 import collections
 import dataclasses
+import hashlib
 import json
 import os
 import pathlib
@@ -22,31 +24,39 @@ import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = ROOT / "build/caffe-emulate/build"
+PATCHED = BUILD.parent
 OVERLAY = ROOT / "caffe_patches/overlay"
 INCLUDE = "include/caffe/approx_dropout"
 SOURCE = "src/caffe"
 TIMEOUT_S = 240
 
-# A file of kernels, what it includes that is theirs too, and tests that run
-# all of them, in float.
+# Tests that run all kernels of a file, in float.
 PRODUCTS = ("ApproxDropoutInnerProductLayerTest/2.*"
             ":ApproxDropoutLSTMLayerTest/2.*-*TestGradient*")
-KERNELS = {
-    f"{SOURCE}/approx_dropout/update/device_parameter.cu": (
-        [f"{INCLUDE}/update/device_parameter.cuh",
-         f"{INCLUDE}/update/device_cells.hpp"],
-        "DeviceParameterGPUTest/0.*"),
-    f"{SOURCE}/approx_dropout/product/batched_product.cu": (
-        [f"{INCLUDE}/product/batched_product.cuh",
-         f"{INCLUDE}/product/batched_blocks.hpp"], PRODUCTS),
-    f"{SOURCE}/approx_dropout/product/gather_scatter.cu": (
-        [], "SGDUpdaterTest/2.TestRectified:" + PRODUCTS),
-    f"{SOURCE}/layers/approx_dropout_layer.cu": (
-        [], "ApproxDropoutLayerTest/2.*"),
-    f"{SOURCE}/layers/approx_dropout_lstm_layer.cu": (
-        [], "ApproxDropoutLSTMLayerTest/2.*-*TestGradient*"),
+TESTS = {
+    "approx_dropout_layer.cu": "ApproxDropoutLayerTest/2.*",
+    "approx_dropout_lstm_layer.cu":
+        "ApproxDropoutLSTMLayerTest/2.*-*TestGradient*",
+    "batched_product.cu": PRODUCTS,
+    "convolution_product.cu":
+        "ApproxDropoutConvolutionLayer*Test/2.*-*TestGradient*",
+    "device_parameter.cu": "DeviceParameterGPUTest/0.*",
+    "gather_scatter.cu": "SGDUpdaterTest/2.TestRectified:" + PRODUCTS,
+    "softmax_layer.cu": "RowSoftmaxTest/2.*:SoftmaxLayerTest/2.*-*Gradient*",
+    "softmax_loss_layer.cu":
+        "RowSoftmaxTest/2.*:SoftmaxWithLossLayerTest/2.*-*Gradient*",
 }
+# Those of a file that is not there.
+OTHER_TESTS = "*/2.*:*GPUTest/0.*-*Gradient*"
+# Device code of the host's, that is mutated with a file of kernels. The other
+# functions that both compile are tested on the host.
+SHARED = {
+    "batched_product.cu": f"{INCLUDE}/product/batched_blocks.hpp",
+    "device_parameter.cu": f"{INCLUDE}/update/device_cells.hpp",
+}
+CAFFES = ("softmax_layer.cu", "softmax_loss_layer.cu")  # with kernels of ours
 
+INCLUDED = re.compile(r'#include "(caffe/.*\.cuh)"')
 DEVICE = re.compile(r"\b(?:__global__|__device__|CAFFE_HOST_DEVICE)\b")
 MUTATIONS = (
     ("barrier", re.compile(r"__syncthreads\(\);"), ""),
@@ -64,16 +74,22 @@ MUTATIONS = (
 
 @dataclasses.dataclass(frozen=True)
 class Mutant:
-    kernels: str  # the .cu
-    file: str
+    kernels: pathlib.Path  # the .cu
+    file: pathlib.Path  # the .cu, or a header
     kind: str
     line: int
     before: str  # that line
     text: str  # of the whole file
 
     def __str__(self):
-        return (f"{self.kind}, {pathlib.Path(self.file).name}:{self.line}: "
+        return (f"{self.kind}, {self.file.name}:{self.line}: "
                 f"{self.before.strip()}")
+
+    @property
+    def key(self):
+        """Tells it from others of the same text of both files."""
+        text = self.kernels.read_text() + self.text
+        return f"{self.file.name} {hashlib.sha256(text.encode()).hexdigest()}"
 
 
 def bodies(text):
@@ -92,7 +108,7 @@ def bodies(text):
 
 
 def mutants_of(kernels, file):
-    text = (OVERLAY / file).read_text()
+    text = file.read_text()
     found = set()
     for start, end in bodies(text):
         for kind, pattern, replacement in MUTATIONS:
@@ -107,9 +123,25 @@ def mutants_of(kernels, file):
                     + text[match.end():])
 
 
+def kernel_files():
+    """(.cu, files of its that are mutated): itself, and the headers of kernels
+    that no file before it has."""
+    sources = sorted(OVERLAY.rglob("*.cu"), key=lambda path: path.name)
+    sources += [PATCHED / SOURCE / "layers" / name for name in CAFFES]
+    done = set()
+    for source in sources:
+        names = INCLUDED.findall(source.read_text())
+        if source.name in SHARED:
+            names.append(SHARED[source.name].removeprefix("include/"))
+        headers = [OVERLAY / "include" / name for name in names]
+        ours = [source] if source.is_relative_to(OVERLAY) else []
+        yield source, ours + [
+            path for path in headers if path.exists() and path not in done]
+        done.update(headers)
+
+
 def all_mutants():
-    return [mutant for kernels, (headers, _) in KERNELS.items()
-            for file in [kernels, *headers]
+    return [mutant for kernels, files in kernel_files() for file in files
             for mutant in mutants_of(kernels, file)]
 
 
@@ -120,26 +152,28 @@ KNOWN = {
 }
 
 
-def compile_command(source):
-    """How the emulated build compiles what a .cu has become; the file."""
+def compile_command():
+    """How the emulated build compiles a file of kernels, and where: options do
+    not differ from file to file, but some are compiled together."""
     for entry in json.loads((BUILD / "compile_commands.json").read_text()):
-        if pathlib.Path(entry["file"]).name == f"{source.name}.cpp":
+        if entry["file"].endswith("device_parameter.cu.cpp"):
             command = shlex.split(entry["command"])
             # Neither the cache's launcher nor what says where the object goes.
             end = command.index("-o")
             return command[command[0].endswith("ccache"):end], entry
-    raise LookupError(f"{source} is not in the emulated build")
+    raise LookupError("no kernels in the emulated build")
 
 
 def build(mutant, folder):
     """A library with the mutant's kernels, to be loaded before Caffe's."""
-    source = folder / mutant.kernels
-    mutated = folder / mutant.file
-    for path in (source, mutated):
-        path.parent.mkdir(parents=True, exist_ok=True)
-    source.write_text((OVERLAY / mutant.kernels).read_text())
+    command, entry = compile_command()
+    source = folder / mutant.kernels.name
+    source.write_text(mutant.kernels.read_text())
+    mutated = source
+    if mutant.file != mutant.kernels:
+        mutated = folder / mutant.file.relative_to(OVERLAY)
+        mutated.parent.mkdir(parents=True, exist_ok=True)
     mutated.write_text(mutant.text)
-    command, entry = compile_command(source)
     rewritten = folder / f"{source.name}.cpp"
     subprocess.run([sys.executable, ROOT / "tests/cuda_emulator"
                     / "rewrite_launches.py", source, rewritten], check=True)
@@ -159,7 +193,8 @@ def verdict(mutant):
         try:
             done = subprocess.run(
                 [BUILD / "test/test.testbin", "--gtest_break_on_failure",
-                 f"--gtest_filter={KERNELS[mutant.kernels][1]}"],
+                 "--gtest_filter="
+                 + TESTS.get(mutant.kernels.name, OTHER_TESTS)],
                 env={**os.environ, "LD_PRELOAD": str(library),
                      "OMP_NUM_THREADS": "1"},
                 capture_output=True, text=True, check=False,
@@ -173,8 +208,30 @@ def verdict(mutant):
 
 def explained(mutant):
     return next((why for (kind, file, part), why in KNOWN.items()
-                 if kind == mutant.kind and mutant.file.endswith(file)
+                 if kind == mutant.kind and mutant.file.name == file
                  and part in mutant.before), None)
+
+
+class Results:
+    """Verdicts, kept in a file if there is one."""
+
+    def __init__(self, path):
+        self.path, self.known = path, {}
+        if path and path.exists():
+            lines = path.read_text().splitlines()
+            self.known = {item["key"]: item["verdict"]
+                          for item in map(json.loads, lines)}
+
+    def of(self, mutant):
+        key = mutant.key
+        if key not in self.known:
+            self.known[key] = verdict(mutant)
+            if self.path:
+                item = {"key": key, "verdict": self.known[key],
+                        "mutant": str(mutant)}
+                with open(self.path, "a") as file:
+                    file.write(json.dumps(item) + "\n")
+        return self.known[key]
 
 
 def main():
@@ -183,13 +240,15 @@ def main():
     parser.add_argument("--list", action="store_true")
     parser.add_argument("--every", type=int, default=1)
     parser.add_argument("--first", type=int, default=0)
+    parser.add_argument("--results", type=pathlib.Path)
     arguments = parser.parse_args()
+    results = Results(arguments.results)
     counts = collections.Counter()
     for mutant in all_mutants()[arguments.first::arguments.every]:
         if arguments.list:
             print(mutant)
             continue
-        found = verdict(mutant)
+        found = results.of(mutant)
         why = explained(mutant) if found == "survives" else None
         counts["explained" if why else found] += 1
         print(f"{found}: {mutant}" + (f" ({why})" if why else ""), flush=True)

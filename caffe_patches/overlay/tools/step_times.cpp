@@ -1,6 +1,7 @@
 // Takes steps of a solver on request and says how long they took.
 //
 //   step_times --solver=FILE [--gpu=0] [--inputs=token:10000,target:10000]
+//     [--profile_from=2 --profile_to=5]
 //
 // Reads numbers of iterations from standard input, one per line, and answers
 // each, on standard output, once the device has finished them, with
@@ -9,10 +10,16 @@
 //
 // PROCESSOR being the process's time on all cores, PEAK_BYTES its largest
 // memory so far (the host's), LOSS the training net's first output after the
-// last iteration, 0 if its losses have no tops. The blobs of Input layers that --inputs names are filled
-// once, with whole numbers drawn uniformly from 0 to one less than the number
-// given, the same on every device.
+// last iteration, 0 if its losses have no tops. The blobs of Input layers that
+// --inputs names are filled once, with whole numbers drawn uniformly from 0 to
+// one less than the number given, the same on every device. On a GPU, CUDA's
+// profiler is on for the iterations after --profile_from and up to
+// --profile_to, if that is not 0: for `nsys profile
+// --capture-range=cudaProfilerApi` and for the emulated device.
 
+#ifndef CPU_ONLY
+#include <cuda_profiler_api.h>
+#endif
 #include <gflags/gflags.h>
 #include <glog/logging.h>
 #include <sys/resource.h>
@@ -31,6 +38,8 @@
 DEFINE_string(solver, "", "The solver's prototxt.");
 DEFINE_int32(gpu, -1, "The device; -1 for the CPU.");
 DEFINE_string(inputs, "", "name:limit of Input blobs, separated by commas.");
+DEFINE_int32(profile_from, 1, "CUDA's profiler is on after this iteration ...");
+DEFINE_int32(profile_to, 0, "... and off after this one; 0: it is never on.");
 
 namespace {
 
@@ -70,6 +79,21 @@ void Finish() {
 #endif
 }
 
+// The solver asks after each iteration, still within its Step.
+caffe::SolverAction::Enum TurnProfilerOnAndOff() {
+#ifndef CPU_ONLY
+  static int iteration = 0;
+  ++iteration;
+  if (iteration == FLAGS_profile_from) {
+    CUDA_CHECK(cudaProfilerStart());
+  }
+  if (iteration == FLAGS_profile_to) {
+    CUDA_CHECK(cudaProfilerStop());
+  }
+#endif
+  return caffe::SolverAction::NONE;
+}
+
 void Serve(Solver<float>* solver) {
   int count;
   while (std::cin >> count) {
@@ -106,6 +130,9 @@ int main(int argc, char** argv) {
   }
   boost::scoped_ptr<Solver<float> > solver(
       caffe::SolverRegistry<float>::CreateSolver(param));
+  if (FLAGS_profile_to > 0) {
+    solver->SetActionFunction(TurnProfilerOnAndOff);
+  }
   FillInputs(FLAGS_inputs, solver->net().get());
   Serve(solver.get());
   return 0;

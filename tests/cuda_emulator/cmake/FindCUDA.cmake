@@ -15,7 +15,8 @@ add_library(cuda_emulator SHARED ${emulator_sources})
 target_include_directories(cuda_emulator PRIVATE "${EMULATOR_DIR}/include"
   "${EMULATOR_DIR}/src" ${EMULATOR_CBLAS_INCLUDE})
 # It sees every access of every thread: it is fast, or nothing is.
-target_compile_options(cuda_emulator PRIVATE -O3 -g1 -Wall -Wextra)
+target_compile_options(cuda_emulator PRIVATE -O3 -g1 -Wall -Wextra
+  -fno-sanitize=all)
 target_link_libraries(cuda_emulator PRIVATE ${EMULATOR_BLAS}
   ${EMULATOR_CONTEXT})
 set_target_properties(cuda_emulator PROPERTIES
@@ -42,8 +43,8 @@ execute_process(COMMAND "${PYTHON_EXECUTABLE}"
 
 # The tsan pass of the compiler turns each load and store into a call, which
 # goes to the emulator instead of libtsan. Without scalar replacement of
-# aggregates an access of 16 bytes stays one.
-set(EMULATOR_KERNEL_OPTIONS -fsanitize=thread
+# aggregates an access of 16 bytes stays one. Other sanitizers are the host's.
+set(EMULATOR_KERNEL_OPTIONS -fno-sanitize=all -fsanitize=thread
   --param=tsan-instrument-func-entry-exit=0 -fno-tree-sra -fno-plt -g1
   -D__CUDACC__ -D__CUDACC_VER_MAJOR__=12 -D__CUDACC_VER_MINOR__=4
   -iquote "${EMULATOR_DIR}/include" -iquote "${CMAKE_BINARY_DIR}/rewritten")
@@ -103,8 +104,11 @@ macro(emulator_batches sources_variable)
   endforeach()
 endmacro()
 
-# Faults for the emulator to find.
-cuda_compile(emulator_faults "${EMULATOR_DIR}/faults.cu")
-add_executable(emulator_faults EXCLUDE_FROM_ALL ${emulator_faults})
-target_include_directories(emulator_faults PRIVATE "${EMULATOR_DIR}/include")
-target_link_libraries(emulator_faults PRIVATE cuda_emulator)
+# Faults for the emulator to find, and what it is to count.
+foreach(program faults counted)
+  cuda_compile(sources "${EMULATOR_DIR}/${program}.cu")
+  set(program emulator_${program})
+  add_executable(${program} EXCLUDE_FROM_ALL ${sources})
+  target_include_directories(${program} PRIVATE "${EMULATOR_DIR}/include")
+  target_link_libraries(${program} PRIVATE cuda_emulator)
+endforeach()

@@ -7,8 +7,10 @@
 #include <cstdint>
 #include <vector>
 
+#include "counts.hpp"
 #include "cuda_emulator/thread.hpp"
 #include "memory.hpp"
+#include "warps.hpp"
 
 namespace emulator {
 
@@ -42,7 +44,9 @@ const unsigned kMaxEpochs = 1 << 19;
 Cell* const cells = reinterpret_cast<Cell*>(
     Reserve(kArena / kWord * sizeof(Cell), PROT_READ | PROT_WRITE));
 
-thread_local bool in_kernel __attribute__((tls_model("initial-exec"))) = false;
+// What is done about accesses: nothing outside of kernels.
+enum Mode { IGNORE, CHECK, COUNT };
+thread_local Mode mode __attribute__((tls_model("initial-exec"))) = IGNORE;
 uint32_t launches = 0;
 uint32_t block_runs = 0;
 
@@ -212,13 +216,28 @@ void AccessShared(const Segment& segment, const char* at, size_t size,
   }
 }
 
+void CountIfMoved(const char* at, size_t size, Kind kind, const void* call) {
+  if (IsDevice(at)) {
+    CountAccess(at, size, kind != WRITE, kind != READ, call);
+    return;
+  }
+  const Segment* segment = SegmentOf(at);
+  if (segment && segment->cells) {
+    CountShared(at, size, call);
+  }
+}
+
 inline void Access(
     const void* pointer, size_t size, Kind kind, const void* call) {
-  if (!in_kernel) {
+  if (mode == IGNORE) {
     return;
   }
   const char* at = static_cast<const char*>(pointer);
   if (static_cast<size_t>(at - locals) < kLocals) {
+    return;
+  }
+  if (mode == COUNT) {
+    CountIfMoved(at, size, kind, call);
     return;
   }
   if (IsDevice(at)) {
@@ -241,10 +260,10 @@ inline void Access(
 
 void BeginLaunch() {
   ++launches;
-  in_kernel = true;
+  mode = !Profiling() ? CHECK : Counting() ? COUNT : IGNORE;
 }
 
-void EndLaunch() { in_kernel = false; }
+void EndLaunch() { mode = IGNORE; }
 
 void BeginBlock(unsigned block) {
   now = Place{block, 0, 0};

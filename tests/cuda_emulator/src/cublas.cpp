@@ -1,7 +1,9 @@
 #include <cblas.h>
 
 #include <algorithm>
+#include <string>
 
+#include "counts.hpp"
 #include "cublas_v2.h"
 #include "memory.hpp"
 
@@ -14,6 +16,7 @@ namespace {
 
 using emulator::CheckRead;
 using emulator::CheckWrite;
+using emulator::CountMoves;
 
 #define EMULATOR_BLAS(T, letter)                                               \
   void Gemm(cublasOperation_t trans_a, cublasOperation_t trans_b, int m,       \
@@ -95,6 +98,31 @@ struct GemmShape {
   }
 };
 
+// Leading dimensions that are no multiples of 16 bytes cost cuBLAS speed.
+template <typename T>
+void CountGemm(
+    const GemmShape& s, int count, bool shared_a, bool shared_b, T beta) {
+  const double c = static_cast<double>(s.m) * s.n * count;
+  const double a = static_cast<double>(s.m) * s.k * (shared_a ? 1 : count);
+  const double b = static_cast<double>(s.k) * s.n * (shared_b ? 1 : count);
+  emulator::Work work;
+  work.launches = 1;
+  work.flops = 2 * c * s.k;
+  work.read_bytes = sizeof(T) * (a + b + (beta == 0 ? 0 : c));
+  work.written_bytes = sizeof(T) * c;
+  const size_t words = 16 / sizeof(T);
+  const bool aligned =
+      s.lda % words == 0 && s.ldb % words == 0 && s.ldc % words == 0;
+  const std::string name = std::string(sizeof(T) == 4 ? "Sgemm" : "Dgemm") +
+                           (s.trans_a ? " T" : " N") + (s.trans_b ? "T" : "N");
+  emulator::Count("gemm", name,
+      ", \"m\": " + std::to_string(s.m) + ", \"n\": " + std::to_string(s.n) +
+          ", \"k\": " + std::to_string(s.k) +
+          ", \"batch\": " + std::to_string(count) +
+          ", \"aligned\": " + (aligned ? "true" : "false"),
+      work);
+}
+
 template <typename T>
 void CheckedGemm(
     const GemmShape& s, T alpha, const T* A, const T* B, T beta, T* C) {
@@ -152,6 +180,10 @@ cublasStatus_t cublasGetMathMode(cublasHandle_t handle, cublasMath_t* mode) {
     if (!shape.legal() || count < 0) {                                         \
       return CUBLAS_STATUS_INVALID_VALUE;                                      \
     }                                                                          \
+    CountGemm(shape, count, stride_a == 0, stride_b == 0, *beta);              \
+    if (emulator::Profiling()) {                                               \
+      return CUBLAS_STATUS_SUCCESS;                                            \
+    }                                                                          \
     const emulator::DeviceAccess access;                                       \
     for (int i = 0; i < count; ++i) {                                          \
       CheckedGemm(shape, *alpha, A + i * stride_a, B + i * stride_b, *beta,    \
@@ -176,6 +208,9 @@ cublasStatus_t cublasGetMathMode(cublasHandle_t handle, cublasMath_t* mode) {
     CheckMatrix(A, m, n, lda, "A of a GEMV");                                  \
     CheckVector(x, trans ? m : n, incx, "x of a GEMV");                        \
     CheckVectorResult(y, trans ? n : m, incy, *beta != 0, "y of a GEMV");      \
+    CountMoves("cublas" #letter "gemv",                                        \
+        sizeof(T) * (size_t(m) * n + (trans ? m : n)),                         \
+        sizeof(T) * (trans ? n : m));                                          \
     Gemv(trans, m, n, *alpha, A, lda, x, incx, *beta, y, incy);                \
     return CUBLAS_STATUS_SUCCESS;                                              \
   }                                                                            \
@@ -184,6 +219,7 @@ cublasStatus_t cublasGetMathMode(cublasHandle_t handle, cublasMath_t* mode) {
     const emulator::DeviceAccess access;                                       \
     CheckVector(x, n, incx, "x of an AXPY");                                   \
     CheckVectorResult(y, n, incy, true, "y of an AXPY");                       \
+    CountMoves("cublas" #letter "axpy", 2 * n * sizeof(T), n * sizeof(T));     \
     Axpy(n, *alpha, x, incx, y, incy);                                         \
     return CUBLAS_STATUS_SUCCESS;                                              \
   }                                                                            \
@@ -191,6 +227,7 @@ cublasStatus_t cublasGetMathMode(cublasHandle_t handle, cublasMath_t* mode) {
       cublasHandle_t, int n, const T* alpha, T* x, int incx) {                 \
     const emulator::DeviceAccess access;                                       \
     CheckVectorResult(x, n, incx, true, "x of a SCAL");                        \
+    CountMoves("cublas" #letter "scal", n * sizeof(T), n * sizeof(T));         \
     Scal(n, *alpha, x, incx);                                                  \
     return CUBLAS_STATUS_SUCCESS;                                              \
   }                                                                            \
@@ -199,6 +236,7 @@ cublasStatus_t cublasGetMathMode(cublasHandle_t handle, cublasMath_t* mode) {
     const emulator::DeviceAccess access;                                       \
     CheckVector(x, n, incx, "x of a COPY");                                    \
     CheckVectorResult(y, n, incy, false, "y of a COPY");                       \
+    CountMoves("cublas" #letter "copy", n * sizeof(T), n * sizeof(T));         \
     for (int i = 0; i < n; ++i) {                                              \
       y[i * incy] = x[i * incx];                                               \
     }                                                                          \
@@ -209,6 +247,8 @@ cublasStatus_t cublasGetMathMode(cublasHandle_t handle, cublasMath_t* mode) {
     const emulator::DeviceAccess access;                                       \
     CheckVector(x, n, incx, "x of a DOT");                                     \
     CheckVector(y, n, incy, "y of a DOT");                                     \
+    CountMoves("cublas" #letter "dot", 2 * n * sizeof(T), 0);                  \
+    emulator::CountCall("wait", "cublas" #letter "dot");                       \
     *result = Dot(n, x, incx, y, incy);                                        \
     return CUBLAS_STATUS_SUCCESS;                                              \
   }                                                                            \
@@ -216,6 +256,8 @@ cublasStatus_t cublasGetMathMode(cublasHandle_t handle, cublasMath_t* mode) {
       cublasHandle_t, int n, const T* x, int incx, T* result) {                \
     const emulator::DeviceAccess access;                                       \
     CheckVector(x, n, incx, "x of an ASUM");                                   \
+    CountMoves("cublas" #letter "asum", n * sizeof(T), 0);                     \
+    emulator::CountCall("wait", "cublas" #letter "asum");                      \
     *result = Asum(n, x, incx);                                                \
     return CUBLAS_STATUS_SUCCESS;                                              \
   }

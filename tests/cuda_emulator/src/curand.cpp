@@ -2,6 +2,7 @@
 
 #include <random>
 
+#include "counts.hpp"
 #include "memory.hpp"
 
 struct EmulatedGenerator {
@@ -16,6 +17,7 @@ curandStatus_t Generate(EmulatedGenerator* generator, T* to, size_t count,
     Distribution distribution) {
   const emulator::DeviceAccess access;
   emulator::CheckWrite(to, count * sizeof(T), "numbers that cuRAND makes");
+  emulator::CountMoves("curandGenerate", 0, count * sizeof(T));
   for (size_t i = 0; i < count; ++i) {
     to[i] = distribution(generator->engine);
   }

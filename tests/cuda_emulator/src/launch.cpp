@@ -11,8 +11,10 @@
 #include <vector>
 
 #include "access.hpp"
+#include "counts.hpp"
 #include "memory.hpp"
 #include "report.hpp"
+#include "warps.hpp"
 
 namespace emulator {
 
@@ -114,6 +116,10 @@ class Order {
       Fail("CUDA_EMULATOR_ORDER is %s; legal: ascending, descending, shuffled",
           value);
     }
+    // Warps are told apart by their threads' order.
+    if (name_ != "ascending" && Profiling()) {
+      Fail("CUDA_EMULATOR_PROFILE needs threads in ascending order");
+    }
   }
   // Of what is in ascending order.
   template <typename T>
@@ -188,8 +194,27 @@ void RunBlock(unsigned block, unsigned num_threads) {
   BeginThreads();
   while (!waiting->empty()) {
     CheckBarrier(num_threads);
+    if (Counting()) {
+      EndRequests();
+    }
     PassBarrier();
   }
+}
+
+void RunBlocks(size_t num_blocks, unsigned num_threads) {
+  if (!Counting()) {
+    for (unsigned b : Numbers(num_blocks)) {
+      RunBlock(b, num_threads);
+    }
+    return;
+  }
+  BeginCountedLaunch(num_blocks);
+  for (unsigned b = 0; b < num_blocks; ++b) {
+    BeginCountedBlock(b);
+    RunBlock(b, num_threads);
+    EndRequests();
+  }
+  EndCountedLaunch(shape);
 }
 
 void Prepare() {
@@ -224,9 +249,7 @@ void Run(const char* kernel, dim3 grid, dim3 block, void (*what)(const void*),
   body = what;
   context = with;
   BeginLaunch();
-  for (unsigned b : Numbers(num_blocks)) {
-    RunBlock(b, num_threads);
-  }
+  RunBlocks(num_blocks, num_threads);
   EndLaunch();
   EndIfFaulty();
 }

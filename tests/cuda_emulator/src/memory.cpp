@@ -9,6 +9,7 @@
 #include <map>
 #include <mutex>
 
+#include "counts.hpp"
 #include "cuda_runtime.h"
 #include "report.hpp"
 
@@ -147,6 +148,7 @@ cudaError_t Allocate(void** pointer, size_t size) {
   if (size == 0) {
     return cudaSuccess;
   }
+  CountCall("allocation", "device", size);
   const size_t taken = TakenUp(size);
   {
     const std::lock_guard<std::mutex> lock(mutex);
@@ -164,7 +166,9 @@ cudaError_t Allocate(void** pointer, size_t size) {
       return cudaErrorMemoryAllocation;
     }
     sizes[*pointer] = size;
-    SetStates(*pointer, size, kAllocated);
+    // Kernels that are not checked do not say what they write.
+    SetStates(
+        *pointer, size, Profiling() ? kAllocated | kInitialised : kAllocated);
   }
   const DeviceAccess access;
   std::memset(*pointer, 0xff, size);  // NaN, or -1
@@ -175,6 +179,7 @@ extern "C" cudaError_t cudaFree(void* pointer) {
   if (!pointer) {
     return cudaSuccess;
   }
+  CountCall("wait", "cudaFree");
   const std::lock_guard<std::mutex> lock(mutex);
   const auto found = sizes.find(pointer);
   if (found == sizes.end()) {

@@ -4,6 +4,7 @@
 #include <mutex>
 #include <set>
 
+#include "counts.hpp"
 #include "cuda_runtime.h"
 #include "launch.hpp"
 #include "memory.hpp"
@@ -33,11 +34,42 @@ bool IsKind(const void* to, const void* from, cudaMemcpyKind kind) {
   return IsDevice(to) == to_device && IsDevice(from) == from_device;
 }
 
+void CountCopy(const void* to, const void* from, size_t count) {
+  if (IsDevice(to) && IsDevice(from)) {
+    CountMoves("cudaMemcpy", count, count);
+    return;
+  }
+  CountCall("copy",
+      IsDevice(to)     ? "host to device"
+      : IsDevice(from) ? "device to host"
+                       : "host to host",
+      count);
+}
+
+void Copy(void* to, const void* from, size_t count, cudaMemcpyKind kind) {
+  if (!IsKind(to, from, kind)) {
+    Fail("cudaMemcpy to %p from %p is not of kind %d", to, from, kind);
+  }
+  const DeviceAccess access;
+  if (IsDevice(to)) {
+    CheckWrite(to, count, "cudaMemcpy's target");
+  }
+  if (IsDevice(from) && IsDevice(to)) {
+    CheckAllocated(from, count, "cudaMemcpy's source");
+    CopyStates(to, from, count);
+  } else if (IsDevice(from)) {
+    CheckRead(from, count, "cudaMemcpy's source");
+  }
+  std::memmove(to, from, count);
+  CountCopy(to, from, count);
+}
+
 }  // namespace
 
 void SetLastError(cudaError_t error) { last_error = error; }
 
 cudaError_t AllocateHost(void** pointer, size_t size) {
+  CountCall("allocation", "host", size);
   *pointer = std::malloc(size ? size : 1);
   const std::lock_guard<std::mutex> lock(mutex);
   host_blocks.insert(*pointer);
@@ -46,11 +78,8 @@ cudaError_t AllocateHost(void** pointer, size_t size) {
 
 }  // namespace emulator
 
-using emulator::CheckRead;
-using emulator::CheckWrite;
-using emulator::DeviceAccess;
+using emulator::CountCall;
 using emulator::Fail;
-using emulator::IsDevice;
 
 extern "C" {
 
@@ -114,7 +143,10 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* prop, int device) {
   return cudaSuccess;
 }
 
-cudaError_t cudaDeviceSynchronize() { return cudaSuccess; }
+cudaError_t cudaDeviceSynchronize() {
+  CountCall("wait", "cudaDeviceSynchronize");
+  return cudaSuccess;
+}
 
 cudaError_t cudaPointerGetAttributes(
     cudaPointerAttributes* attributes, const void*) {
@@ -123,6 +155,7 @@ cudaError_t cudaPointerGetAttributes(
 }
 
 cudaError_t cudaFreeHost(void* pointer) {
+  CountCall("wait", "cudaFreeHost");
   const std::lock_guard<std::mutex> lock(emulator::mutex);
   if (pointer && emulator::host_blocks.erase(pointer) == 0) {
     Fail("cudaFreeHost of %p, which is not allocated", pointer);
@@ -132,34 +165,27 @@ cudaError_t cudaFreeHost(void* pointer) {
 }
 
 cudaError_t cudaMemset(void* pointer, int value, size_t count) {
-  const DeviceAccess access;
-  CheckWrite(pointer, count, "cudaMemset");
+  const emulator::DeviceAccess access;
+  emulator::CheckWrite(pointer, count, "cudaMemset");
   std::memset(pointer, value, count);
+  emulator::CountMoves("cudaMemset", 0, count);
   return cudaSuccess;
 }
 
 cudaError_t cudaMemcpy(
     void* to, const void* from, size_t count, cudaMemcpyKind kind) {
-  if (!emulator::IsKind(to, from, kind)) {
-    Fail("cudaMemcpy to %p from %p is not of kind %d", to, from, kind);
+  // The host waits for its own memory only.
+  if (!emulator::IsDevice(to) || !emulator::IsDevice(from)) {
+    CountCall("wait", "cudaMemcpy");
   }
-  const DeviceAccess access;
-  if (IsDevice(to)) {
-    CheckWrite(to, count, "cudaMemcpy's target");
-  }
-  if (IsDevice(from) && IsDevice(to)) {
-    emulator::CheckAllocated(from, count, "cudaMemcpy's source");
-    emulator::CopyStates(to, from, count);
-  } else if (IsDevice(from)) {
-    CheckRead(from, count, "cudaMemcpy's source");
-  }
-  std::memmove(to, from, count);
+  emulator::Copy(to, from, count, kind);
   return cudaSuccess;
 }
 
 cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t count,
     cudaMemcpyKind kind, cudaStream_t) {
-  return cudaMemcpy(to, from, count, kind);
+  emulator::Copy(to, from, count, kind);
+  return cudaSuccess;
 }
 
 cudaError_t cudaStreamCreate(cudaStream_t* stream) {
@@ -176,7 +202,10 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) {
   return cudaSuccess;
 }
 
-cudaError_t cudaStreamSynchronize(cudaStream_t) { return cudaSuccess; }
+cudaError_t cudaStreamSynchronize(cudaStream_t) {
+  CountCall("wait", "cudaStreamSynchronize");
+  return cudaSuccess;
+}
 
 cudaError_t cudaEventCreate(cudaEvent_t* event) {
   *event = new EmulatedEvent();
@@ -193,7 +222,10 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t) {
   return cudaSuccess;
 }
 
-cudaError_t cudaEventSynchronize(cudaEvent_t) { return cudaSuccess; }
+cudaError_t cudaEventSynchronize(cudaEvent_t) {
+  CountCall("wait", "cudaEventSynchronize");
+  return cudaSuccess;
+}
 
 cudaError_t cudaEventElapsedTime(
     float* ms, cudaEvent_t start, cudaEvent_t stop) {
