@@ -14,7 +14,8 @@
 # build/caffe-sanitize-threads, under ThreadSanitizer and with LLVM's OpenMP, of
 # the tests only those of what runs on several threads. With --emulate, into
 # build/caffe-emulate, in GPU mode without nvcc: on the emulated device of
-# tests/cuda_emulator, with the tests that run there.
+# tests/cuda_emulator, with the tests that run there. With MPI=1 several
+# processes can train one net, of this build from then on.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 root=$PWD
@@ -229,6 +230,7 @@ if [ -n "$toolkit_build" ] &&
 fi
 
 export CCACHE_BASEDIR=$root CCACHE_NOHASHDIR=1
+[ "${MPI:-0}" = 0 ] || options+=(-DUSE_MPI=ON)
 options+=(-DCMAKE_BUILD_TYPE=Release -DBLAS=Open -DUSE_OPENMP=ON
   "-DUSE_OPENCV=$libraries" "-DUSE_LEVELDB=$libraries"
   "-DUSE_NCCL=$nccl" -DUSE_LMDB=ON -DUSE_HDF5=ON
