@@ -34,13 +34,11 @@ template <typename Dtype>
 class GradientExchange : public Net<Dtype>::Callback {
  public:
   /// @brief Watches the net's backward passes from now on, so it must live as
-  ///        long as it.
-  GradientExchange(Ranks* ranks, Net<Dtype>* net);
+  ///        long as it. *updater is what updates the weights in the step that
+  ///        is being made; NULL without, or where that is Caffe's own update.
+  GradientExchange(Ranks* ranks, Net<Dtype>* net, const SolverParameter& param,
+      const shared_ptr<SGDUpdater<Dtype> >* updater);
 
-  /// @brief Solver::Step calls these first and last. `updater` is NULL where
-  ///        Caffe's own update changes all weights.
-  void BeginSteps(SGDUpdater<Dtype>* updater, int iter_size);
-  void EndSteps() { in_steps_ = false; }
   /// @brief To be called after the last Backward of a step. All ranks have
   ///        then agreed on what signals ask for, too (RankRequests).
   void Average();
@@ -51,13 +49,16 @@ class GradientExchange : public Net<Dtype>::Callback {
 
  private:
   struct Parameter {
-    int first_layer;              // that uses it
-    LazyParameter<Dtype>* lazy;   // NULL if it is updated whole
-    LazyLayer<Dtype>* lazy_layer;
-    bool started;                 // in this step
-    bool is_packed;               // it left in `packed`
+    int first_layer;  // that uses it
+    bool started;     // in this step
+    bool is_packed;   // it left in `packed`
     vector<Dtype> packed;
   };
+
+  /// @brief The i-th parameter's; NULL if it is updated whole.
+  LazyParameter<Dtype>* Lazy(int i, LazyLayer<Dtype>** layer) const {
+    return *updater_ ? (*updater_)->lazy(i, layer) : NULL;
+  }
 
   /// @brief Starts the exchange of the i-th parameter, or puts it to the small
   ///        ones.
@@ -68,12 +69,12 @@ class GradientExchange : public Net<Dtype>::Callback {
 
   Ranks* ranks_;
   Net<Dtype>* net_;
+  const SolverParameter& param_;
+  const shared_ptr<SGDUpdater<Dtype> >* updater_;
   vector<Parameter> parameters_;
   vector<int> small_;           // those of the shared message
   vector<Dtype> small_values_;  // theirs, then requests
-  bool in_steps_;
-  int iter_size_;
-  int passes_;  // backward, of this step
+  int passes_;   // backward, of this step
   size_t sent_;  // values of this step
 
   DISABLE_COPY_AND_ASSIGN(GradientExchange);

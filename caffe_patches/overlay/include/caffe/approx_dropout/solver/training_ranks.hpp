@@ -35,8 +35,8 @@ class TrainingRanks {
   /// @brief After the snapshot is read: takes rank 0's weights and state, and
   ///        says how many samples a step has.
   void Share(Solver<float>* solver);
-  /// @brief At the end: says what was exchanged; returns rank 0's exit status.
-  int Finish(int status);
+  /// @brief At the end: says what was exchanged.
+  void Finish();
 
  private:
   // What rank 0 tells the others once it has a solver.

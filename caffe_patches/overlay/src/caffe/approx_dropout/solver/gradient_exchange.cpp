@@ -22,11 +22,12 @@ ExchangeTotals* ExchangeTotals::Get() {
 }
 
 template <typename Dtype>
-GradientExchange<Dtype>::GradientExchange(Ranks* ranks, Net<Dtype>* net)
+GradientExchange<Dtype>::GradientExchange(Ranks* ranks, Net<Dtype>* net,
+    const SolverParameter& param, const shared_ptr<SGDUpdater<Dtype> >* updater)
     : ranks_(ranks),
       net_(net),
-      in_steps_(false),
-      iter_size_(1),
+      param_(param),
+      updater_(updater),
       passes_(0),
       sent_(0) {
   for (const Blob<Dtype>* blob : net->learnable_params()) {
@@ -44,23 +45,11 @@ GradientExchange<Dtype>::GradientExchange(Ranks* ranks, Net<Dtype>* net)
 }
 
 template <typename Dtype>
-void GradientExchange<Dtype>::BeginSteps(
-    SGDUpdater<Dtype>* updater, int iter_size) {
-  in_steps_ = true;
-  iter_size_ = iter_size;
-  passes_ = 0;
-  for (size_t i = 0; i < parameters_.size(); ++i) {
-    parameters_[i].lazy =
-        updater ? updater->lazy(i, &parameters_[i].lazy_layer) : NULL;
-  }
-}
-
-template <typename Dtype>
 void GradientExchange<Dtype>::run(int layer) {
-  if (!in_steps_) {
-    return;
+  if (!*updater_) {
+    return;  // with Caffe's own update, Average starts all
   }
-  if (passes_ + 1 == iter_size_) {
+  if (passes_ + 1 == param_.iter_size()) {
     for (size_t i = 0; i < parameters_.size(); ++i) {
       if (parameters_[i].first_layer == layer) {
         Start(i);
@@ -75,13 +64,14 @@ void GradientExchange<Dtype>::run(int layer) {
 template <typename Dtype>
 void GradientExchange<Dtype>::Start(int i) {
   Parameter* parameter = &parameters_[i];
-  LazyParameter<Dtype>* lazy = parameter->lazy;
+  LazyLayer<Dtype>* layer;
+  LazyParameter<Dtype>* lazy = Lazy(i, &layer);
   Blob<Dtype>* blob = net_->learnable_params()[i];
   if (parameter->started || net_->params_lr()[i] == 0) {
     return;  // weights that are not learned have no gradient
   }
   parameter->started = true;
-  if (lazy && !parameter->lazy_layer->PatternsChooseCells()) {
+  if (lazy && !layer->PatternsChooseCells()) {
     vector<char> cells = lazy->HasGradient();
     ranks_->TakeAny(&cells);
     lazy->AddZeros(cells);
@@ -123,7 +113,8 @@ const Dtype* GradientExchange<Dtype>::TakeSmall() {
   const Dtype* values = small_values_.data();
   for (int i : small_) {
     Blob<Dtype>* blob = net_->learnable_params()[i];
-    LazyParameter<Dtype>* lazy = parameters_[i].lazy;
+    LazyLayer<Dtype>* layer;
+    LazyParameter<Dtype>* lazy = Lazy(i, &layer);
     const size_t size = lazy ? lazy->GradientSize() : blob->count();
     if (lazy) {
       lazy->SetGradient(values);
@@ -146,11 +137,12 @@ void GradientExchange<Dtype>::Average() {
   ranks_->WaitForSums();
   ExchangeTotals* totals = ExchangeTotals::Get();
   totals->waited_s += timer.Seconds();
-  for (Parameter& parameter : parameters_) {
-    if (parameter.is_packed) {
-      parameter.lazy->SetGradient(parameter.packed.data());
+  for (size_t i = 0; i < parameters_.size(); ++i) {
+    if (parameters_[i].is_packed) {
+      LazyLayer<Dtype>* layer;
+      Lazy(i, &layer)->SetGradient(parameters_[i].packed.data());
     }
-    parameter.started = parameter.is_packed = false;
+    parameters_[i].started = parameters_[i].is_packed = false;
   }
   const Dtype* requests = TakeSmall();
   RankRequests::Get()->SetAgreed(requests[0] > 0, requests[1] > 0);

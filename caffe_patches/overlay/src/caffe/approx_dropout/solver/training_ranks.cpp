@@ -195,10 +195,9 @@ void TrainingRanks::Share(Solver<float>* solver) {
   }
 }
 
-int TrainingRanks::Finish(int status) {
-  Ranks* ranks = Ranks::Get();
-  if (!ranks) {
-    return status;
+void TrainingRanks::Finish() {
+  if (!Ranks::Get()) {
+    return;
   }
   const ExchangeTotals& totals = *ExchangeTotals::Get();
   if (totals.steps > 0) {
@@ -208,9 +207,7 @@ int TrainingRanks::Finish(int status) {
               << " %) went to the exchange; rank 0 waited "
               << 1000 * totals.waited_s / totals.steps << " ms for it";
   }
-  ranks->Broadcast(&status, sizeof(status));
   Ranks::Finish();
-  return status;
 }
 
 }  // namespace caffe
