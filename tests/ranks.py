@@ -203,18 +203,40 @@ def write_data(folder):
     (folder / "list").write_text("\n".join(names))
 
 
-def command(folder, net, ranks, run=None, iterations=12, snapshot=0, kind="SGD",
-            more="momentum: 0.9 weight_decay: 0.001", flags=()):
+def command(
+    folder,
+    net,
+    ranks,
+    run=None,
+    iterations=12,
+    snapshot=0,
+    kind="SGD",
+    more="momentum: 0.9 weight_decay: 0.001",
+    flags=(),
+):
     """`caffe train` of a net on some ranks, the batch shared out to them; its
     files are called folder/run…"""
     run = run or f"{net}_{ranks}"
     path = folder / f"{run}.prototxt"
-    path.write_text(NETS[net].replace("{folder}", str(folder)).replace(
-        "{batch}", str(BATCH // ranks)).replace("{{", "{").replace("}}", "}"))
+    path.write_text(
+        NETS[net]
+        .replace("{folder}", str(folder))
+        .replace("{batch}", str(BATCH // ranks))
+        .replace("{{", "{")
+        .replace("}}", "}")
+    )
     solver = folder / f"{run}_solver.prototxt"
-    solver.write_text(SOLVER.format(
-        net=path, type=kind, iterations=iterations, snapshot=snapshot,
-        folder=folder, run=run, more=more))
+    solver.write_text(
+        SOLVER.format(
+            net=path,
+            type=kind,
+            iterations=iterations,
+            snapshot=snapshot,
+            folder=folder,
+            run=run,
+            more=more,
+        )
+    )
     return [CAFFE, "train", f"--solver={solver}", *flags]
 
 
@@ -228,9 +250,14 @@ def train(folder, net, ranks, check=True, **options):
     """Trains; returns (exit status, what it wrote)."""
     launcher = mpirun(ranks) if ranks > 1 else []
     done = subprocess.run(
-        launcher + command(folder, net, ranks, **options), text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
-        env={**os.environ, "OMP_NUM_THREADS": "1"}, timeout=120)
+        launcher + command(folder, net, ranks, **options),
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        check=False,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        timeout=120,
+    )
     assert done.returncode == 0 or not check, done.stdout[-6000:]
     return done.returncode, done.stdout
 
@@ -241,6 +268,6 @@ def weights(folder, run, iteration=12):
 
     path = folder / f"{run}_iter_{iteration}.caffemodel"
     net = caffe_pb2.NetParameter.FromString(path.read_bytes())
-    return np.concatenate([
-        np.float32(blob.data) for layer in net.layer for blob in layer.blobs
-    ])
+    return np.concatenate(
+        [np.float32(blob.data) for layer in net.layer for blob in layer.blobs]
+    )

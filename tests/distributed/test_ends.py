@@ -30,10 +30,18 @@ class Training:
         settings = {"iterations": 10**6, "snapshot": 50, **settings}
         with self.log.open("w") as log:
             self.process = subprocess.Popen(
-                [*mpirun(2), *options, *command(
-                    folder, "row", 2, run="run", flags=flags, **settings)],
-                stdout=log, stderr=log, start_new_session=True,
-                env={**os.environ, "OMP_NUM_THREADS": "1"})
+                [
+                    *mpirun(2),
+                    *options,
+                    *command(
+                        folder, "row", 2, run="run", flags=flags, **settings
+                    ),
+                ],
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                env={**os.environ, "OMP_NUM_THREADS": "1"},
+            )
 
     def wait_for(self, words, limit_s=60):
         end = time.monotonic() + limit_s
@@ -92,8 +100,9 @@ def start(folder):
 
 def resumes(folder):
     """The last snapshot is whole: a new run goes on with it."""
-    _, log = train(folder, "row", 2, run="run", iterations=1, flags=[
-        "--snapshot=auto"])
+    _, log = train(
+        folder, "row", 2, run="run", iterations=1, flags=["--snapshot=auto"]
+    )
     return "Resuming from" in log
 
 
@@ -119,8 +128,9 @@ def test_hung_rank(folder, start):
 
 @pytest.mark.parametrize("number", (signal.SIGINT, signal.SIGTERM))
 def test_signal(folder, start, number):
-    training = start(snapshot=0, options=(
-        "--mca", "odls_base_sigkill_timeout", "20"))
+    training = start(
+        snapshot=0, options=("--mca", "odls_base_sigkill_timeout", "20")
+    )
     training.wait_for("Iteration 50 ")
     training.process.send_signal(number)
     _, log = training.end()
@@ -143,17 +153,26 @@ def test_one_rank_is_signalled(folder, start):
 def run_both(folder, first, second):
     """Two commands as the ranks 0 and 1 of one training."""
     done = subprocess.run(
-        [*mpirun(1), *first, ":", "-np", "1", *second], text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
-        env={**os.environ, "OMP_NUM_THREADS": "1"}, timeout=END_S + 30)
+        [*mpirun(1), *first, ":", "-np", "1", *second],
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        check=False,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        timeout=END_S + 30,
+    )
     return done.returncode, done.stdout
 
 
-@pytest.mark.parametrize("what, options", (
-    ("solver", {"more": "momentum: 0.5"}),
-    ("net in layer 'fc1'", {"net": "other"}),
-    ("set of data in layer 'data'", {"data": True}),
-), ids=("solver", "net", "data"))
+@pytest.mark.parametrize(
+    "what, options",
+    (
+        ("solver", {"more": "momentum: 0.5"}),
+        ("net in layer 'fc1'", {"net": "other"}),
+        ("set of data in layer 'data'", {"data": True}),
+    ),
+    ids=("solver", "net", "data"),
+)
 def test_ranks_that_differ(folder, what, options):
     from ranks import NETS
 
@@ -183,7 +202,8 @@ def test_wrong_net_is_said_once(folder):
 def test_rank_whose_check_fails(folder):
     """Rank 1 fails where rank 0 does not: it has no such file."""
     good = command(folder, "row", 2, run="good")
-    status, log = run_both(folder, good, [
-        CAFFE, "train", f"--solver={folder}/missing.prototxt"])
+    status, log = run_both(
+        folder, good, [CAFFE, "train", f"--solver={folder}/missing.prototxt"]
+    )
     assert status != 0
     assert "missing.prototxt" in log

@@ -8,13 +8,12 @@ from ranks import DATA, NETS, needs_mpi, train, weights, write_data
 
 pytestmark = needs_mpi
 # What each rank draws for itself: crops, and a stock Dropout's masks.
-NETS["own_draws"] = (
-    DATA.replace("scale: 0.004", "scale: 0.004 mirror: true crop_size: 7")
-    + NETS["row"][len(DATA) :].replace(
-        'layer { name: "rfc1"',
-        'layer { name: "drop" type: "Dropout" bottom: "fc1" top: "fc1" }\n'
-        'layer { name: "rfc1"',
-    )
+NETS["own_draws"] = DATA.replace(
+    "scale: 0.004", "scale: 0.004 mirror: true crop_size: 7"
+) + NETS["row"][len(DATA) :].replace(
+    'layer { name: "rfc1"',
+    'layer { name: "drop" type: "Dropout" bottom: "fc1" top: "fc1" }\n'
+    'layer { name: "rfc1"',
 )
 NETS["shuffled"] = NETS["lstm"].replace(
     "batch_size: 5", "batch_size: 5 shuffle: true"
@@ -33,11 +32,19 @@ def whole_and_resumed(folder, net, ranks, resumed_by, **options):
     gone on from their snapshot of iteration 12."""
     run = f"{net}_{ranks}"
     if not (folder / f"{run}_iter_30.caffemodel").exists():
-        train(folder, net, ranks, run=run, iterations=30, snapshot=12,
-              **options)
+        train(
+            folder, net, ranks, run=run, iterations=30, snapshot=12, **options
+        )
     state = folder / f"{run}_iter_12.solverstate"
-    _, log = train(folder, net, resumed_by, run=f"{run}_{resumed_by}",
-                   iterations=30, flags=[f"--snapshot={state}"], **options)
+    _, log = train(
+        folder,
+        net,
+        resumed_by,
+        run=f"{run}_{resumed_by}",
+        iterations=30,
+        flags=[f"--snapshot={state}"],
+        **options,
+    )
     assert "another shape" not in log and "has changed" not in log
     return weights(folder, run, 30), weights(folder, f"{run}_{resumed_by}", 30)
 

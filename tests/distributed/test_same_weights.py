@@ -30,8 +30,9 @@ def hold(folder, net, ranks, name, **options):
     alone = f"{name}_alone"
     if not list(folder.glob(f"{alone}_iter_12.caffemodel")):
         train(folder, net, 1, run=alone, **options)
-        train(folder, net, 1, run=f"{name}_start", **{
-            **options, "iterations": 0})
+        train(
+            folder, net, 1, run=f"{name}_start", **{**options, "iterations": 0}
+        )
     _, log = train(folder, net, ranks, run=f"{name}_{ranks}", **options)
     before = weights(folder, f"{name}_start", 0)
     expected = weights(folder, alone)
@@ -57,13 +58,17 @@ def test_solvers(folder, kind):
     hold(folder, "row", 2, f"kind_{kind}", kind=kind, more=SOLVERS[kind])
 
 
-@pytest.mark.parametrize("more", (
-    "momentum: 0.9 clip_gradients: 0.2",
-    "momentum: 0.9 iter_size: 2",
-    "momentum: 0.9 weight_decay: 0.01 iter_size: 2 clip_gradients: 0.5 "
-    "regularization_type: 'L1'",
-    "momentum: 0.9 debug_info: true",  # Caffe's own update
-), ids=("clip", "iter_size", "both", "dense"))
+@pytest.mark.parametrize(
+    "more",
+    (
+        "momentum: 0.9 clip_gradients: 0.2",
+        "momentum: 0.9 iter_size: 2",
+        "momentum: 0.9 weight_decay: 0.01 iter_size: 2 clip_gradients: 0.5 "
+        "regularization_type: 'L1'",
+        "momentum: 0.9 debug_info: true",  # Caffe's own update
+    ),
+    ids=("clip", "iter_size", "both", "dense"),
+)
 @pytest.mark.parametrize("net", ("row", "lstm"))
 def test_settings(folder, net, more):
     name = f"{net}_{abs(hash(more))}"

@@ -1,6 +1,6 @@
 """The C++ overlay is a tower of five floors, with ranks and math below all, and
-below that util, what lets Caffe itself build. A file includes only its own floor and
-those below."""
+below that util, what lets Caffe itself build. A file includes only its own
+floor and those below."""
 
 import re
 from pathlib import Path

@@ -44,7 +44,9 @@ void HDF5DataLayer<Dtype>::SaveState(LayerState* state) const {
   state->set_file(current_file_);
   state->set_position(current_row_);
   state->set_checksum(RowChecksum());
-  if (shuffle_rng_) { state->set_generator(SaveGenerator(shuffle_rng_.get())); }
+  if (shuffle_rng_) {
+    state->set_generator(SaveGenerator(shuffle_rng_.get()));
+  }
   if (!this->layer_param_.hdf5_data_param().shuffle()) { return; }
   for (int i = 0; i < file_permutation_.size(); ++i) {
     state->add_file_order(file_permutation_[i]);
@@ -125,9 +127,9 @@ void HDF5DataLayer<Dtype>::Shuffle(vector<unsigned int>* order) {
   }
 }
 
-#define INSTANTIATE_STATE(Dtype) \
-  template uint64_t HDF5DataLayer<Dtype>::RowChecksum() const; \
-  template void HDF5DataLayer<Dtype>::SaveState(LayerState*) const; \
+#define INSTANTIATE_STATE(Dtype)                                       \
+  template uint64_t HDF5DataLayer<Dtype>::RowChecksum() const;         \
+  template void HDF5DataLayer<Dtype>::SaveState(LayerState*) const;    \
   template bool HDF5DataLayer<Dtype>::RestoreOrder(const LayerState&); \
   template void HDF5DataLayer<Dtype>::RestorePlace(const LayerState&); \
   template void HDF5DataLayer<Dtype>::RestoreState(const LayerState&); \

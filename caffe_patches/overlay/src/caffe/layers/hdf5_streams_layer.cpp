@@ -35,10 +35,11 @@ void HDF5StreamsLayer<Dtype>::Forward_cpu(
       const Blob<Dtype>& file = *this->hdf_blobs_[i];
       const int size = file.count(2);  // of a stream
       const int row = this->data_permutation_[this->current_row_];
-      const Dtype* from = file.cpu_data() + static_cast<size_t>(row) *
-          file.count(1) + Caffe::solver_rank() * size;
+      const Dtype* from = file.cpu_data() +
+                          static_cast<size_t>(row) * file.count(1) +
+                          Caffe::solver_rank() * size;
       Dtype* to = top[i]->mutable_cpu_data() +
-          static_cast<size_t>(t) * top[i]->count(1);
+                  static_cast<size_t>(t) * top[i]->count(1);
       for (int s = 0; s < top[i]->shape(1); ++s) {
         caffe_copy(size, from + s * ranks * size, to + s * size);
       }

@@ -63,7 +63,9 @@ template <typename Dtype>
 void ImageDataLayer<Dtype>::RestoreCursor(const LayerState& state) {
   BasePrefetchingDataLayer<Dtype>::RestoreCursor(state);
   // Replicas on several GPUs shuffle each in its own way, ranks alike.
-  if (shuffles_ > 0 && Caffe::solver_rank() > 0 && !Ranks::Get()) { return; }
+  if (shuffles_ > 0 && Caffe::solver_rank() > 0 && !Ranks::Get()) {
+    return;
+  }
   const bool same_list = state.records() == lines_.size() &&
                          state.position() < lines_.size() &&
                          state.checksum() == list_checksum_ &&

@@ -12,14 +12,18 @@ class DealStreamsTest : public ::testing::Test {
  protected:
   // Type of the data layer of a net whose cont comes from it, by way of a
   // layer in between.
-  static string Dealt(const string& type, const string& reader,
-      Phase phase = TRAIN) {
+  static string Dealt(
+      const string& type, const string& reader, Phase phase = TRAIN) {
     NetParameter net;
     CHECK(google::protobuf::TextFormat::ParseFromString(
-        "layer { name: 'data' type: '" + type + "' top: 'x' top: 'c' } "
-        "layer { name: 'c2' type: 'Power' bottom: 'c' top: 'c2' } "
-        "layer { name: 'h' type: '" + reader + "' bottom: 'x' bottom: 'c2' "
-        "top: 'h' }", &net));
+        "layer { name: 'data' type: '" + type +
+            "' top: 'x' top: 'c' } "
+            "layer { name: 'c2' type: 'Power' bottom: 'c' top: 'c2' } "
+            "layer { name: 'h' type: '" +
+            reader +
+            "' bottom: 'x' bottom: 'c2' "
+            "top: 'h' }",
+        &net));
     net.mutable_state()->set_phase(phase);
     DealStreams(&net);
     return net.layer(0).type();

@@ -73,8 +73,7 @@ TYPED_TEST(GradientCellsTest, TestAddsZeros) {
   ASSERT_EQ(this->lazy_.GradientSize(), 12);
   vector<TypeParam> values(12);
   this->lazy_.CopyGradient(1, values.data());
-  EXPECT_EQ(values,
-      (vector<TypeParam>{0, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4}));
+  EXPECT_EQ(values, (vector<TypeParam>{0, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4}));
 }
 
 }  // namespace caffe

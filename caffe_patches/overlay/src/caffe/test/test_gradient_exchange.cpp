@@ -32,8 +32,9 @@ class GradientExchangeTest : public SGDUpdaterTestBase<TypeParam> {
 TYPED_TEST_CASE(GradientExchangeTest, TestDtypesAndDevices);
 
 TYPED_TEST(GradientExchangeTest, TestMeanOfEqualRanks) {
-  const string kSolvers[] = {"lr_policy: 'fixed' momentum: 0.9 "
-                             "weight_decay: 0.05 iter_size: 2",
+  const string kSolvers[] = {
+      "lr_policy: 'fixed' momentum: 0.9 "
+      "weight_decay: 0.05 iter_size: 2",
       "lr_policy: 'fixed' momentum: 0.5 clip_gradients: 0.5",
       "lr_policy: 'fixed' type: 'Adam' momentum: 0.9 delta: 0.001"};
   const string kNets[] = {this->RowNet(), this->TileNet(""),
@@ -50,18 +51,18 @@ TYPED_TEST(GradientExchangeTest, TestMeanOfEqualRanks) {
 // quarter of the weights.
 TYPED_TEST(GradientExchangeTest, TestSendsWhatIsKept) {
   const int kUnits = 256, kHidden = kUnits / 2;
-  const string kPattern = "probability: 0 probability: 1 probability: 0 "
-                          "probability: 0";
-  const string net =
-      this->Data(kUnits) + this->Pattern("p", kPattern) +
-      this->Pattern("q", kPattern) +
-      this->Product("a", "bottom: 'x' bottom: 'p'", kUnits,
-          "compact_output: true") +
-      this->Product("b", "bottom: 'a' bottom: 'q' bottom: 'p'", kUnits,
-          "compact_input: true compact_output: true") +
-      this->Product("c", "bottom: 'b' bottom: 'q'", 3,
-          "pattern: NONE compact_input: true") +
-      this->Loss("c");
+  const string kPattern =
+      "probability: 0 probability: 1 probability: 0 "
+      "probability: 0";
+  const string net = this->Data(kUnits) + this->Pattern("p", kPattern) +
+                     this->Pattern("q", kPattern) +
+                     this->Product("a", "bottom: 'x' bottom: 'p'", kUnits,
+                         "compact_output: true") +
+                     this->Product("b", "bottom: 'a' bottom: 'q' bottom: 'p'",
+                         kUnits, "compact_input: true compact_output: true") +
+                     this->Product("c", "bottom: 'b' bottom: 'q'", 3,
+                         "pattern: NONE compact_input: true") +
+                     this->Loss("c");
   const shared_ptr<EqualRanks> ranks(new EqualRanks(2));
   const WithRanks with_ranks(ranks);
   const shared_ptr<SGDSolver<typename TypeParam::Dtype> > solver =
@@ -69,8 +70,8 @@ TYPED_TEST(GradientExchangeTest, TestSendsWhatIsKept) {
   solver->Step(1);
   const size_t biases = 2 * kUnits + 3;
   const size_t requests = 2;
-  EXPECT_EQ(ranks->values(), kHidden * kUnits + kHidden * kHidden +
-                                 3 * kHidden + biases + requests);
+  EXPECT_EQ(ranks->values(),
+      kHidden * kUnits + kHidden * kHidden + 3 * kHidden + biases + requests);
   // The two large ones, and one for all small ones.
   EXPECT_EQ(ranks->messages(), 3);
 }

@@ -74,8 +74,8 @@ class GradientExchange : public Net<Dtype>::Callback {
   vector<Parameter> parameters_;
   vector<int> small_;           // those of the shared message
   vector<Dtype> small_values_;  // theirs, then requests
-  int passes_;   // backward, of this step
-  size_t sent_;  // values of this step
+  int passes_;                  // backward, of this step
+  size_t sent_;                 // values of this step
 
   DISABLE_COPY_AND_ASSIGN(GradientExchange);
 };

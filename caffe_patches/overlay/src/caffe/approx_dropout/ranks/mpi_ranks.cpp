@@ -53,8 +53,8 @@ class MPIRanks : public Ranks {
   }
   virtual void TakeAny(vector<char>* values) {
     Requests request;
-    Start(values->data(), values->size(), 1, MPI_SIGNED_CHAR, MPI_MAX,
-        &request);
+    Start(
+        values->data(), values->size(), 1, MPI_SIGNED_CHAR, MPI_MAX, &request);
     Wait(&request, rank_timeout_s);
   }
   virtual void WaitForSums() { Wait(&sums_, rank_timeout_s); }
@@ -100,8 +100,8 @@ MPIRanks::MPIRanks() : finished_(false) {
   MPI_Comm_rank(MPI_COMM_WORLD, &rank_);
   MPI_Comm_size(MPI_COMM_WORLD, &size_);
   MPI_Comm machine;
-  MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, rank_,
-      MPI_INFO_NULL, &machine);
+  MPI_Comm_split_type(
+      MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, rank_, MPI_INFO_NULL, &machine);
   MPI_Comm_rank(machine, &local_rank_);
   MPI_Comm_free(&machine);
   progress_ = std::thread(&MPIRanks::Progress, this);
@@ -237,8 +237,8 @@ vector<bool> MPIRanks::WaitingRanks() {
       MPI_Status status;
       MPI_Iprobe(MPI_ANY_SOURCE, kWaiting, MPI_COMM_WORLD, &answered, &status);
       if (answered) {
-        MPI_Recv(NULL, 0, MPI_BYTE, status.MPI_SOURCE, kWaiting,
-            MPI_COMM_WORLD, MPI_STATUS_IGNORE);
+        MPI_Recv(NULL, 0, MPI_BYTE, status.MPI_SOURCE, kWaiting, MPI_COMM_WORLD,
+            MPI_STATUS_IGNORE);
         waits[status.MPI_SOURCE] = true;
       }
     }

@@ -142,10 +142,10 @@ shared_ptr<RunState> Solver<Dtype>::RunsOfRanks() {
   SaveDropoutPatterns(*net_, &patterns);
   for (int i = 0; i < patterns.dropout_pattern_size(); ++i) {
     const string bytes = patterns.dropout_pattern(i).SerializeAsString();
-    facts.push_back(std::make_pair(
-        "dropout pattern in layer '" + patterns.dropout_pattern(i).layer() +
-            "'",
-        FactOf(Checksum(bytes.data(), bytes.size()))));
+    facts.push_back(
+        std::make_pair("dropout pattern in layer '" +
+                           patterns.dropout_pattern(i).layer() + "'",
+            FactOf(Checksum(bytes.data(), bytes.size()))));
   }
   CompareRanks(facts, "in iteration " + std::to_string(iter_));
   const RunState own = before_test_ ? *before_test_ : CurrentRun();

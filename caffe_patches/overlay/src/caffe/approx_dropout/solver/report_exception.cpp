@@ -53,7 +53,9 @@ void PrintPythonError() {
 // end too.
 void EndWithError() {
   std::fflush(NULL);
-  if (Ranks::Get()) { Ranks::Get()->Abort(); }
+  if (Ranks::Get()) {
+    Ranks::Get()->Abort();
+  }
   _exit(1);
 }
 

@@ -133,7 +133,9 @@ void Solver<Dtype>::TestAll() {
     RankRequests::Get()->set_testing(true);
     TestNets();
     RankRequests::Get()->set_testing(false);
-    if (!requested_early_exit_) { before_test_.reset(); }
+    if (!requested_early_exit_) {
+      before_test_.reset();
+    }
   }
   // The others wait.
   if (ranks) {
@@ -145,7 +147,9 @@ template <typename Dtype>
 void Solver<Dtype>::RestoreRun(const RunState& run) {
   before_test_.reset();
   Ranks* ranks = Ranks::Get();
-  if (ranks) { restored_run_.reset(new RunState(run)); }
+  if (ranks) {
+    restored_run_.reset(new RunState(run));
+  }
   RestoreRunState(*net_, test_nets_,
       RunOfRank(run, ranks ? ranks->rank() : 0, ranks ? ranks->size() : 1));
 }

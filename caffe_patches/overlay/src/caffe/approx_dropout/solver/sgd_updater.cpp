@@ -1,10 +1,11 @@
+#include "caffe/approx_dropout/solver/sgd_updater.hpp"
+
 #include <cmath>
 #include <string>
 #include <vector>
 
 #include "caffe/approx_dropout/ranks/ranks.hpp"
 #include "caffe/approx_dropout/solver/older_caffe.hpp"
-#include "caffe/approx_dropout/solver/sgd_updater.hpp"
 #include "caffe/util/math_functions.hpp"
 #ifndef CPU_ONLY
 #include "caffe/approx_dropout/solver/fuse_relu.hpp"

@@ -94,8 +94,8 @@ void Solver<Dtype>::ShareState() {
   // Nets are made with one seed, so that data is shuffled alike; what they
   // draw from here on, masks say, is each rank's own.
   if (state.run().rank_size() + 1 != ranks->size()) {
-    Caffe::set_random_seed(param_.random_seed() + ranks->rank() +
-                           Checksum(&iter_, sizeof(iter_)));
+    Caffe::set_random_seed(
+        param_.random_seed() + ranks->rank() + Checksum(&iter_, sizeof(iter_)));
   }
 }
 

@@ -29,8 +29,8 @@ uint64_t ProgramChecksum() {
     return 0;
   }
   std::ifstream file(library.dli_fname, std::ios::binary);
-  const string content((std::istreambuf_iterator<char>(file)),
-      std::istreambuf_iterator<char>());
+  const string content(
+      (std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
   return Checksum(content.data(), content.size());
 }
 
@@ -53,9 +53,10 @@ string BatchSizes(const Net<float>& net, int ranks) {
     }
     // Of sequences, T x N, samples are on the second axis.
     const Blob<float>& top = *net.top_vecs()[i][0];
-    const bool streams =
-        net.layers()[i]->layer_param().type() == "HDF5Streams";
-    const int batch = streams ? top.shape(1) : top.num_axes() ? top.shape(0) : 1;
+    const bool streams = net.layers()[i]->layer_param().type() == "HDF5Streams";
+    const int batch = streams          ? top.shape(1)
+                      : top.num_axes() ? top.shape(0)
+                                       : 1;
     text += (text.empty() ? "" : "; ") + net.layer_names()[i] + ": " +
             std::to_string(ranks) + " x " + std::to_string(batch) + " = " +
             std::to_string(ranks * batch) + (streams ? " streams" : " samples");
@@ -111,8 +112,8 @@ TrainingRanks::~TrainingRanks() {
   }
 }
 
-void TrainingRanks::Prepare(SolverParameter* param, string* snapshot,
-    string* gpu) {
+void TrainingRanks::Prepare(
+    SolverParameter* param, string* snapshot, string* gpu) {
   Ranks* ranks = Ranks::Get();
   if (!ranks) {
     return;
@@ -163,8 +164,8 @@ void TrainingRanks::Agree(Solver<float>* solver) {
   for (size_t i = 0; i < net.layers().size(); ++i) {
     Layer<float>* layer = net.layers()[i].get();
     const string name = " in layer '" + net.layer_names()[i] + "'";
-    facts.push_back(std::make_pair("net" + name,
-        FactOf(MessageChecksum(layer->layer_param()))));
+    facts.push_back(std::make_pair(
+        "net" + name, FactOf(MessageChecksum(layer->layer_param()))));
     const ResumableLayer* data = dynamic_cast<ResumableLayer*>(layer);
     if (data) {
       LayerState state;

@@ -74,10 +74,10 @@ void LazyParameter<Dtype>::SetGradient(const Dtype* values) {
   });
 }
 
-#define INSTANTIATE_GRADIENT_CELLS(Dtype) \
-  template vector<char> LazyParameter<Dtype>::HasGradient() const; \
-  template void LazyParameter<Dtype>::AddZeros(const vector<char>&); \
-  template size_t LazyParameter<Dtype>::GradientSize() const; \
+#define INSTANTIATE_GRADIENT_CELLS(Dtype)                                \
+  template vector<char> LazyParameter<Dtype>::HasGradient() const;       \
+  template void LazyParameter<Dtype>::AddZeros(const vector<char>&);     \
+  template size_t LazyParameter<Dtype>::GradientSize() const;            \
   template void LazyParameter<Dtype>::CopyGradient(Dtype, Dtype*) const; \
   template void LazyParameter<Dtype>::SetGradient(const Dtype*)
 
