@@ -1,3 +1,4 @@
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -35,7 +36,7 @@ class RankStateTest : public ::testing::Test {
   static RunState All(int ranks, int streams) {
     RunState all = Run(0, ranks, streams);
     for (int r = 1; r < ranks; ++r) {
-      *all.add_rank() = Run(r, ranks, streams);
+      AddRank(Run(r, ranks, streams).SerializeAsString(), &all);
     }
     return all;
   }
@@ -48,6 +49,13 @@ TEST_F(RankStateTest, TestAsManyRanks) {
   }
 }
 
+TEST_F(RankStateTest, TestDamagedRank) {
+  RunState run = Run(0, 2, 2);
+  AddRank("no message", &run);
+  EXPECT_EQ(NumRanks(run), 2);
+  EXPECT_THROW(RunOfRank(run, 0, 1), std::runtime_error);
+}
+
 TEST_F(RankStateTest, TestDealsStreamsAnew) {
   const int kAll = 12;
   const int kRanks[] = {1, 2, 3, 4, 6, 12};
@@ -55,7 +63,7 @@ TEST_F(RankStateTest, TestDealsStreamsAnew) {
     for (int to : kRanks) {
       for (int r = 0; r < to; ++r) {
         const RunState run = RunOfRank(All(from, kAll / from), r, to);
-        EXPECT_EQ(run.rank_size(), 0);
+        EXPECT_EQ(NumRanks(run), 1);
         EXPECT_EQ(run.layer(1).SerializeAsString(),
             Run(r, to, kAll / to).layer(1).SerializeAsString())
             << from << " to " << to << " ranks, rank " << r;

@@ -26,12 +26,20 @@ string FactOf(uint64_t checksum);
 template <typename Dtype>
 void AddWeights(const Net<Dtype>& net, RankFacts* facts);
 
+/// @brief Puts another rank's run state into rank 0's: as an entry of a layer of
+///        type "rank", whose key it is, packed. Ranks come in their order.
+void AddRank(const string& packed, RunState* run);
+
+/// @brief How many ranks a run state is of.
+int NumRanks(const RunState& run);
+
 /**
  * @brief The part of a run state that is for one of `size` ranks. Hidden states
  *        of recurrent layers are dealt anew where the state was saved by
  *        another number of ranks: stream s is that of rank s mod size. What
  *        only as many ranks can go on with, other generators of random numbers
- *        than rank 0's, is left out then.
+ *        than rank 0's, is left out then. Throws std::runtime_error if the
+ *        state is damaged.
  */
 RunState RunOfRank(const RunState& run, int rank, int size);
 

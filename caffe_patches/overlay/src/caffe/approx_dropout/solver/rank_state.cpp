@@ -1,6 +1,8 @@
 #include "caffe/approx_dropout/solver/rank_state.hpp"
 
+#include <algorithm>
 #include <sstream>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -12,49 +14,74 @@ namespace caffe {
 
 namespace {
 
+const char kRank[] = "rank";  // the type of an entry that is another rank's run
+
+bool IsRank(const LayerState& layer) { return layer.type() == kRank; }
+
 // Ranks 0, 1, ... of a run that was saved.
-vector<const RunState*> SavedRanks(const RunState& run) {
-  vector<const RunState*> ranks(1, &run);
-  for (int i = 0; i < run.rank_size(); ++i) {
-    ranks.push_back(&run.rank(i));
+vector<RunState> SavedRanks(const RunState& run) {
+  vector<RunState> ranks(1, run);
+  ranks[0].clear_layer();
+  for (const LayerState& layer : run.layer()) {
+    if (!IsRank(layer)) {
+      *ranks[0].add_layer() = layer;
+      continue;
+    }
+    RunState rank;
+    if (!rank.ParseFromString(layer.key())) {
+      throw std::runtime_error("it is damaged: entry " +
+                               std::to_string(ranks.size()) +
+                               " of its ranks cannot be read");
+    }
+    ranks.push_back(rank);
   }
   return ranks;
 }
 
 // Deals what the ranks' k-th layers hand on in their b-th blob, whose axis
-// before the last one are streams. False if the blobs do not fit together.
-bool DealBlob(const vector<const RunState*>& saved, int k, int b, int rank,
-    int size, BlobProto* dealt) {
+// before the last one are streams. Leaves it where they do not fit together.
+void DealBlob(const vector<RunState>& saved, int k, int b, int rank, int size,
+    BlobProto* dealt) {
   const BlobShape& shape = dealt->shape();
   const int axis = shape.dim_size() - 2;
-  if (axis < 0) {
-    return false;
+  const int64_t values = dealt->data_size();
+  if (axis < 0 || values == 0 || shape.dim(axis + 1) < 1 ||
+      values % shape.dim(axis + 1) != 0) {
+    return;
   }
   const int units = shape.dim(axis + 1);
-  const int streams = shape.dim(axis);
-  const int all = streams * saved.size();
-  for (const RunState* from : saved) {
-    if (k >= from->layer_size() || b >= from->layer(k).blob_size() ||
-        from->layer(k).blob(b).data_size() != streams * units) {
-      return false;
-    }
+  const int streams = values / units;
+  const int64_t all = static_cast<int64_t>(streams) * saved.size();
+  bool fit = shape.dim(axis) == streams && all % size == 0;
+  for (const RunState& from : saved) {
+    fit = fit && k < from.layer_size() && b < from.layer(k).blob_size() &&
+          from.layer(k).blob(b).data_size() == values;
   }
-  if (all % size != 0) {
-    return false;
+  if (!fit) {
+    return;
   }
   dealt->clear_data();
-  for (int s = rank; s < all; s += size) {
-    const BlobProto& from = saved[s % saved.size()]->layer(k).blob(b);
+  for (int64_t s = rank; s < all; s += size) {
+    const BlobProto& from = saved[s % saved.size()].layer(k).blob(b);
     const int begin = s / saved.size() * units;
     for (int u = 0; u < units; ++u) {
       dealt->add_data(from.data(begin + u));
     }
   }
   dealt->mutable_shape()->set_dim(axis, all / size);
-  return true;
 }
 
 }  // namespace
+
+void AddRank(const string& packed, RunState* run) {
+  LayerState* entry = run->add_layer();
+  entry->set_type(kRank);
+  entry->set_key(packed);
+}
+
+int NumRanks(const RunState& run) {
+  return 1 + std::count_if(run.layer().begin(), run.layer().end(), IsRank);
+}
 
 string FactOf(uint64_t checksum) {
   std::ostringstream text;
@@ -110,14 +137,11 @@ void AddWeights(const Net<Dtype>& net, RankFacts* facts) {
 }
 
 RunState RunOfRank(const RunState& run, int rank, int size) {
-  const vector<const RunState*> saved = SavedRanks(run);
+  const vector<RunState> saved = SavedRanks(run);
   if (saved.size() == size) {
-    RunState own = *saved[rank];
-    own.clear_rank();
-    return own;
+    return saved[rank];
   }
-  RunState own = run;
-  own.clear_rank();
+  RunState own = saved[0];
   for (int k = 0; k < own.layer_size(); ++k) {
     LayerState* layer = own.mutable_layer(k);
     for (int b = 0; b < layer->blob_size() && !layer->has_test_net(); ++b) {
@@ -152,7 +176,7 @@ shared_ptr<RunState> Solver<Dtype>::RunsOfRanks() {
   const vector<string> runs = ranks->Gather(own.SerializeAsString());
   shared_ptr<RunState> all(new RunState(own));
   for (size_t r = 1; r < runs.size(); ++r) {
-    CHECK(all->add_rank()->ParseFromString(runs[r]));
+    AddRank(runs[r], all.get());
   }
   return all;
 }

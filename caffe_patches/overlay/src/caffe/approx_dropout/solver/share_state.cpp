@@ -4,6 +4,7 @@
 
 #include "caffe/approx_dropout/ranks/ranks.hpp"
 #include "caffe/approx_dropout/solver/dropout_pattern_state.hpp"
+#include "caffe/approx_dropout/solver/rank_state.hpp"
 #include "caffe/layers/resumable_layer.hpp"
 #include "caffe/sgd_solvers.hpp"
 
@@ -93,7 +94,7 @@ void Solver<Dtype>::ShareState() {
   }
   // Nets are made with one seed, so that data is shuffled alike; what they
   // draw from here on, masks say, is each rank's own.
-  if (state.run().rank_size() + 1 != ranks->size()) {
+  if (NumRanks(state.run()) != ranks->size()) {
     Caffe::set_random_seed(
         param_.random_seed() + ranks->rank() + Checksum(&iter_, sizeof(iter_)));
   }
