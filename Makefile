@@ -15,10 +15,10 @@ IMAGE_ARGUMENTS := BASE_IMAGE RUNTIME_IMAGE CUDA_ARCH CAFFE_SRC
 PTB_DATA := $(PYTHON) scripts/prepare_ptb.py --output build/data
 
 .DEFAULT_GOAL := help
-.PHONY: help dependencies caffe cuda emulate emulate-mutants emulate-sanitize \
-  emulate-profile bundle docker test-docker data mnist ptb-data ptb cifar-data \
-  cifar bench figures prototxt check test test-cuda sanitize sanitize-threads \
-  fuzz clean
+.PHONY: help dependencies caffe mpi cuda emulate emulate-mutants \
+  emulate-sanitize emulate-profile bundle docker test-docker data mnist \
+  ptb-data ptb cifar-data cifar bench figures prototxt check test test-cuda \
+  sanitize sanitize-threads fuzz clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-16s %s\n", $$1, $$2}' \
@@ -29,6 +29,11 @@ dependencies:  ## install the missing packages through apt (root or sudo)
 
 caffe: dependencies  ## get, patch and build Caffe (CPU) into build/
 	@scripts/setup/build_caffe.sh
+
+mpi: dependencies  ## the same for `mpirun`, too (Open MPI, or what mpicc is of)
+	@command -v mpicc >/dev/null || \
+	  scripts/setup/install_dependencies.sh libopenmpi-dev openmpi-bin
+	@MPI=1 scripts/setup/build_caffe.sh
 
 cuda: dependencies  ## the same with CUDA, in build/caffe-cuda (nvcc; CUDNN=1)
 	@scripts/setup/build_caffe.sh --cuda
@@ -98,7 +103,7 @@ prototxt:  ## generate prototxt/ from scripts/nets/registry.py
 check:  ## lint, check the list of patches and prototxt/: seconds, no Caffe
 	@scripts/setup/check.sh
 
-test: dependencies  ## build, then run the tests, Caffe's own included
+test: mpi  ## build, then run the tests, Caffe's own included
 	@scripts/setup/build_caffe.sh --tests
 	@$(MAKE) --no-print-directory check
 	@$(PYTHON) -m pytest --timeout 1200 -m "not bundle" tests

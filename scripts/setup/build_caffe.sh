@@ -16,7 +16,8 @@
 # build/caffe-emulate, in GPU mode without nvcc: on the emulated device of
 # tests/cuda_emulator, with the tests that run there; after --stock without
 # them, into build/caffe-stock-emulate. With --emulate-sanitize the same into
-# build/caffe-emulate-sanitize, what is not kernels under both sanitizers.
+# build/caffe-emulate-sanitize, what is not kernels under both sanitizers. With
+# MPI=1 several processes can train one net, of this build from then on.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 root=$PWD
@@ -236,6 +237,7 @@ if [ -n "$toolkit_build" ] &&
 fi
 
 export CCACHE_BASEDIR=$root CCACHE_NOHASHDIR=1
+[ "${MPI:-0}" = 0 ] || options+=(-DUSE_MPI=ON)
 options+=(-DCMAKE_BUILD_TYPE=Release -DBLAS=Open -DUSE_OPENMP=ON
   "-DUSE_OPENCV=$libraries" "-DUSE_LEVELDB=$libraries"
   "-DUSE_NCCL=$nccl" -DUSE_LMDB=ON -DUSE_HDF5=ON

@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 README_LINES = 150
 # Documents call a file of the overlay by its floor, `pattern/kept_cells.hpp`.
-FLOORS = ("solver", "layers", "product", "update", "pattern", "math")
+FLOORS = ("solver", "layers", "product", "update", "pattern", "ranks", "math")
 OVERLAY = "caffe_patches/overlay"
 
 FENCE = re.compile(r"^```.*?^```\s*?$", re.MULTILINE | re.DOTALL)

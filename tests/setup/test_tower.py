@@ -1,6 +1,6 @@
-"""The C++ overlay is a tower of five floors, with math below all, and below
-that util, what lets Caffe itself build. A file includes only its own floor and
-those below."""
+"""The C++ overlay is a tower of five floors, with ranks and math below all, and
+below that util, what lets Caffe itself build. A file includes only its own
+floor and those below."""
 
 import re
 from pathlib import Path
@@ -9,7 +9,9 @@ import pytest
 
 OVERLAY = Path(__file__).parents[2] / "caffe_patches" / "overlay"
 # From the top. Programs and tests may include anything.
-FLOORS = ("solver", "layers", "product", "update", "pattern", "math", "util")
+FLOORS = (
+    "solver", "layers", "product", "update", "pattern", "ranks", "math", "util",
+)  # fmt: skip
 SOURCES = sorted(
     path
     for kind in ("hpp", "cpp", "cuh", "cu")

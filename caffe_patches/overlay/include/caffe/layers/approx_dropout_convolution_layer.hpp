@@ -62,6 +62,7 @@ class ApproxDropoutConvolutionLayer : public BaseConvolutionLayer<Dtype>,
   virtual void SetLazy(int param_id, LazyParameter<Dtype>* lazy) {
     product_.SetLazy(lazy);
   }
+  virtual bool PatternsChooseCells() const { return true; }
 
  protected:
   virtual void Forward_cpu(

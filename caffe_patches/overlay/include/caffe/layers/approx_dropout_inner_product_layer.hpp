@@ -71,6 +71,7 @@ class ApproxDropoutInnerProductLayer
   virtual void SetLazy(int param_id, LazyParameter<Dtype>* lazy) {
     product_.SetLazy(lazy);
   }
+  virtual bool PatternsChooseCells() const { return true; }
 
   /// @brief Whether it puts out ReLU of y on the GPU (solver/fuse_relu.hpp).
   bool rectifies() const { return rectifies_; }

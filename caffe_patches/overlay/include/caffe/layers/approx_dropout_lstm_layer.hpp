@@ -88,6 +88,7 @@ class ApproxDropoutLSTMLayer : public Layer<Dtype>,
   virtual void SetLazy(int param_id, LazyParameter<Dtype>* lazy) {
     (param_id == 0 ? input_product_ : recurrent_product_).SetLazy(lazy);
   }
+  virtual bool PatternsChooseCells() const { return true; }
 
  protected:
   virtual void Forward_cpu(const vector<Blob<Dtype>*>& bottom,

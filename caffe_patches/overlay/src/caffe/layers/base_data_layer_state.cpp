@@ -1,3 +1,4 @@
+#include "caffe/approx_dropout/ranks/ranks.hpp"
 #include "caffe/layers/base_data_layer.hpp"
 
 namespace caffe {
@@ -35,9 +36,10 @@ void BasePrefetchingDataLayer<Dtype>::SaveCursor(LayerState* state) const {
 template <typename Dtype>
 void BasePrefetchingDataLayer<Dtype>::RestoreCursor(const LayerState& state) {
   Caffe::RNG* generator = this->data_transformer_->rng();
-  // Replicas of other ranks must not draw what rank 0 draws.
+  // Replicas on other GPUs must not draw what the first one draws; a rank's
+  // state is its own.
   if (generator && state.has_transform_generator() &&
-      Caffe::solver_rank() == 0) {
+      (Caffe::solver_rank() == 0 || Ranks::Get())) {
     RestoreGenerator(state.transform_generator(), generator);
   }
 }

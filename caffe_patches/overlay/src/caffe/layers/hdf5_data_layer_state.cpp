@@ -4,7 +4,10 @@
 #include <string>
 #include <vector>
 
+#include "caffe/approx_dropout/ranks/ranks.hpp"
 #include "caffe/layers/hdf5_data_layer.hpp"
+#include "caffe/util/math_functions.hpp"
+#include "caffe/util/rng.hpp"
 
 namespace caffe {
 
@@ -41,6 +44,9 @@ void HDF5DataLayer<Dtype>::SaveState(LayerState* state) const {
   state->set_file(current_file_);
   state->set_position(current_row_);
   state->set_checksum(RowChecksum());
+  if (shuffle_rng_) {
+    state->set_generator(SaveGenerator(shuffle_rng_.get()));
+  }
   if (!this->layer_param_.hdf5_data_param().shuffle()) { return; }
   for (int i = 0; i < file_permutation_.size(); ++i) {
     state->add_file_order(file_permutation_[i]);
@@ -83,7 +89,7 @@ bool HDF5DataLayer<Dtype>::RestoreOrder(const LayerState& state) {
 }
 
 template <typename Dtype>
-void HDF5DataLayer<Dtype>::RestoreState(const LayerState& state) {
+void HDF5DataLayer<Dtype>::RestorePlace(const LayerState& state) {
   const bool restored = RestoreOrder(state);
   LOG_IF(WARNING, !restored || RowChecksum() != state.checksum())
       << "HDF5Data layer '" << this->layer_param_.name() << "': the data of "
@@ -92,17 +98,42 @@ void HDF5DataLayer<Dtype>::RestoreState(const LayerState& state) {
       << state.key() << ". Training goes on with row " << current_row_
       << " of " << hdf_filenames_[file_permutation_[current_file_]];
   offset_ = state.records();
+  if (shuffle_rng_ && state.has_generator()) {
+    RestoreGenerator(state.generator(), shuffle_rng_.get());
+  }
+}
+
+template <typename Dtype>
+void HDF5DataLayer<Dtype>::RestoreState(const LayerState& state) {
+  RestorePlace(state);
   // As in DataLayer::RestoreCursor.
   while (this->phase_ == TRAIN && offset_ % Caffe::solver_count() != 0) {
     Next();
   }
 }
 
-#define INSTANTIATE_STATE(Dtype) \
-  template uint64_t HDF5DataLayer<Dtype>::RowChecksum() const; \
-  template void HDF5DataLayer<Dtype>::SaveState(LayerState*) const; \
+// All ranks read the same rows in the same order, whatever else each of them
+// draws from Caffe's generator.
+template <typename Dtype>
+void HDF5DataLayer<Dtype>::Shuffle(vector<unsigned int>* order) {
+  if (Ranks::Get() && !shuffle_rng_) {
+    shuffle_rng_.reset(new Caffe::RNG(caffe_rng_rand()));
+  }
+  if (shuffle_rng_) {
+    shuffle(order->begin(), order->end(),
+        static_cast<rng_t*>(shuffle_rng_->generator()));
+  } else {
+    shuffle(order->begin(), order->end());
+  }
+}
+
+#define INSTANTIATE_STATE(Dtype)                                       \
+  template uint64_t HDF5DataLayer<Dtype>::RowChecksum() const;         \
+  template void HDF5DataLayer<Dtype>::SaveState(LayerState*) const;    \
   template bool HDF5DataLayer<Dtype>::RestoreOrder(const LayerState&); \
-  template void HDF5DataLayer<Dtype>::RestoreState(const LayerState&)
+  template void HDF5DataLayer<Dtype>::RestorePlace(const LayerState&); \
+  template void HDF5DataLayer<Dtype>::RestoreState(const LayerState&); \
+  template void HDF5DataLayer<Dtype>::Shuffle(vector<unsigned int>*)
 
 INSTANTIATE_STATE(float);
 INSTANTIATE_STATE(double);

@@ -3,6 +3,7 @@
 #include <utility>
 #include <vector>
 
+#include "caffe/approx_dropout/ranks/ranks.hpp"
 #include "caffe/layers/image_data_layer.hpp"
 #include "caffe/util/rng.hpp"
 
@@ -61,8 +62,10 @@ void ImageDataLayer<Dtype>::SaveCursor(LayerState* state) const {
 template <typename Dtype>
 void ImageDataLayer<Dtype>::RestoreCursor(const LayerState& state) {
   BasePrefetchingDataLayer<Dtype>::RestoreCursor(state);
-  // Replicas shuffle each in its own way.
-  if (shuffles_ > 0 && Caffe::solver_rank() > 0) { return; }
+  // Replicas on several GPUs shuffle each in its own way, ranks alike.
+  if (shuffles_ > 0 && Caffe::solver_rank() > 0 && !Ranks::Get()) {
+    return;
+  }
   const bool same_list = state.records() == lines_.size() &&
                          state.position() < lines_.size() &&
                          state.checksum() == list_checksum_ &&

@@ -1,6 +1,7 @@
 #ifdef USE_OPENCV
 #include <string>
 
+#include "caffe/approx_dropout/ranks/ranks.hpp"
 #include "caffe/layers/window_data_layer.hpp"
 
 namespace caffe {
@@ -24,7 +25,8 @@ void WindowDataLayer<Dtype>::RestoreCursor(const LayerState& state) {
       << this->layer_param_.window_data_param().source() << " has changed "
       << "since the snapshot: it had " << state.records() << " windows and "
       << "has " << windows << ". Training goes on with draws from these";
-  if (prefetch_rng_ && state.has_generator() && Caffe::solver_rank() == 0) {
+  if (prefetch_rng_ && state.has_generator() &&
+      (Caffe::solver_rank() == 0 || Ranks::Get())) {
     RestoreGenerator(state.generator(), prefetch_rng_.get());
   }
 }

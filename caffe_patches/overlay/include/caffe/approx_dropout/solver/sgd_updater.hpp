@@ -56,6 +56,12 @@ class SGDUpdater {
   void ClearGradients();
   /// @brief Does an iteration's step at this learning rate.
   void ApplyUpdate(Dtype rate, int iteration);
+  /// @brief The lazy update of the i-th learnable parameter, and the layer that
+  ///        it is of; NULL if it is updated whole.
+  LazyParameter<Dtype>* lazy(int i, LazyLayer<Dtype>** layer) const {
+    *layer = parameters_[i].layer;
+    return *layer ? parameters_[i].update.get() : NULL;
+  }
 
  private:
   struct Parameter {

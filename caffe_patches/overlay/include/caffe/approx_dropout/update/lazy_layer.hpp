@@ -22,6 +22,9 @@ class LazyLayer {
   /// @brief Whether the i-th parameter can be updated lazily.
   virtual bool CanBeLazy(int param_id) const = 0;
   virtual void SetLazy(int param_id, LazyParameter<Dtype>* lazy) = 0;
+  /// @brief Whether patterns alone, and not the samples, say which cells get a
+  ///        gradient, so that they are the same where other samples are.
+  virtual bool PatternsChooseCells() const { return false; }
 };
 
 /// @brief The blob's values as they lie in memory, for a layer that tells *lazy

@@ -100,6 +100,18 @@ class LazyParameter {
   void AddGradientOnThisThread(const vector<int>& rows,
       const vector<int>& columns, const Dtype* part);
 
+  // For the exchange with other ranks (gradient_cells.cpp):
+  /// @brief Of each cell whether it has a gradient of this iteration.
+  vector<char> HasGradient() const;
+  /// @brief Gives a gradient of zeros to those of the cells that have none.
+  void AddZeros(const vector<char>& cells);
+  /// @brief Number of values of this iteration's gradient, as they lie: those
+  ///        of cells that have one, of compact rows their columns only.
+  size_t GradientSize() const;
+  /// @brief Copies them, times `scale`.
+  void CopyGradient(Dtype scale, Dtype* values) const;
+  void SetGradient(const Dtype* values);
+
   /// @brief Begins a step without gradients; those of one that did not end are
   ///        forgotten. whole: UpdateWhole will end it.
   void BeginStep(bool whole);
@@ -146,6 +158,10 @@ class LazyParameter {
   /// @brief A row of a cell, which begins in first_column.
   void CatchUpRow(int cell, int row, int first_column, Purpose purpose);
   void CatchUpCompact(int row, Purpose purpose);
+  /// @brief Calls copy(a row's values that are in the diff, how many) for
+  ///        this iteration's gradient, in the order of cells and rows.
+  template <typename Copy>
+  void ForEachRow(Copy copy) const;
   void GrowScratch();
   void Expand(int row, Dtype* gradient);
   double SumSquares(int cell) const;

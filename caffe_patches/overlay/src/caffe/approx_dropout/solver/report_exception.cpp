@@ -12,6 +12,7 @@
 #include <exception>
 #include <string>
 
+#include "caffe/approx_dropout/ranks/ranks.hpp"
 #include "caffe/approx_dropout/solver/report_exception.hpp"
 
 namespace caffe {
@@ -48,9 +49,13 @@ void PrintPythonError() {
 }
 #endif
 
-// Not exit: destructors would run while other threads still work.
+// Not exit: destructors would run while other threads still work. Other ranks
+// end too.
 void EndWithError() {
   std::fflush(NULL);
+  if (Ranks::Get()) {
+    Ranks::Get()->Abort();
+  }
   _exit(1);
 }
 

@@ -5,6 +5,9 @@
 #include <string>
 #include <vector>
 
+#include "caffe/approx_dropout/ranks/ranks.hpp"
+#include "caffe/approx_dropout/solver/rank_requests.hpp"
+#include "caffe/approx_dropout/solver/rank_state.hpp"
 #include "caffe/approx_dropout/solver/snapshot_files.hpp"
 #include "caffe/layers/resumable_layer.hpp"
 #include "caffe/solver.hpp"
@@ -100,9 +103,9 @@ void RestoreRunState(const Net<Dtype>& net,
     LOG_IF(WARNING, !used[k]) << "The solver state is also of "
         << Name(run.layer(k)) << ", which is not there any more";
   }
-  // Last, since layers that start anew draw. Solvers of other ranks must not
-  // draw what rank 0 draws.
-  if (Caffe::root_solver()) {
+  // Last, since layers that start anew draw. Solvers of other GPUs must not
+  // draw what the first one draws; a rank's state is its own.
+  if (Caffe::root_solver() || Ranks::Get()) {
     RestoreGenerator(run.generator(), &Caffe::rng_stream());
   }
 }
@@ -124,15 +127,31 @@ RunState Solver<Dtype>::SnapshotRun(const string& model_filename) {
 
 template <typename Dtype>
 void Solver<Dtype>::TestAll() {
-  before_test_.reset(new RunState(CurrentRun()));
-  TestNets();
-  if (!requested_early_exit_) { before_test_.reset(); }
+  Ranks* ranks = Ranks::Get();
+  if (!ranks || ranks->rank() == 0) {
+    before_test_.reset(new RunState(CurrentRun()));
+    RankRequests::Get()->set_testing(true);
+    TestNets();
+    RankRequests::Get()->set_testing(false);
+    if (!requested_early_exit_) {
+      before_test_.reset();
+    }
+  }
+  // The others wait.
+  if (ranks) {
+    ranks->Broadcast(&requested_early_exit_, sizeof(requested_early_exit_));
+  }
 }
 
 template <typename Dtype>
 void Solver<Dtype>::RestoreRun(const RunState& run) {
   before_test_.reset();
-  RestoreRunState(*net_, test_nets_, run);
+  Ranks* ranks = Ranks::Get();
+  if (ranks) {
+    restored_run_.reset(new RunState(run));
+  }
+  RestoreRunState(*net_, test_nets_,
+      RunOfRank(run, ranks ? ranks->rank() : 0, ranks ? ranks->size() : 1));
 }
 
 #define INSTANTIATE_RUN_STATE(Dtype) \

@@ -1,9 +1,11 @@
+#include "caffe/approx_dropout/solver/sgd_updater.hpp"
+
 #include <cmath>
 #include <string>
 #include <vector>
 
+#include "caffe/approx_dropout/ranks/ranks.hpp"
 #include "caffe/approx_dropout/solver/older_caffe.hpp"
-#include "caffe/approx_dropout/solver/sgd_updater.hpp"
 #include "caffe/util/math_functions.hpp"
 #ifndef CPU_ONLY
 #include "caffe/approx_dropout/solver/fuse_relu.hpp"
@@ -44,7 +46,9 @@ bool SGDUpdater<Dtype>::CanUpdate(const string& type,
   for (const Blob<Dtype>* blob : net.learnable_params()) {
     owns_memory &= blob->data()->is_own() && blob->diff()->is_own();
   }
-  return solver && owns_memory && !param.snapshot_diff();
+  // On GPUs ranks exchange whole gradients, by way of the host.
+  const bool exchanges_whole = Ranks::Get() && Caffe::mode() == Caffe::GPU;
+  return solver && owns_memory && !param.snapshot_diff() && !exchanges_whole;
 }
 
 template <typename Dtype>

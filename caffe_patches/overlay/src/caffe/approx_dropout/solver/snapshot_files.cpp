@@ -1,3 +1,5 @@
+#include "caffe/approx_dropout/solver/snapshot_files.hpp"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -9,10 +11,9 @@
 #include <stdexcept>
 #include <string>
 
-#include "google/protobuf/io/zero_copy_stream_impl.h"
-
-#include "caffe/approx_dropout/solver/snapshot_files.hpp"
+#include "caffe/approx_dropout/ranks/ranks.hpp"
 #include "caffe/solver.hpp"
+#include "google/protobuf/io/zero_copy_stream_impl.h"
 
 namespace caffe {
 
@@ -153,13 +154,24 @@ string CloseHDF5InMemory(hid_t file) {
 
 template <typename Dtype>
 void Solver<Dtype>::TrySnapshot() {
-  try {
-    Snapshot();
-    snapshot_failed_ = false;
-  } catch (const std::runtime_error& error) {
-    LOG(ERROR) << "No snapshot of iteration " << iter_ << ". "
-        << error.what() << ". Earlier snapshots are as they were";
-    snapshot_failed_ = true;
+  Ranks* ranks = Ranks::Get();
+  const shared_ptr<RunState> before_test = before_test_;
+  if (ranks) {
+    before_test_ = RunsOfRanks();
+  }
+  if (!ranks || ranks->rank() == 0) {
+    try {
+      Snapshot();
+      snapshot_failed_ = false;
+    } catch (const std::runtime_error& error) {
+      LOG(ERROR) << "No snapshot of iteration " << iter_ << ". " << error.what()
+                 << ". Earlier snapshots are as they were";
+      snapshot_failed_ = true;
+    }
+  }
+  before_test_ = before_test;
+  if (ranks) {
+    ranks->Broadcast(&snapshot_failed_, sizeof(snapshot_failed_));
   }
 }
 

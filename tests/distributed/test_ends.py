@@ -1,0 +1,209 @@
+"""Where one of several processes ends, hangs or is another one, all end, with
+one message, and the last snapshot is whole."""
+
+import os
+import re
+import signal
+import subprocess
+import time
+
+import pytest
+
+from ranks import CAFFE, command, mpirun, needs_mpi, train, write_data
+
+pytestmark = needs_mpi
+END_S = 30
+
+
+@pytest.fixture
+def folder(tmp_path):
+    write_data(tmp_path)
+    return tmp_path
+
+
+class Training:
+    """`mpirun` of a training that would go on for minutes."""
+
+    def __init__(self, folder, *flags, options=(), **settings):
+        self.folder = folder
+        self.log = folder / "log"
+        settings = {"iterations": 10**6, "snapshot": 50, **settings}
+        with self.log.open("w") as log:
+            self.process = subprocess.Popen(
+                [
+                    *mpirun(2),
+                    *options,
+                    *command(
+                        folder, "row", 2, run="run", flags=flags, **settings
+                    ),
+                ],
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                env={**os.environ, "OMP_NUM_THREADS": "1"},
+            )
+
+    def wait_for(self, words, limit_s=60):
+        end = time.monotonic() + limit_s
+        while words not in self.text():
+            assert self.process.poll() is None, self.text()
+            assert time.monotonic() < end, self.text()
+            time.sleep(0.05)
+
+    def text(self):
+        return self.log.read_text()
+
+    def ranks(self):
+        """Process ids, rank 0's first."""
+        found = {}
+        for name in os.listdir("/proc"):
+            if not name.isdigit():
+                continue
+            try:
+                with open(f"/proc/{name}/environ", "rb") as file:
+                    variables = file.read().split(b"\0")
+                with open(f"/proc/{name}/cmdline", "rb") as file:
+                    arguments = file.read()
+            except OSError:
+                continue
+            if str(self.folder).encode() not in arguments:
+                continue
+            for variable in variables:
+                if variable.startswith(b"OMPI_COMM_WORLD_RANK="):
+                    found[int(variable.split(b"=")[1])] = int(name)
+        return [found[rank] for rank in sorted(found)]
+
+    def end(self):
+        """Exit status and log, once all processes have ended."""
+        ranks = self.ranks()
+        status = self.process.wait(END_S)
+        for rank in ranks:
+            assert not os.path.exists(f"/proc/{rank}"), "a rank is left"
+        return status, self.text()
+
+
+@pytest.fixture
+def start(folder):
+    started = []
+
+    def begin(*flags, **options):
+        started.append(Training(folder, *flags, **options))
+        return started[-1]
+
+    yield begin
+    for training in started:
+        for rank in training.ranks():
+            os.kill(rank, signal.SIGKILL)
+        training.process.kill()
+        training.process.wait()
+
+
+def resumes(folder):
+    """The last snapshot is whole: a new run goes on with it."""
+    _, log = train(
+        folder, "row", 2, run="run", iterations=1, flags=["--snapshot=auto"]
+    )
+    return "Resuming from" in log
+
+
+@pytest.mark.parametrize("rank", (0, 1))
+def test_killed_rank(folder, start, rank):
+    training = start()
+    training.wait_for("_iter_100.solverstate")
+    os.kill(training.ranks()[rank], signal.SIGKILL)
+    status, _ = training.end()
+    assert status != 0
+    assert resumes(folder)
+
+
+def test_hung_rank(folder, start):
+    training = start("--rank_timeout=2")
+    training.wait_for("_iter_50.solverstate")
+    os.kill(training.ranks()[1], signal.SIGSTOP)
+    status, log = training.end()
+    assert status != 0
+    assert re.search(r"Rank 0 has waited \S+ s for rank 1 to send", log)
+    assert resumes(folder)
+
+
+@pytest.mark.parametrize("number", (signal.SIGINT, signal.SIGTERM))
+def test_signal(folder, start, number):
+    training = start(
+        snapshot=0, options=("--mca", "odls_base_sigkill_timeout", "20")
+    )
+    training.wait_for("Iteration 50 ")
+    training.process.send_signal(number)
+    _, log = training.end()
+    assert log.count("Snapshotting solver state") == 1
+    assert "Optimization stopped early" in log
+    assert resumes(folder)
+
+
+def test_one_rank_is_signalled(folder, start):
+    training = start(snapshot=0)
+    training.wait_for("Iteration 50 ")
+    os.kill(training.ranks()[1], signal.SIGHUP)  # a snapshot
+    training.wait_for("Snapshotting solver state")
+    os.kill(training.ranks()[1], signal.SIGINT)
+    status, log = training.end()
+    assert status == 0
+    assert log.count("Snapshotting solver state") == 2
+
+
+def run_both(folder, first, second):
+    """Two commands as the ranks 0 and 1 of one training."""
+    done = subprocess.run(
+        [*mpirun(1), *first, ":", "-np", "1", *second],
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        check=False,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        timeout=END_S + 30,
+    )
+    return done.returncode, done.stdout
+
+
+@pytest.mark.parametrize(
+    "what, options",
+    (
+        ("solver", {"more": "momentum: 0.5"}),
+        ("net in layer 'fc1'", {"net": "other"}),
+        ("set of data in layer 'data'", {"data": True}),
+    ),
+    ids=("solver", "net", "data"),
+)
+def test_ranks_that_differ(folder, what, options):
+    from ranks import NETS
+
+    NETS["other"] = NETS["row"].replace("num_output: 160", "num_output: 176")
+    first = command(folder, "row", 2, run="first")
+    net = options.pop("net", "row")
+    data = options.pop("data", False)
+    second_folder = folder / "second"
+    second_folder.mkdir()
+    if data:
+        pytest.skip("")
+    second = command(folder, net, 2, run="second", **options)
+    status, log = run_both(folder, first, second)
+    assert status != 0
+    assert f"Rank 1 has another {what} than rank 0" in log
+
+
+def test_wrong_net_is_said_once(folder):
+    arguments = command(folder, "row", 2, run="bad")
+    path = folder / "bad.prototxt"
+    path.write_text(path.read_text().replace("ReLU", "Relu"))
+    status, log = run_both(folder, arguments, arguments)
+    assert status != 0
+    assert log.count("Unknown layer type: Relu") == 1
+
+
+def test_rank_whose_check_fails(folder):
+    """Rank 1 fails where rank 0 does not: it has no such file."""
+    good = command(folder, "row", 2, run="good")
+    status, log = run_both(
+        folder, good, [CAFFE, "train", f"--solver={folder}/missing.prototxt"]
+    )
+    assert status != 0
+    assert "missing.prototxt" in log
