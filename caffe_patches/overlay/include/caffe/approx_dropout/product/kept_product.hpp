@@ -30,8 +30,7 @@ namespace caffe {
  *            CPU  GatheredProduct  one group; tiles and a compact input; steps
  *                 GroupedProduct   several groups
  *                 TileProduct      TILE
- *            GPU  GatheredProduct  one group
- *                 BatchedProduct   several groups; TILE
+ *            GPU  BatchedProduct
  */
 template <typename Dtype>
 class KeptProduct {
@@ -98,14 +97,16 @@ class KeptProduct {
  private:
   /// @brief Elements of y that the product does not write and must be zeroed.
   size_t uncovered(int outer) const;
+#ifndef CPU_ONLY
+  void ClearUncovered_gpu(int outer, Dtype* y) const;
+#endif
 
   ProductSpec<Dtype> spec_;
   Product<Dtype>* product_;  // that the weights were packed for
-  GatheredProduct<Dtype, CpuParts<Dtype> > gathered_;
+  GatheredProduct<Dtype> gathered_;
   GroupedProduct<Dtype> grouped_;
   TileProduct<Dtype> tile_;
 #ifndef CPU_ONLY
-  GatheredProduct<Dtype, GpuParts<Dtype> > gathered_gpu_;
   BatchedProduct<Dtype> batched_;
 #endif
 
