@@ -12,6 +12,15 @@
 
 namespace caffe {
 
+/// @brief Whether W's tiles can be updated lazily. On the GPU a block of
+///        threads keeps account of a tile: below 16 x 16 weights that takes
+///        longer than to update all of W.
+inline bool CanTilesBeLazy(const ApproxDropoutParameter& param) {
+  const int kSmallest = 16;
+  return !param.compact_input() &&
+         (Caffe::mode() == Caffe::CPU || param.tile_size() >= kSmallest);
+}
+
 /**
  * @brief The product of an inner-product layer, and its gradients, computed
  *        on what the dropout patterns keep and nowhere else:
@@ -54,7 +63,7 @@ class KeptProduct {
 
   /// @brief While W is updated lazily, in cells of rows or tiles,
   ///        PackWeights and Backward tell *lazy what they use; NULL ends it.
-  ///        Not for TILE with a compact input or for steps.
+  ///        Not for steps, nor for TILE unless CanTilesBeLazy.
   void SetLazy(LazyParameter<Dtype>* lazy);
 
   /// @brief Stored inputs and outputs of a sample, I and O.
