@@ -37,11 +37,10 @@ TESTS = {
     "approx_dropout_layer.cu": "ApproxDropoutLayerTest/2.*",
     "approx_dropout_lstm_layer.cu":
         "ApproxDropoutLSTMLayerTest/2.*-*TestGradient*",
-    "batched_product.cu": PRODUCTS,
     "convolution_product.cu":
         "ApproxDropoutConvolutionLayer*Test/2.*-*TestGradient*",
+    "device_blocks.cu": "SGDUpdaterTest/2.TestRectified:" + PRODUCTS,
     "device_parameter.cu": "DeviceParameterGPUTest/0.*",
-    "gather_scatter.cu": "SGDUpdaterTest/2.TestRectified:" + PRODUCTS,
     "softmax_layer.cu": "RowSoftmaxTest/2.*:SoftmaxLayerTest/2.*-*Gradient*",
     "softmax_loss_layer.cu":
         "RowSoftmaxTest/2.*:SoftmaxWithLossLayerTest/2.*-*Gradient*",
@@ -51,7 +50,7 @@ OTHER_TESTS = "*/2.*:*GPUTest/0.*-*Gradient*"
 # Device code of the host's, that is mutated with a file of kernels. The other
 # functions that both compile are tested on the host.
 SHARED = {
-    "batched_product.cu": f"{INCLUDE}/product/batched_blocks.hpp",
+    "device_blocks.cu": f"{INCLUDE}/product/batched_blocks.hpp",
     "device_parameter.cu": f"{INCLUDE}/update/device_cells.hpp",
 }
 CAFFES = ("softmax_layer.cu", "softmax_loss_layer.cu")  # with kernels of ours
@@ -62,7 +61,7 @@ MUTATIONS = (
     ("barrier", re.compile(r"__syncthreads\(\);"), ""),
     ("atomic", re.compile(r"atomicExch\((.+?), (.+?)\);"),
      r"*(\1); *(\1) = \2;"),
-    ("early return", re.compile(r"if \([^{}]*\) \{ return; \}"), ""),
+    ("early return", re.compile(r"if \([^{}]*\) \{\s*return;\s*\}"), ""),
     ("bound", re.compile(r" < "), " <= "),
     ("bound", re.compile(r" <= "), " <= 1 + "),
     ("bound", re.compile(r" >= "), " > "),

@@ -123,6 +123,15 @@ def test_caffes_tests_pass(emulated):
     run_tests(emulated, tests, "shuffled")
 
 
+def test_bfloat16_is_allowed(emulated):
+    """The C++ test expects rounded factors then."""
+    done = run([emulated / "test/test.testbin",
+                "--gtest_filter=SgemmGPUTest.*"], CAFFE_ALLOW_BF16="1")
+    assert done.returncode == 0, done.stdout
+    assert "[  PASSED  ] 1 test." in done.stdout
+    assert "CAFFE_ALLOW_BF16=1: products of float32" in done.stderr
+
+
 def test_reports_mutants(emulated):
     """A sample of them; `make emulate-mutants` tries all."""
     done = run(["/usr/bin/python3", ROOT / "tests/cuda_emulator/mutants.py",

@@ -15,10 +15,10 @@ from conftest import NVCC
 from project import ROOT
 
 LIBRARY = ROOT / "build" / "caffe-bundle" / "build" / "lib" / "libcaffe.so"
-KERNELS = ("ListUnitsKernel", "GatherKernel", "ScatterKernel",
-           "AddColumnSumsKernel", "KeepKernel", "KeepGradientKernel",
-           "CatchUpKernel", "AddGradientKernel", "UpdateKernel",
-           "AppendStepKernel", "RectifyKernel")
+KERNELS = ("ListUnitsKernel", "GatherBlocksKernel", "ScatterBlocksKernel",
+           "SumBlocksKernel", "AddPartsKernel", "AddOutputSumsKernel",
+           "KeepKernel", "KeepGradientKernel", "CatchUpKernel",
+           "AddGradientKernel", "UpdateKernel", "AppendStepKernel")
 
 
 def kernels():

@@ -20,6 +20,9 @@ enum cublasStatus_t {
 
 enum cublasOperation_t { CUBLAS_OP_N = 0, CUBLAS_OP_T = 1 };
 enum cublasMath_t { CUBLAS_DEFAULT_MATH = 0, CUBLAS_TF32_TENSOR_OP_MATH = 3 };
+enum cudaDataType { CUDA_R_32F = 0 };
+enum cublasComputeType_t { CUBLAS_COMPUTE_32F_FAST_16BF = 75 };
+enum cublasGemmAlgo_t { CUBLAS_GEMM_DEFAULT = -1 };
 
 typedef struct EmulatedBlas* cublasHandle_t;
 
@@ -30,6 +33,20 @@ cublasStatus_t cublasGetStream(cublasHandle_t handle, cudaStream_t* stream);
 cublasStatus_t cublasSetStream(cublasHandle_t handle, cudaStream_t stream);
 cublasStatus_t cublasSetMathMode(cublasHandle_t handle, cublasMath_t mode);
 cublasStatus_t cublasGetMathMode(cublasHandle_t handle, cublasMath_t* mode);
+
+cublasStatus_t cublasGemmStridedBatchedEx(cublasHandle_t handle,
+    cublasOperation_t trans_a, cublasOperation_t trans_b, int m, int n, int k,
+    const void* alpha, const void* A, cudaDataType type_a, int lda,
+    long long stride_a, const void* B, cudaDataType type_b, int ldb,
+    long long stride_b, const void* beta, void* C, cudaDataType type_c, int ldc,
+    long long stride_c, int count, cublasComputeType_t compute,
+    cublasGemmAlgo_t algorithm);
+cublasStatus_t cublasGemmEx(cublasHandle_t handle, cublasOperation_t trans_a,
+    cublasOperation_t trans_b, int m, int n, int k, const void* alpha,
+    const void* A, cudaDataType type_a, int lda, const void* B,
+    cudaDataType type_b, int ldb, const void* beta, void* C,
+    cudaDataType type_c, int ldc, cublasComputeType_t compute,
+    cublasGemmAlgo_t algorithm);
 
 #define EMULATOR_DECLARE_BLAS(T, letter) \
 cublasStatus_t cublas##letter##gemm(cublasHandle_t handle, \

@@ -1,7 +1,10 @@
 #include <cblas.h>
 
 #include <algorithm>
+#include <cstdint>
+#include <cstring>
 #include <string>
+#include <vector>
 
 #include "counts.hpp"
 #include "cublas_v2.h"
@@ -123,6 +126,31 @@ void CountGemm(
       work);
 }
 
+bool in_bfloat16 = false;  // the products of this call
+
+// To the nearest, of two as near to the even one.
+float ToBfloat16(float value) {
+  uint32_t bits;
+  memcpy(&bits, &value, sizeof(bits));
+  bits += 0x7fff + (bits >> 16 & 1);
+  bits &= 0xffff0000;
+  memcpy(&value, &bits, sizeof(bits));
+  return value;
+}
+
+// A matrix of factors in bfloat16, columns as far apart as before.
+template <typename T>
+const T* Rounded(
+    const T* data, int stride, int columns, int rows, std::vector<T>* memory) {
+  memory->resize(static_cast<size_t>(stride) * columns);
+  for (int j = 0; j < columns; ++j) {
+    const size_t first = static_cast<size_t>(j) * stride;
+    std::transform(
+        data + first, data + first + rows, memory->data() + first, ToBfloat16);
+  }
+  return memory->data();
+}
+
 template <typename T>
 void CheckedGemm(
     const GemmShape& s, T alpha, const T* A, const T* B, T beta, T* C) {
@@ -132,6 +160,11 @@ void CheckedGemm(
   CheckMatrix(A, s.rows_a(), s.trans_a ? s.m : s.k, s.lda, "A of a GEMM");
   CheckMatrix(B, s.rows_b(), s.trans_b ? s.k : s.n, s.ldb, "B of a GEMM");
   CheckResult(C, s.m, s.n, s.ldc, beta != 0, "C of a GEMM");
+  std::vector<T> rounded_a, rounded_b;
+  if (in_bfloat16) {
+    A = Rounded(A, s.lda, s.trans_a ? s.m : s.k, s.rows_a(), &rounded_a);
+    B = Rounded(B, s.ldb, s.trans_b ? s.k : s.n, s.rows_b(), &rounded_b);
+  }
   Gemm(s.trans_a, s.trans_b, s.m, s.n, s.k, alpha, A, s.lda, B, s.ldb, beta, C,
       s.ldc);
 }
@@ -264,4 +297,31 @@ cublasStatus_t cublasGetMathMode(cublasHandle_t handle, cublasMath_t* mode) {
 EMULATOR_CUBLAS(float, S)
 EMULATOR_CUBLAS(double, D)
 #undef EMULATOR_CUBLAS
+
+cublasStatus_t cublasGemmStridedBatchedEx(cublasHandle_t handle,
+    cublasOperation_t trans_a, cublasOperation_t trans_b, int m, int n, int k,
+    const void* alpha, const void* A, cudaDataType, int lda, long long stride_a,
+    const void* B, cudaDataType, int ldb, long long stride_b, const void* beta,
+    void* C, cudaDataType, int ldc, long long stride_c, int count,
+    cublasComputeType_t, cublasGemmAlgo_t) {
+  in_bfloat16 = true;
+  const cublasStatus_t status = cublasSgemmStridedBatched(handle, trans_a,
+      trans_b, m, n, k, static_cast<const float*>(alpha),
+      static_cast<const float*>(A), lda, stride_a, static_cast<const float*>(B),
+      ldb, stride_b, static_cast<const float*>(beta), static_cast<float*>(C),
+      ldc, stride_c, count);
+  in_bfloat16 = false;
+  return status;
+}
+
+cublasStatus_t cublasGemmEx(cublasHandle_t handle, cublasOperation_t trans_a,
+    cublasOperation_t trans_b, int m, int n, int k, const void* alpha,
+    const void* A, cudaDataType type_a, int lda, const void* B,
+    cudaDataType type_b, int ldb, const void* beta, void* C,
+    cudaDataType type_c, int ldc, cublasComputeType_t compute,
+    cublasGemmAlgo_t algorithm) {
+  return cublasGemmStridedBatchedEx(handle, trans_a, trans_b, m, n, k, alpha, A,
+      type_a, lda, 0, B, type_b, ldb, 0, beta, C, type_c, ldc, 0, 1, compute,
+      algorithm);
+}
 }

@@ -65,8 +65,8 @@ class ApproxDropoutInnerProductLayer
     const ApproxDropoutParameter& param =
         this->layer_param_.approx_dropout_param();
     return param_id == 0 && this->blobs_[0]->num_axes() == 2 &&
-        !(param.pattern() == ApproxDropoutParameter_Pattern_TILE
-            && param.compact_input());
+           (param.pattern() != ApproxDropoutParameter_Pattern_TILE ||
+               CanTilesBeLazy(param));
   }
   virtual void SetLazy(int param_id, LazyParameter<Dtype>* lazy) {
     product_.SetLazy(lazy);

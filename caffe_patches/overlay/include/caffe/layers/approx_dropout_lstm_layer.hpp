@@ -80,10 +80,10 @@ class ApproxDropoutLSTMLayer : public Layer<Dtype>,
   }
 
   virtual bool CanBeLazy(int param_id) const {
-    const bool compact =
-        this->layer_param_.approx_dropout_param().compact_input();
+    const ApproxDropoutParameter& param =
+        this->layer_param_.approx_dropout_param();
     return param_id != 1 && this->blobs_[param_id]->num_axes() == 2 &&
-        !(tiles() && (param_id == 0 ? compact : recurrent()));
+           (!tiles() || (param_id == 0 ? CanTilesBeLazy(param) : !recurrent()));
   }
   virtual void SetLazy(int param_id, LazyParameter<Dtype>* lazy) {
     (param_id == 0 ? input_product_ : recurrent_product_).SetLazy(lazy);

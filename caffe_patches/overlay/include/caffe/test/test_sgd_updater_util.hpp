@@ -93,7 +93,7 @@ class SGDUpdaterTestBase : public MultiDeviceTest<TypeParam> {
            Product("c", "bottom: 'b' bottom: 'g'", 18, "") + kReLU +
            "bottom: 'c' top: 'c' } " +
            Product("d", "bottom: 'c' bottom: 'p'", 30,
-               "pattern: TILE tile_size: 4") +
+               "pattern: TILE tile_size: 16") +
            kReLU + "bottom: 'd' top: 'd' } " +
            Product("e", "bottom: 'd'", 3, "pattern: NONE") + Loss("e");
   }
@@ -105,7 +105,7 @@ class SGDUpdaterTestBase : public MultiDeviceTest<TypeParam> {
                             "probability: 0 probability: 0.6 "
                             "probability: 0.3 probability: 0.1") +
            Product("a", "bottom: 'x' bottom: 'p'", 45,
-               "pattern: TILE tile_size: 8") +
+               "pattern: TILE tile_size: 16") +
            Product("c", "bottom: 'a'", 3, "pattern: NONE") + Loss("c");
   }
 

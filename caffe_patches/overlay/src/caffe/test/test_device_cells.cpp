@@ -56,11 +56,12 @@ class HostKernels {
   }
 
   double SumSquares() const {
+    const CellGrid strips = StripsOf(view_.grid, false);
     double sum = 0;
-    for (int cell = 0; cell < done_.size(); ++cell) {
-      if (gradient_step_[cell] != view_.num_steps) { continue; }
+    for (int strip = 0; strip < strips.count(); ++strip) {
       for (int t = 0; t < num_threads_; ++t) {
-        sum += SumSquaresOfCell(view_, cell, t, num_threads_);
+        sum += SumSquaresOfStrip<Dtype, kWidth>(
+            view_, strips, strip, false, t, num_threads_);
       }
     }
     return sum;
@@ -230,6 +231,43 @@ TYPED_TEST(DeviceCellsTest, TestGatherAndScatterRow) {
       EXPECT_EQ(listed ? 2 * row.cpu_data()[i] : i, to.cpu_data()[i]) << i;
     }
   }
+}
+
+// Rows of several strips, of some of which there is a gradient; and the whole
+// parameter, whose size 16 bytes do not divide.
+TYPED_TEST(DeviceCellsTest, TestStrips) {
+  const int kWidth = Aligned16<TypeParam>::kWidth;
+  const int kRows = 3, kColumns = 2 * 4096 + 21;
+  vector<TypeParam> gradient(kRows * kColumns);
+  vector<int> gradient_step(kRows, 5);
+  gradient_step[1] = 4;
+  double some = 0, all = 0;
+  for (int i = 0; i < gradient.size(); ++i) {
+    gradient[i] = i % 9 - 4;
+    all += gradient[i] * gradient[i];
+    some += i / kColumns == 1 ? 0 : gradient[i] * gradient[i];
+  }
+  ParameterView<TypeParam> view = {};
+  view.gradient = gradient.data();
+  view.gradient_step = gradient_step.data();
+  view.num_steps = 5;
+  view.grid = {kRows, kColumns, 1, kColumns};
+  const CellGrid rows = StripsOf(view.grid, false);
+  const CellGrid flat = StripsOf(view.grid, true);
+  EXPECT_EQ(9, rows.count());
+  EXPECT_EQ(7, flat.count());
+  double sum = 0, whole = 0;
+  for (int t = 0; t < 64; ++t) {
+    for (int strip = 0; strip < rows.count(); ++strip) {
+      sum += SumSquaresOfStrip<TypeParam, 1>(view, rows, strip, false, t, 64);
+    }
+    for (int strip = 0; strip < flat.count(); ++strip) {
+      whole +=
+          SumSquaresOfStrip<TypeParam, kWidth>(view, flat, strip, true, t, 64);
+    }
+  }
+  EXPECT_EQ(some, sum);
+  EXPECT_EQ(all, whole);
 }
 
 TYPED_TEST(DeviceCellsTest, TestCellsAreLazyParameters) {

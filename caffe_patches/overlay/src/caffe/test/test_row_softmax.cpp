@@ -82,11 +82,14 @@ class RowSoftmaxTest : public MultiDeviceTest<TypeParam> {
     const vector<Blob<Dtype>*> bottom = {&x_, &labels_}, top = {&loss};
     SoftmaxWithLossLayer<Dtype> layer(param);
     layer.SetUp(bottom, top);
-    layer.Forward(bottom, top);
+    const Dtype sum = layer.Forward(bottom, top);
+    EXPECT_EQ(loss.cpu_data()[0], sum);
     const double weight = 0.7;
     loss.mutable_cpu_diff()[0] = weight;
     Poison(x_.mutable_cpu_diff(), x_.count());
     layer.Backward(top, {true, false}, bottom);
+    // Nobody took it to the device.
+    EXPECT_EQ(SyncedMemory::HEAD_AT_CPU, loss.data()->head());
     vector<double> expected = SoftmaxOf(x_);
     const int columns = x_.shape(1);
     for (int i = 0; i < kRows; ++i) {

@@ -1,5 +1,3 @@
-#include <vector>
-
 #include "gtest/gtest.h"
 
 #include "caffe/approx_dropout/math/wide_access.hpp"
@@ -8,21 +6,6 @@
 #include "caffe/test/test_caffe_main.hpp"
 
 namespace caffe {
-
-TEST(WideAccessTest, TestAlignedRuns) {
-  const int kRuns[] = {4, 5, 6, 7, 12, 13, 14, 15};
-  vector<int> runs(kRuns, kRuns + 8);
-  EXPECT_TRUE(HasAligned16Runs<float>(runs));
-  EXPECT_TRUE(HasAligned16Runs<double>(runs));
-  EXPECT_TRUE(HasAligned16Runs<float>(vector<int>()));
-  for (int i = 0; i < 8; ++i) { runs[i] += 2; }  // begins at 6
-  EXPECT_FALSE(HasAligned16Runs<float>(runs));
-  EXPECT_TRUE(HasAligned16Runs<double>(runs));
-  runs[7] += 1;
-  EXPECT_FALSE(HasAligned16Runs<double>(runs));
-  runs.assign(kRuns, kRuns + 6);
-  EXPECT_FALSE(HasAligned16Runs<float>(runs));
-}
 
 TEST(WideAccessTest, TestPointersAndRows) {
   AlignedVector<float, 4> data[3] = {};

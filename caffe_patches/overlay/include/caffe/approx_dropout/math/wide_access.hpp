@@ -2,7 +2,6 @@
 #define CAFFE_APPROX_DROPOUT_MATH_WIDE_ACCESS_HPP_
 
 #include <cstddef>
-#include <vector>
 
 #include "caffe/approx_dropout/math/host_device.hpp"
 
@@ -48,21 +47,6 @@ inline bool IsAligned16(const void* data) {
 template <typename Dtype>
 bool IsAligned16(const Dtype* data, int stride) {
   return IsAligned16(data) && stride % Aligned16<Dtype>::kWidth == 0;
-}
-
-/// @brief Whether a list of positions is made of runs of kWidth neighbours,
-///        each beginning at a multiple of kWidth.
-template <typename Dtype>
-bool HasAligned16Runs(const std::vector<int>& index) {
-  const int width = Aligned16<Dtype>::kWidth;
-  if (index.size() % width != 0) { return false; }
-  for (size_t i = 0; i < index.size(); ++i) {
-    const int within = i % width;
-    if (index[i] != index[i - within] + within || index[i] % width != within) {
-      return false;
-    }
-  }
-  return true;
 }
 
 }  // namespace caffe

@@ -10,17 +10,10 @@ namespace caffe {
 
 /// @brief Ascending positions along one side of a matrix.
 struct IndexList {
-  IndexList()
-      : stride(1), run(1), run_stride(1), device(NULL), aligned16(false) {}
+  IndexList() : stride(1) {}
 
   vector<int> index;
   int stride;  // between neighbours, or 0 if it is not the same everywhere
-  // On the device: the positions if not NULL, else they are, for i = 0, 1, ...,
-  // first() + i / run * run_stride + i % run.
-  int run, run_stride;
-  const int* device;
-  bool aligned16;  // on the device: HasAligned16Runs
-
   // Runs of neighbours, to be copied at once: where in the list each begins,
   // then the list's size. Empty where runs are short on average.
   vector<int> runs;

@@ -4,35 +4,55 @@
 #include <algorithm>
 #include <vector>
 
+#include "caffe/approx_dropout/math/device_gemm.hpp"
 #include "caffe/approx_dropout/math/wide_access.hpp"
 #include "caffe/approx_dropout/pattern/index_list.hpp"
 #include "caffe/approx_dropout/pattern/sample_groups.hpp"
 
 namespace caffe {
 
-// What the kernels of BatchedProduct do, for host and device alike: each
-// function does one thread's part of the work. A product is cut into blocks,
-// those of one group of samples following each other. Their index lists are
-// padded (ELL): all have the size of the longest or more, and -1 fills up the
-// shorter ones.
+// What the kernels of DeviceBlocks and BatchedProduct do, for host and device
+// alike: each function does one thread's part of the work. A product is cut
+// into blocks, those of one group of samples following each other. Their index
+// lists are padded (ELL): all have the size of the longest or more, and -1
+// fills up the shorter ones.
+
+/// Rows that a thread takes at once, so that it waits for them together: a
+/// fifth of an H200's bandwidth is all that one at a time gets.
+const int kRowsAtOnce = 4;
 
 /// @brief One side of W, outputs or inputs, as the blocks of a product use it.
+///
+/// Without tiles block g uses what group g's pattern of units keeps. Block r of
+/// a group uses, of that, of the outputs the tiles r, r + period, ..., and of
+/// the inputs the tiles t for which the output's pattern of tiles keeps r + t.
 struct BlockSide {
-  /// NONE: block g uses what group g's pattern of units keeps. Block r of a
-  /// group uses, of that, EVERY_NTH: the tiles r, r + period, ...; KEPT: the
-  /// tiles t for which the output's pattern of tiles keeps r + t.
-  enum Tiles { NONE, EVERY_NTH, KEPT };
-  Tiles tiles;
+  bool tiled;
   bool output;         // else input
   bool compact;        // storage, in x or y, holds what the pattern of units
                        // keeps, else all units
   int units, width, tile_size;  // width: see KeptUnits
   int blocks_a_group;
   int size;            // of a block's list
+  int first, stride;   // stride > 0: there is one block, its units are first,
+                       // first + stride, ..., and there are no lists
   int* weight;         // (blocks x size): units, i.e. rows or columns of W
   int* stored;         // (blocks x size): their indices in storage
   int* compact_index;  // (blocks x units): their indices in the list, -1: not
-                       // in it; or NULL
+                       // in it
+  int* stored_index;   // the same, by the indices in storage: of that many of
+                       // `units` the first are used. NULL without tiles
+
+  /// @brief The index of a unit in a block's list, or -1.
+  CAFFE_HOST_DEVICE int place(int block, int unit) const {
+    if (stride == 1) {
+      return unit - first;
+    }
+    if (stride > 1) {
+      return unit % stride == first ? unit / stride : -1;
+    }
+    return compact_index[static_cast<size_t>(block) * units + unit];
+  }
 };
 
 /// @brief The units that block r of the i-th group uses. `output` and `input`
@@ -41,27 +61,27 @@ struct BlockSide {
 CAFFE_HOST_DEVICE inline void GetUnits(const BlockSide& side,
     const KeptGroups& output, const KeptGroups& input, int i, int r,
     KeptUnits* units, int thread, int num_threads) {
-  const bool tiled = side.tiles != BlockSide::NONE;
+  const bool tiles = side.tiled && !side.output;
   if (!side.output) {
     input.Get(i, &units->rows, thread, num_threads);
-  } else if (!tiled) {
+  } else if (!side.tiled) {
     output.Get(i, &units->rows, thread, num_threads);
   }
-  if (side.tiles == BlockSide::KEPT) {
+  if (tiles) {
     output.Get(i, &units->tiles, thread, num_threads);
   }
   if (thread > 0) { return; }
-  if (side.output && tiled) {
+  if (side.output && side.tiled) {
     units->rows.period = units->rows.kept = 1;
     units->rows.residues[0] = 0;
   }
-  if (side.tiles != BlockSide::KEPT) {
-    units->tiles.period = tiled ? output.period : 1;
+  if (!tiles) {
+    units->tiles.period = side.tiled ? output.period : 1;
     units->tiles.kept = 1;
-    units->tiles.residues[0] = tiled ? r : 0;
+    units->tiles.residues[0] = side.tiled ? r : 0;
   }
-  units->tile_size = tiled ? side.tile_size : 1;
-  units->line = side.tiles == BlockSide::KEPT ? r : 0;
+  units->tile_size = side.tiled ? side.tile_size : 1;
+  units->line = tiles ? r : 0;
   units->units = side.units;
   units->width = side.width;
 }
@@ -82,6 +102,21 @@ inline int LongestList(const BlockSide& side, const vector<KeptCells>& output,
   return longest;
 }
 
+/// @brief The distance of neighbours among cells, or 0 if it is not the same
+///        everywhere.
+inline int StrideOf(const KeptCells& cells) {
+  const int stride = cells.period / cells.kept;
+  if (stride * cells.kept != cells.period) {
+    return 0;
+  }
+  for (int i = 1; i < cells.kept; ++i) {
+    if (cells.residues[i] - cells.residues[i - 1] != stride) {
+      return 0;
+    }
+  }
+  return stride;
+}
+
 /// @brief Writes what a block's lists say of unit i, and the padding at i; to
 ///        be called for all i below both side.units and side.size.
 CAFFE_HOST_DEVICE inline void ListBlockUnit(const BlockSide& side,
@@ -93,35 +128,56 @@ CAFFE_HOST_DEVICE inline void ListBlockUnit(const BlockSide& side,
   }
   if (i >= side.units) { return; }
   const int j = ListUnit(kept, i, side.compact, lists);
-  if (side.compact_index) {
-    side.compact_index[static_cast<size_t>(block) * side.units + i] = j;
+  const size_t first = static_cast<size_t>(block) * side.units;
+  side.compact_index[first + i] = j;
+  if (side.stored_index && kept.rows.has(i / kept.width)) {
+    side.stored_index[first + kept.storage_index(i, side.compact)] = j;
   }
 }
 
 /// @brief Positions along one side of every block's part of a matrix.
 struct BlockList {
-  const int* index;    // (blocks x size), -1: none; NULL: a group's samples
+  const int* index;  // (blocks x size), -1: none; or NULL
   int size;
-  GroupRows samples;
   int blocks_a_group;
+  GroupRows samples;  // without index: those of a block's group, or
+  int first, stride;  // stride > 0: first, first + stride, ... of the only
+                      // block
 
   CAFFE_HOST_DEVICE int operator()(int block, int i) const {
-    return index ? index[static_cast<size_t>(block) * size + i]
-        : samples(block / blocks_a_group, i);
+    if (index) {
+      return index[static_cast<size_t>(block) * size + i];
+    }
+    return stride > 0 ? first + i * stride : samples(block / blocks_a_group, i);
   }
 };
-
-/// @brief Where the element (i, j) of a block's part is, parts being
-///        (blocks x rows x columns).
-CAFFE_HOST_DEVICE inline size_t PartOffset(const BlockList& rows,
-    const BlockList& columns, int block, int i, int j) {
-  return (static_cast<size_t>(block) * rows.size + i) * columns.size + j;
-}
 
 /// @brief A thread's elements (i, j) of a block's part: rows i = first,
 ///        first + step, ..., and from column j on as many as it takes at once.
 struct ThreadRows {
   int block, j, first, step;
+};
+
+/// @brief Where the element (i, j) of a block's part is.
+template <typename Dtype>
+CAFFE_HOST_DEVICE inline size_t PartOffset(
+    const MatrixBatch<Dtype>& parts, int block, int i, int j) {
+  return block * parts.distance + static_cast<size_t>(i) * parts.stride + j;
+}
+
+/// @brief The rows of `rows` at i, i + step, ... that a thread takes at once,
+/// -1
+///        where there is none. All are asked for before any is used, and so are
+///        the values: a thread waits once for all of them.
+struct RowsAtOnce {
+  int row[kRowsAtOnce];
+
+  CAFFE_HOST_DEVICE RowsAtOnce(
+      const BlockList& rows, int block, int i, int step) {
+    for (int k = 0; k < kRowsAtOnce; ++k) {
+      row[k] = i + k * step < rows.size ? rows(block, i + k * step) : -1;
+    }
+  }
 };
 
 /// @brief part[block][i][j] = whole[rows(i)][columns(j)], or zero where there
@@ -130,17 +186,24 @@ struct ThreadRows {
 template <typename Dtype, int kWidth>
 CAFFE_HOST_DEVICE inline void GatherBlock(const PartView<const Dtype>& whole,
     const BlockList& rows, const BlockList& columns, const ThreadRows& own,
-    Dtype* part) {
+    const MatrixBatch<Dtype>& parts) {
   const int column = columns(own.block, own.j);
-  for (int i = own.first; i < rows.size; i += own.step) {
-    const int row = rows(own.block, i);
-    AlignedVector<Dtype, kWidth> values = {};
-    if (row >= 0 && column >= 0) {
-      values = *VectorAt<Dtype, kWidth>(whole.data,
-          static_cast<size_t>(row) * whole.stride + column);
+  for (int i = own.first; i < rows.size; i += kRowsAtOnce * own.step) {
+    const RowsAtOnce from(rows, own.block, i, own.step);
+    AlignedVector<Dtype, kWidth> values[kRowsAtOnce] = {};
+    for (int k = 0; k < kRowsAtOnce; ++k) {
+      if (from.row[k] >= 0 && column >= 0) {
+        values[k] = *VectorAt<Dtype, kWidth>(whole.data,
+            static_cast<size_t>(from.row[k]) * whole.stride + column);
+      }
     }
-    *VectorAt<Dtype, kWidth>(part,
-        PartOffset(rows, columns, own.block, i, own.j)) = values;
+    for (int k = 0; k < kRowsAtOnce; ++k) {
+      const int row = i + k * own.step;
+      if (row < rows.size) {
+        *VectorAt<Dtype, kWidth>(
+            parts.data, PartOffset(parts, own.block, row, own.j)) = values[k];
+      }
+    }
   }
 }
 
@@ -148,6 +211,13 @@ CAFFE_HOST_DEVICE inline void GatherBlock(const PartView<const Dtype>& whole,
 template <typename Dtype>
 CAFFE_HOST_DEVICE inline Dtype Rectified(Dtype value) {
   return value > 0 ? value : value * Dtype(0);
+}
+
+template <typename Dtype, int kWidth>
+CAFFE_HOST_DEVICE inline void Rectify(AlignedVector<Dtype, kWidth>* values) {
+  for (int k = 0; k < kWidth; ++k) {
+    values->value[k] = Rectified(values->value[k]);
+  }
 }
 
 /// @brief What is done to the columns of a product: scale bias is added, bias
@@ -162,12 +232,13 @@ struct BlockFinish {
 };
 
 /// @brief whole[rows(i)][columns(j)] = part[block][i][j], finished, or += it,
-///        for the elements and kWidth of GatherBlock.
+///        for the elements and kWidth of GatherBlock. A part may lie in whole,
+///        each element where it belongs.
 template <typename Dtype, int kWidth>
-CAFFE_HOST_DEVICE inline void ScatterBlock(const Dtype* part,
-    const BlockList& rows, const BlockList& columns,
-    const BlockFinish<Dtype>& finish, bool accumulate, const ThreadRows& own,
-    const PartView<Dtype>& whole) {
+CAFFE_HOST_DEVICE inline void ScatterBlock(
+    const MatrixBatch<const Dtype>& parts, const BlockList& rows,
+    const BlockList& columns, const BlockFinish<Dtype>& finish, bool accumulate,
+    const ThreadRows& own, const PartView<Dtype>& whole) {
   const int column = columns(own.block, own.j);
   if (column < 0) { return; }
   AlignedVector<Dtype, kWidth> add = {};
@@ -177,90 +248,147 @@ CAFFE_HOST_DEVICE inline void ScatterBlock(const Dtype* part,
           finish.scale * finish.bias[finish.units(own.block, own.j + k)];
     }
   }
-  for (int i = own.first; i < rows.size; i += own.step) {
-    AlignedVector<Dtype, kWidth> values = *VectorAt<Dtype, kWidth>(part,
-        PartOffset(rows, columns, own.block, i, own.j));
-    AlignedVector<Dtype, kWidth>* to = VectorAt<Dtype, kWidth>(whole.data,
-        static_cast<size_t>(rows(own.block, i)) * whole.stride + column);
-    for (int k = 0; k < kWidth; ++k) {
-      values.value[k] += add.value[k];
-      if (finish.rectify) { values.value[k] = Rectified(values.value[k]); }
-      if (accumulate) { values.value[k] += to->value[k]; }
+  for (int i = own.first; i < rows.size; i += kRowsAtOnce * own.step) {
+    const RowsAtOnce to(rows, own.block, i, own.step);
+    AlignedVector<Dtype, kWidth> values[kRowsAtOnce];
+    for (int k = 0; k < kRowsAtOnce; ++k) {
+      if (to.row[k] >= 0) {
+        values[k] = *VectorAt<Dtype, kWidth>(
+            parts.data, PartOffset(parts, own.block, i + k * own.step, own.j));
+      }
     }
-    *to = values;
+    for (int k = 0; k < kRowsAtOnce; ++k) {
+      if (to.row[k] >= 0) {
+        AlignedVector<Dtype, kWidth>* at = VectorAt<Dtype, kWidth>(
+            whole.data, static_cast<size_t>(to.row[k]) * whole.stride + column);
+        Add<Dtype, kWidth>(add, &values[k]);
+        if (accumulate) {
+          Add<Dtype, kWidth>(*at, &values[k]);
+        }
+        if (finish.rectify) {
+          Rectify<Dtype, kWidth>(&values[k]);
+        }
+        *at = values[k];
+      }
+    }
   }
 }
 
-/// @brief Which block of a group computes an output's row of dW.
-struct OutputBlocks {
+/// @brief whole[rows(i)][j] = the sum of the parts of a group that hold the
+///        stored input j, in their order, or zero, for kWidth neighbours from j
+///        on; kWidth > 1 where tiles are aligned runs of stored inputs. own's
+///        block is the group.
+template <typename Dtype, int kWidth>
+CAFFE_HOST_DEVICE inline void SumBlocks(const MatrixBatch<const Dtype>& parts,
+    const BlockSide& input, const BlockList& rows, const ThreadRows& own,
+    const PartView<Dtype>& whole) {
+  const int first_block = own.block * input.blocks_a_group;
+  for (int i = own.first; i < rows.size; i += kRowsAtOnce * own.step) {
+    const RowsAtOnce to(rows, first_block, i, own.step);
+    AlignedVector<Dtype, kWidth> sums[kRowsAtOnce] = {};
+    for (int b = 0; b < input.blocks_a_group; ++b) {
+      const int block = first_block + b;
+      const int column =
+          input.stored_index[static_cast<size_t>(block) * input.units + own.j];
+      for (int k = 0; k < kRowsAtOnce; ++k) {
+        if (column >= 0 && to.row[k] >= 0) {
+          Add<Dtype, kWidth>(
+              *VectorAt<Dtype, kWidth>(parts.data,
+                  PartOffset(parts, block, i + k * own.step, column)),
+              &sums[k]);
+        }
+      }
+    }
+    for (int k = 0; k < kRowsAtOnce; ++k) {
+      if (to.row[k] >= 0) {
+        *VectorAt<Dtype, kWidth>(whole.data,
+            static_cast<size_t>(to.row[k]) * whole.stride + own.j) = sums[k];
+      }
+    }
+  }
+}
+
+/// @brief All blocks of a product.
+struct ProductBlocks {
   BlockSide output, input;
   int num_groups;
   int period;  // of tiles; 1 without
 
-  CAFFE_HOST_DEVICE int operator()(int group, int unit) const {
+  CAFFE_HOST_DEVICE int count() const {
+    return num_groups * output.blocks_a_group;
+  }
+  /// @brief Which of a group's blocks computes an output's row of dW.
+  CAFFE_HOST_DEVICE int of_output(int group, int unit) const {
     return group * output.blocks_a_group
         + (period > 1 ? unit / output.tile_size % period : 0);
   }
-  /// @brief The output's index in that block's list, or -1.
-  CAFFE_HOST_DEVICE int compact_index(int block, int unit) const {
-    return output.compact_index[static_cast<size_t>(block) * output.units
-        + unit];
-  }
 };
 
-/// @brief dweight[o][i] += the sum over groups of the parts of a gradient,
-///        (blocks x outputs x inputs), for kWidth neighbours from i on, in the
-///        groups' order; kWidth > 1 where inputs are aligned runs. overwrites:
-///        = the sum, where there is one; and, without tiles, in all of the row
-///        of an output that some group keeps.
+/// @brief dweight[o][i] += the sum over groups of the parts of a gradient, in
+///        the groups' order, for the rows o of ThreadRows and kWidth neighbours
+///        from column i = own.j on; kWidth > 1 where inputs are aligned runs.
+///        overwrites: = the sum, where there is one; and, without tiles, in all
+///        of the row of an output that some group keeps.
 template <typename Dtype, int kWidth>
-CAFFE_HOST_DEVICE inline void AddParts(const Dtype* part,
-    const OutputBlocks& blocks, int o, int i, bool overwrites, Dtype* dweight) {
+CAFFE_HOST_DEVICE inline void AddParts(const MatrixBatch<const Dtype>& parts,
+    const ProductBlocks& blocks, const ThreadRows& own, bool overwrites,
+    Dtype* dweight) {
   const BlockSide& input = blocks.input;
-  AlignedVector<Dtype, kWidth> sum = {};
-  bool writes = false;
-  for (int g = 0; g < blocks.num_groups; ++g) {
-    const int block = blocks(g, o);
-    const int row = blocks.compact_index(block, o);
-    if (row < 0) { continue; }
-    const int column =
-        input.compact_index[static_cast<size_t>(block) * input.units + i];
-    writes |= column >= 0
-        || (overwrites && input.tiles == BlockSide::NONE);
-    if (column < 0) { continue; }
-    Add<Dtype, kWidth>(*VectorAt<Dtype, kWidth>(part,
-        (static_cast<size_t>(block) * blocks.output.size + row) * input.size
-        + column), &sum);
+  const int num_outputs = blocks.output.units;
+  for (int o = own.first; o < num_outputs; o += kRowsAtOnce * own.step) {
+    AlignedVector<Dtype, kWidth> sums[kRowsAtOnce] = {};
+    bool writes[kRowsAtOnce] = {};
+    for (int g = 0; g < blocks.num_groups; ++g) {
+      int block[kRowsAtOnce], row[kRowsAtOnce], column[kRowsAtOnce];
+      for (int k = 0; k < kRowsAtOnce; ++k) {
+        const int unit = o + k * own.step;
+        row[k] = column[k] = -1;
+        if (unit < num_outputs) {
+          block[k] = blocks.of_output(g, unit);
+          row[k] = blocks.output.place(block[k], unit);
+          column[k] = input.place(block[k], own.j);
+        }
+      }
+      for (int k = 0; k < kRowsAtOnce; ++k) {
+        if (row[k] >= 0 && column[k] >= 0) {
+          Add<Dtype, kWidth>(
+              *VectorAt<Dtype, kWidth>(
+                  parts.data, PartOffset(parts, block[k], row[k], column[k])),
+              &sums[k]);
+        }
+        writes[k] |=
+            row[k] >= 0 && (column[k] >= 0 || (overwrites && !input.tiled));
+      }
+    }
+    for (int k = 0; k < kRowsAtOnce; ++k) {
+      if (!writes[k]) {
+        continue;
+      }
+      AlignedVector<Dtype, kWidth>* to = VectorAt<Dtype, kWidth>(
+          dweight, static_cast<size_t>(o + k * own.step) * input.units + own.j);
+      if (!overwrites) {
+        Add<Dtype, kWidth>(*to, &sums[k]);
+      }
+      *to = sums[k];
+    }
   }
-  if (!writes) { return; }
-  AlignedVector<Dtype, kWidth>* to = VectorAt<Dtype, kWidth>(dweight,
-      static_cast<size_t>(o) * input.units + i);
-  if (!overwrites) { Add<Dtype, kWidth>(*to, &sum); }
-  *to = sum;
 }
-
-/// @brief An operand of a batched product: for each block (rows x columns), its
-///        rows `stride` apart, `distance` from block to block.
-template <typename Dtype>
-struct BlockParts {
-  Dtype* data;
-  int stride;
-  long long distance;  // NOLINT(runtime/int): cuBLAS's type
-};
 
 /// @brief The sum of an output's column over rows first, first + step, ... of
 ///        dy's parts of all groups that keep it, in the groups' order.
 template <typename Dtype>
-CAFFE_HOST_DEVICE inline Dtype SumOutput(const BlockParts<const Dtype>& dy,
-    const OutputBlocks& blocks, int unit, int num_rows, int first, int step) {
+CAFFE_HOST_DEVICE inline Dtype SumOutput(const MatrixBatch<const Dtype>& dy,
+    const ProductBlocks& blocks, int unit, int num_rows, int first, int step) {
   Dtype sum = 0;
   for (int g = 0; g < blocks.num_groups; ++g) {
-    const int block = blocks(g, unit);
-    const int column = blocks.compact_index(block, unit);
-    if (column < 0) { continue; }
-    const Dtype* part = dy.data + block * dy.distance + column;
+    const int block = blocks.of_output(g, unit);
+    const int column = blocks.output.place(block, unit);
+    if (column < 0) {
+      continue;
+    }
+    const Dtype* values = dy.data + PartOffset(dy, block, 0, column);
     for (int i = first; i < num_rows; i += step) {
-      sum += part[static_cast<size_t>(i) * dy.stride];
+      sum += values[static_cast<size_t>(i) * dy.stride];
     }
   }
   return sum;

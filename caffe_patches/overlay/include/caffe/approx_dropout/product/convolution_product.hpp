@@ -6,6 +6,9 @@
 #include "caffe/approx_dropout/math/image_columns.hpp"
 #include "caffe/approx_dropout/pattern/dropout_pattern.hpp"
 #include "caffe/approx_dropout/pattern/index_list.hpp"
+#ifndef CPU_ONLY
+#include "caffe/approx_dropout/product/device_blocks.hpp"
+#endif
 #include "caffe/approx_dropout/product/product.hpp"
 
 namespace caffe {
@@ -160,23 +163,32 @@ class ConvolutionProduct {
   // Images of one group that make one product; size: their outputs of a
   // channel.
   struct Batch {
-    const Group* group;
-    PartView<const Dtype> weight;
-    int first_image, num_images, size;
+    int group, first_image, num_images, size;
   };
-  /// @brief f(batch, whether it is its group's first, its last) for all images.
+  /// @brief Kept outputs of a group in one of the convolution's groups.
+  int num_kept_outputs(int group) const {
+    return spec_.output[group].count(spec_.num_output) / convolution_groups_;
+  }
+  /// @brief Kept columns of W.
+  int num_kept_columns() const {
+    return spec_.stored_input / convolution_groups_ * shape_.kernel_size();
+  }
+  /// @brief f(batch, whether it is its group's first) for all images.
   template <typename Function>
-  void ForEachBatch(const Function& f);
+  void ForEachBatch(const Function& f) const;
   /// @brief A batch's columns: of x, or if that is NULL to be filled.
   Dtype* Columns(const Batch& batch, const Dtype* x);
-  /// @brief The gradient of the kept weights, added to that of the last call
-  ///        or not.
-  const Dtype* SumWeightGradient(
-      const Batch& batch, const Dtype* x, const Dtype* dy, bool accumulate);
+  /// @brief C = alpha op(A) op(B) + beta C, C being (M x N), for each of the
+  ///        convolution's groups, in as many ranges of the rows of each matrix.
+  void MultiplyGroups(CBLAS_TRANSPOSE trans_a, CBLAS_TRANSPOSE trans_b, int M,
+      int N, int K, const PartView<const Dtype>& A,
+      const PartView<const Dtype>& B, Dtype beta, const PartView<Dtype>& C);
+  void AddBiasGradient(const Batch& batch, const Dtype* dy, Dtype* dbias);
   void InputGradient(const Batch& batch, const Dtype* dy, Dtype* dx);
 
-  shared_ptr<Blob<int> > device_lists_;
-  shared_ptr<Blob<Dtype> > columns_, outputs_, weights_, dweight_;
+  ProductSpec<Dtype> weight_spec_;  // units are rows and columns of W
+  DeviceBlocks<Dtype> device_blocks_;
+  shared_ptr<Blob<Dtype> > columns_, outputs_;
 #endif
 
   DISABLE_COPY_AND_ASSIGN(ConvolutionProduct);

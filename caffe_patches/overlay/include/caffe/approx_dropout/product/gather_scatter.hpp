@@ -9,9 +9,6 @@
 #include "caffe/approx_dropout/update/lazy_parameter.hpp"
 #include "caffe/blob.hpp"
 #include "caffe/util/math_functions.hpp"
-#ifndef CPU_ONLY
-#include "caffe/approx_dropout/update/device_parameter.hpp"
-#endif
 
 namespace caffe {
 
@@ -30,31 +27,10 @@ inline void CheckBufferSize(size_t size) {
  *        OpenMP's threads share the rows.
  *
  * `stride` is the distance of the rows of the whole matrix; a part is dense
- * unless it is given as a PartView. GpuParts has the same functions.
+ * unless it is given as a PartView.
  */
 template <typename Dtype>
 struct CpuParts {
-  /// @brief Whether threads can do these steps for several blocks in parallel,
-  ///        each with buffers of its own; how many threads, and which this is.
-  static const bool kParallelBlocks = true;
-  static int MaxThreads() { return caffe::MaxThreads(); }
-  static int Thread() { return ThreadIndex(); }
-
-  /// @brief What updates a parameter lazily, or NULL, and how it takes a list.
-  typedef LazyParameter<Dtype> Lazy;
-  static Lazy* LazyOf(LazyParameter<Dtype>* lazy) { return lazy; }
-  static const vector<int>& Cells(const IndexList& list) { return list.index; }
-  /// @brief Its CatchUp and ClaimGradient, of tiles. On the CPU lazy tiles are
-  ///        TileProduct's, so there is nothing to do.
-  static void CatchUpTiles(Lazy* lazy, const KeptCells& tiles) {}
-  static Claim ClaimTiles(Lazy* lazy, const KeptCells& tiles) {
-    return Claim::ADD;
-  }
-  /// @brief Makes a block's lists on the device, where they need memory. The
-  ///        sides are outputs and inputs of block after block.
-  static void ListOnDevice(const vector<SideLists*>& sides,
-      shared_ptr<Blob<int> >* memory) {}
-
   /// @brief A buffer's memory, made larger if needed; never smaller.
   static Dtype* Grow(shared_ptr<Blob<Dtype> >* buffer, size_t size);
 
@@ -83,49 +59,6 @@ struct CpuParts {
       int N, int K, Dtype alpha, const Dtype* A, int lda, const Dtype* B,
       int ldb, Dtype beta, Dtype* C, int ldc);
 };
-
-#ifndef CPU_ONLY
-template <typename Dtype>
-struct GpuParts {
-  static const bool kParallelBlocks = false;
-  static int MaxThreads() { return 1; }
-  static int Thread() { return 0; }
-  typedef DeviceParameter<Dtype> Lazy;
-  static Lazy* LazyOf(LazyParameter<Dtype>* lazy) {
-    return lazy ? lazy->device() : NULL;
-  }
-  static DeviceList Cells(const IndexList& list) {
-    const DeviceList cells = { list.device, list.size(), list.first(),
-        list.run, list.run_stride };
-    return cells;
-  }
-  static void CatchUpTiles(Lazy* lazy, const KeptCells& tiles) {
-    if (lazy) { lazy->CatchUp(tiles); }
-  }
-  static Claim ClaimTiles(Lazy* lazy, const KeptCells& tiles) {
-    return lazy ? lazy->ClaimGradient(tiles) : Claim::ADD;
-  }
-  static void ListOnDevice(const vector<SideLists*>& sides,
-      shared_ptr<Blob<int> >* memory);
-  static Dtype* Grow(shared_ptr<Blob<Dtype> >* buffer, size_t size);
-  static void SetZero(size_t count, Dtype* data);
-  static void Gather(const Dtype* whole, int stride, const IndexList& rows,
-      const IndexList& columns, Dtype* part);
-  static void Scatter(const Dtype* part, const IndexList& rows,
-      const IndexList& columns, bool accumulate, int stride, Dtype* whole);
-  static void FillRows(const Dtype* values, Dtype scale,
-      const IndexList& columns, int num_rows, const PartView<Dtype>& part);
-  static void AddColumnSums(const PartView<const Dtype>& part, int num_rows,
-      Dtype scale, const IndexList& columns, Dtype* sums);
-  /// @brief For all outputs of a side, in num_rows rows of y: y becomes ReLU
-  ///        of y + scale * bias; bias: NULL for none.
-  static void Rectify(const Dtype* bias, Dtype scale, const SideLists& outputs,
-      int num_rows, int stride, Dtype* y);
-  static void Gemm(CBLAS_TRANSPOSE trans_a, CBLAS_TRANSPOSE trans_b, int M,
-      int N, int K, Dtype alpha, const Dtype* A, int lda, const Dtype* B,
-      int ldb, Dtype beta, Dtype* C, int ldc);
-};
-#endif  // CPU_ONLY
 
 /// @brief The part in place, if it is a strided view of the whole, else
 ///        gathered into the buffer.

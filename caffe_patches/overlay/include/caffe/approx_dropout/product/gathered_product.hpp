@@ -17,29 +17,25 @@ namespace caffe {
  * rows). An operand that is a strided view of its matrix is used in place,
  * others are gathered. With one block per group all threads work on one block;
  * with several, each thread takes blocks of its own.
- *
- * Parts is CpuParts, or GpuParts for a product of one block.
  */
-template <typename Dtype, typename Parts>
+template <typename Dtype>
 class GatheredProduct : public Product<Dtype> {
  public:
   GatheredProduct() : packed_for_(EVERYTHING), blocks_per_group_(1) {}
 
   virtual void Pack(const ProductSpec<Dtype>& spec, const Dtype* weight);
-  /// @brief The same, on the CPU, for many products of few rows each, as the
+  /// @brief The same for many products of few rows each, as the
   ///        steps of a recurrent layer are. First, for Forward; then, if
   ///        `backward`, for the dx of Backward instead.
   void PackForSteps(const ProductSpec<Dtype>& spec, const Dtype* weight,
       bool backward);
-  virtual void Forward(int outer, const Dtype* x, const Dtype* bias,
-      bool accumulate, Dtype* y);
-  /// @brief y = ReLU of the product and bias, on the GPU, without tiles.
-  void ForwardRectified(int outer, const Dtype* x, const Dtype* bias,
-      Dtype* y);
+  virtual void Forward(
+      int outer, const Dtype* x, const Dtype* bias, bool accumulate, Dtype* y);
   virtual void Backward(int outer, const Dtype* x, const Dtype* dy, Dtype* dx,
       Dtype* dweight, Dtype* dbias);
 
  private:
+  typedef CpuParts<Dtype> Parts;
   using Product<Dtype>::spec_;
   using Product<Dtype>::weight_;
 
@@ -69,14 +65,12 @@ class GatheredProduct : public Product<Dtype> {
     Dtype* dx;
     Dtype* dweight;
     Dtype* dbias;
-    bool overwrites;  // dweight, in tiles
   };
 
   void MakeBlocks();
   void AddTiles(int group);
-  Block MakeBlock(int group, const KeptUnits& output,
-      const KeptUnits& input) const;
-  void ListOnDevice();
+  Block MakeBlock(
+      int group, const KeptUnits& output, const KeptUnits& input) const;
   void PackBlock(Block* block, Dtype** packed);
   /// @brief The blocks whose products make up dx.
   vector<Block>& gradient_blocks() {
@@ -104,17 +98,8 @@ class GatheredProduct : public Product<Dtype> {
   vector<Block> gradient_blocks_;  // of tiles
   int blocks_per_group_;
   shared_ptr<Blob<Dtype> > packed_;
-  shared_ptr<Blob<int> > device_lists_;
   vector<Scratch> scratch_;  // of each thread
 };
-
-// Compiled in gathered_product.cpp and gathered_product.cu.
-extern template class GatheredProduct<float, CpuParts<float> >;
-extern template class GatheredProduct<double, CpuParts<double> >;
-#ifndef CPU_ONLY
-extern template class GatheredProduct<float, GpuParts<float> >;
-extern template class GatheredProduct<double, GpuParts<double> >;
-#endif
 
 }  // namespace caffe
 

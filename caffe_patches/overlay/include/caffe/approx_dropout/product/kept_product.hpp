@@ -12,6 +12,15 @@
 
 namespace caffe {
 
+/// @brief Whether W's tiles can be updated lazily. On the GPU a block of
+///        threads keeps account of a tile: below 16 x 16 weights that takes
+///        longer than to update all of W.
+inline bool CanTilesBeLazy(const ApproxDropoutParameter& param) {
+  const int kSmallest = 16;
+  return !param.compact_input() &&
+         (Caffe::mode() == Caffe::CPU || param.tile_size() >= kSmallest);
+}
+
 /**
  * @brief The product of an inner-product layer, and its gradients, computed
  *        on what the dropout patterns keep and nowhere else:
@@ -30,8 +39,7 @@ namespace caffe {
  *            CPU  GatheredProduct  one group; tiles and a compact input; steps
  *                 GroupedProduct   several groups
  *                 TileProduct      TILE
- *            GPU  GatheredProduct  one group
- *                 BatchedProduct   several groups; TILE
+ *            GPU  BatchedProduct
  */
 template <typename Dtype>
 class KeptProduct {
@@ -55,7 +63,7 @@ class KeptProduct {
 
   /// @brief While W is updated lazily, in cells of rows or tiles,
   ///        PackWeights and Backward tell *lazy what they use; NULL ends it.
-  ///        Not for TILE with a compact input or for steps.
+  ///        Not for steps, nor for TILE unless CanTilesBeLazy.
   void SetLazy(LazyParameter<Dtype>* lazy);
   LazyParameter<Dtype>* lazy() const { return spec_.lazy; }
 
@@ -99,14 +107,16 @@ class KeptProduct {
  private:
   /// @brief Elements of y that the product does not write and must be zeroed.
   size_t uncovered(int outer) const;
+#ifndef CPU_ONLY
+  void ClearUncovered_gpu(int outer, Dtype* y) const;
+#endif
 
   ProductSpec<Dtype> spec_;
   Product<Dtype>* product_;  // that the weights were packed for
-  GatheredProduct<Dtype, CpuParts<Dtype> > gathered_;
+  GatheredProduct<Dtype> gathered_;
   GroupedProduct<Dtype> grouped_;
   TileProduct<Dtype> tile_;
 #ifndef CPU_ONLY
-  GatheredProduct<Dtype, GpuParts<Dtype> > gathered_gpu_;
   BatchedProduct<Dtype> batched_;
 #endif
 

@@ -199,16 +199,44 @@ CAFFE_HOST_DEVICE inline void ClearCell(const ParameterView<Dtype>& p,
   }
 }
 
-/// @brief Sum of squares over a cell's gradient.
-template <typename Dtype>
-CAFFE_HOST_DEVICE inline double SumSquaresOfCell(
-    const ParameterView<Dtype>& p, int cell, int thread, int num_threads) {
-  const CellRange range = p.grid.range(cell);
-  const int size = NumVectors<1>(range);
+/// @brief A parameter's rows, or all of it as one row, in strips that a block
+///        of threads adds up at once.
+inline CellGrid StripsOf(const CellGrid& grid, bool whole) {
+  const int kStrip = 4096;
+  const CellGrid strips = {whole ? 1 : grid.rows,
+      whole ? grid.rows * grid.columns : grid.columns, 1, kStrip};
+  return strips;
+}
+
+/// @brief Sum of squares of the gradient in a strip: of cells that have one of
+///        this iteration or, if `whole`, of all. kWidth > 1 where the strip
+///        and the cells in it begin at 16 bytes.
+template <typename Dtype, int kWidth>
+CAFFE_HOST_DEVICE inline double SumSquaresOfStrip(const ParameterView<Dtype>& p,
+    const CellGrid& strips, int strip, bool whole, int thread,
+    int num_threads) {
+  const CellRange range = strips.range(strip);
+  const Dtype* gradient =
+      p.gradient + strips.offset(range.first_row) + range.first_column;
+  const int first_cell = range.first_row / p.grid.cell_rows * p.grid.across();
+  const int vectors = range.num_columns / kWidth;
   double sum = 0;
-  for (int i = thread; i < size; i += num_threads) {
-    const double g = p.gradient[VectorOffset<1>(p.grid, range, i)];
-    sum += g * g;
+  for (int i = thread; i < vectors; i += num_threads) {
+    const int cell =
+        first_cell + (range.first_column + i * kWidth) / p.grid.cell_columns;
+    if (!whole && p.gradient_step[cell] != p.num_steps) {
+      continue;
+    }
+    const AlignedVector<Dtype, kWidth> g =
+        *VectorAt<Dtype, kWidth>(gradient, i * kWidth);
+    for (int k = 0; k < kWidth; ++k) {
+      sum += static_cast<double>(g.value[k]) * g.value[k];
+    }
+  }
+  // What is left of a whole parameter.
+  const int rest = vectors * kWidth + thread;
+  if (rest < range.num_columns) {
+    sum += static_cast<double>(gradient[rest]) * gradient[rest];
   }
   return sum;
 }

@@ -117,18 +117,17 @@ __global__ void AddGradientKernel(ParameterView<Dtype> p, DeviceList rows,
       blockDim.x);
 }
 
-// sums[b] = the sum of squares over cells b, b + gridDim.x, ... that have a
-// gradient of this iteration, or, if `whole`, over all cells. kThreads threads
-// per block; every one of the grid's sums is written.
-template <typename Dtype>
-__global__ void SumSquaresKernel(ParameterView<Dtype> p, bool whole,
-    double* sums) {
+// sums[b] = the sum of squares over strips b, b + gridDim.x, ...; see
+// SumSquaresOfStrip. kThreads threads per block; every one of the grid's sums
+// is written.
+template <typename Dtype, int kWidth>
+__global__ void SumSquaresKernel(
+    ParameterView<Dtype> p, CellGrid strips, bool whole, double* sums) {
   double sum = 0;
-  const int count = p.grid.count();
-  for (int cell = blockIdx.x; cell < count; cell += gridDim.x) {
-    if (whole || p.gradient_step[cell] == p.num_steps) {
-      sum += SumSquaresOfCell(p, cell, threadIdx.x, blockDim.x);
-    }
+  const int count = strips.count();
+  for (int strip = blockIdx.x; strip < count; strip += gridDim.x) {
+    sum += SumSquaresOfStrip<Dtype, kWidth>(
+        p, strips, strip, whole, threadIdx.x, blockDim.x);
   }
   sum = SumOfBlock(sum);
   if (threadIdx.x == 0) { sums[blockIdx.x] = sum; }

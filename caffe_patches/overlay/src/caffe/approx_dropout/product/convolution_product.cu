@@ -2,7 +2,6 @@
 #include <vector>
 
 #include "caffe/approx_dropout/product/convolution_product.hpp"
-#include "caffe/approx_dropout/product/gather_scatter.hpp"
 #include "caffe/util/math_functions.hpp"
 
 namespace caffe {
@@ -54,22 +53,30 @@ __global__ void InputGradientKernel(
   }
 }
 
-// Where the element i of a part is in y, whose images have `stored` channels.
+// Channels of y that a group of images keeps.
+struct KeptChannels {
+  BlockList rows, channels;  // of W, of y
+  int group;
+  int stored;  // channels of y
+};
+
+// Where the element i of a part is in y.
 __device__ inline size_t OutputOffset(
-    int i, int size, int outputs, const DeviceList& channels, int stored) {
+    int i, int size, int outputs, const KeptChannels& kept) {
   const size_t image = i % size / outputs;
-  return (image * stored + channels(i / size)) * outputs + i % outputs;
+  return (image * kept.stored + kept.channels(kept.group, i / size)) * outputs +
+         i % outputs;
 }
 
 // y = part + scale * bias, bias NULL for none. One thread per element of part,
 // `count` of them, rows of `size`; other channels of y are left alone.
 template <typename Dtype>
 __global__ void StoreKernel(int count, int size, int outputs, const Dtype* part,
-    const Dtype* bias, Dtype scale, DeviceList rows, DeviceList channels,
-    int stored, Dtype* y) {
+    const Dtype* bias, Dtype scale, KeptChannels kept, Dtype* y) {
   CUDA_KERNEL_LOOP(i, count) {
-    const Dtype b = bias ? scale * bias[rows(i / size)] : Dtype(0);
-    y[OutputOffset(i, size, outputs, channels, stored)] = part[i] + b;
+    const Dtype b =
+        bias ? scale * bias[kept.rows(kept.group, i / size)] : Dtype(0);
+    y[OutputOffset(i, size, outputs, kept)] = part[i] + b;
   }
 }
 
@@ -77,9 +84,9 @@ __global__ void StoreKernel(int count, int size, int outputs, const Dtype* part,
 // them, rows of `size`; all are overwritten.
 template <typename Dtype>
 __global__ void LoadKernel(int count, int size, int outputs, const Dtype* dy,
-    DeviceList channels, int stored, Dtype* part) {
+    KeptChannels kept, Dtype* part) {
   CUDA_KERNEL_LOOP(i, count) {
-    part[i] = dy[OutputOffset(i, size, outputs, channels, stored)];
+    part[i] = dy[OutputOffset(i, size, outputs, kept)];
   }
 }
 
@@ -87,7 +94,7 @@ __global__ void LoadKernel(int count, int size, int outputs, const Dtype* dy,
 // One block of kSumThreads per row.
 template <typename Dtype>
 __global__ void AddRowSumsKernel(
-    int size, const Dtype* part, Dtype scale, DeviceList rows, Dtype* sums) {
+    int size, const Dtype* part, Dtype scale, KeptChannels kept, Dtype* sums) {
   __shared__ Dtype partial[kSumThreads];
   const Dtype* row = part + static_cast<size_t>(blockIdx.x) * size;
   Dtype sum = 0;
@@ -103,67 +110,51 @@ __global__ void AddRowSumsKernel(
     __syncthreads();
   }
   if (threadIdx.x == 0) {
-    sums[rows(blockIdx.x)] += scale * partial[0];
+    sums[kept.rows(kept.group, blockIdx.x)] += scale * partial[0];
   }
+}
+
+template <typename Dtype>
+KeptChannels ChannelsOf(
+    const DeviceBlocks<Dtype>& blocks, int group, int stored) {
+  const BlockSide& output = blocks.blocks().output;
+  const KeptChannels kept = {
+      blocks.Units(output), blocks.Stored(output), group, stored};
+  return kept;
+}
+
+// That of one block.
+template <typename Dtype>
+PartView<Dtype> MatrixOf(const MatrixBatch<Dtype>& matrices, int block) {
+  return View(matrices.data + block * matrices.distance, matrices.stride);
 }
 
 }  // namespace
 
 template <typename Dtype>
 void ConvolutionProduct<Dtype>::PackWeights_gpu(const Dtype* weight) {
-  weight_ = weight;
-  ListGroups();
-  vector<SideLists*> sides;
-  size_t size = 0;
-  for (size_t g = 0; g < groups_.size(); ++g) {
-    sides.push_back(&groups_[g].outputs);
-    sides.push_back(&groups_[g].inputs);
-    if (!groups_[g].views_weight()) {
-      size += groups_[g].weight_size();
-    }
-  }
-  GpuParts<Dtype>::ListOnDevice(sides, &device_lists_);
-  if (size == 0) {
-    return;
-  }
-  Dtype* part = GpuParts<Dtype>::Grow(&weights_, size);
-  for (size_t g = 0; g < groups_.size(); ++g) {
-    if (groups_[g].views_weight()) {
-      continue;
-    }
-    GpuParts<Dtype>::Gather(weight_, num_columns(), groups_[g].outputs.weight,
-        groups_[g].inputs.weight, part);
-    part += groups_[g].weight_size();
-  }
+  weight_spec_ = spec_;
+  weight_spec_.num_input = weight_spec_.stored_input = num_columns();
+  weight_spec_.input_width = shape_.kernel_size();
+  weight_spec_.compact_input = false;
+  weight_spec_.lazy = NULL;
+  device_blocks_.Pack(weight_spec_, weight);
 }
 
-// Group by group, as the weights are packed.
 template <typename Dtype>
 template <typename Function>
-void ConvolutionProduct<Dtype>::ForEachBatch(const Function& f) {
+void ConvolutionProduct<Dtype>::ForEachBatch(const Function& f) const {
   const size_t columns = static_cast<size_t>(spec_.stored_input) *
                          shape_.kernel_size() * shape_.output_size();
   const int size = spec_.group_size();
   const int at_once =
       std::min<size_t>(size, std::max<size_t>(1, kDeviceColumns / columns));
-  const Dtype* packed = weights_ ? weights_->gpu_data() : NULL;
-  for (size_t g = 0; g < groups_.size(); ++g) {
-    Batch batch;
-    batch.group = &groups_[g];
-    const IndexList& rows = groups_[g].outputs.weight;
-    if (groups_[g].views_weight()) {
-      batch.weight = View(weight_ + groups_[g].inputs.weight.first() +
-                              static_cast<size_t>(rows.first()) * num_columns(),
-          rows.stride * num_columns());
-    } else {
-      batch.weight = View(packed, groups_[g].num_columns());
-      packed += groups_[g].weight_size();
-    }
+  for (int g = 0; g < spec_.num_groups(); ++g) {
     for (int first = 0; first < size; first += at_once) {
-      batch.first_image = g * size + first;
-      batch.num_images = std::min(at_once, size - first);
-      batch.size = batch.num_images * shape_.output_size();
-      f(batch, first == 0, first + at_once >= size);
+      const int images = std::min(at_once, size - first);
+      const Batch batch = {
+          g, g * size + first, images, images * shape_.output_size()};
+      f(batch, first == 0);
     }
   }
 }
@@ -172,7 +163,7 @@ template <typename Dtype>
 Dtype* ConvolutionProduct<Dtype>::Columns(const Batch& batch, const Dtype* x) {
   const size_t count = static_cast<size_t>(spec_.stored_input) *
                        shape_.kernel_size() * batch.size;
-  Dtype* columns = GpuParts<Dtype>::Grow(&columns_, count);
+  Dtype* columns = GrowOnDevice(count, &columns_);
   if (x) {
     const BatchSizes sizes = {shape_, spec_.stored_input, batch.num_images};
     // NOLINT_NEXT_LINE(whitespace/operators)
@@ -186,35 +177,43 @@ Dtype* ConvolutionProduct<Dtype>::Columns(const Batch& batch, const Dtype* x) {
   return columns;
 }
 
+// As one batch: the groups' rows follow each other.
+template <typename Dtype>
+void ConvolutionProduct<Dtype>::MultiplyGroups(CBLAS_TRANSPOSE trans_a,
+    CBLAS_TRANSPOSE trans_b, int M, int N, int K,
+    const PartView<const Dtype>& A, const PartView<const Dtype>& B, Dtype beta,
+    const PartView<Dtype>& C) {
+  typedef long long Distance;  // NOLINT(runtime/int)
+  const MatrixBatch<const Dtype> a = {A.data, A.stride,
+      static_cast<Distance>(trans_a == CblasNoTrans ? M : K) * A.stride};
+  const MatrixBatch<const Dtype> b = {B.data, B.stride,
+      static_cast<Distance>(trans_b == CblasNoTrans ? K : N) * B.stride};
+  const MatrixBatch<Dtype> c = {
+      C.data, C.stride, static_cast<Distance>(M) * C.stride};
+  DeviceGemm(trans_a, trans_b, M, N, K, spec_.scale, a, b, beta, c,
+      convolution_groups_);
+}
+
 template <typename Dtype>
 void ConvolutionProduct<Dtype>::Forward_gpu(
     const Dtype* x, const Dtype* bias, Dtype* y) {
   const int outputs = shape_.output_size();
   const size_t image_size = static_cast<size_t>(spec_.stored_output) * outputs;
   if (!spec_.covers_output()) {
-    GpuParts<Dtype>::SetZero(spec_.num_samples * image_size, y);
+    caffe_gpu_memset(spec_.num_samples * image_size * sizeof(Dtype), 0, y);
   }
-  ForEachBatch([&](const Batch& batch, bool first, bool last) {
-    const Group& group = *batch.group;
+  ForEachBatch([&](const Batch& batch, bool) {
+    const int rows = num_kept_outputs(batch.group);
+    const int count = rows * convolution_groups_ * batch.size;
     const Dtype* columns = Columns(batch, x);
-    const int count = group.num_outputs() * batch.size;
-    const int rows = group.num_outputs() / convolution_groups_;
-    Dtype* part = GpuParts<Dtype>::Grow(&outputs_, count);
-    for (int c = 0; c < convolution_groups_; ++c) {
-      GpuParts<Dtype>::Gemm(CblasNoTrans, CblasNoTrans, rows, batch.size,
-          group.num_columns(), spec_.scale,
-          batch.weight.data +
-              static_cast<size_t>(c) * rows * batch.weight.stride,
-          batch.weight.stride,
-          columns + static_cast<size_t>(c) * group.num_columns() * batch.size,
-          batch.size, 0, part + static_cast<size_t>(c) * rows * batch.size,
-          batch.size);
-    }
+    Dtype* part = GrowOnDevice(count, &outputs_);
+    MultiplyGroups(CblasNoTrans, CblasNoTrans, rows, batch.size,
+        num_kept_columns(), MatrixOf(device_blocks_.weight(), batch.group),
+        View(columns, batch.size), 0, View(part, batch.size));
     // NOLINT_NEXT_LINE(whitespace/operators)
     StoreKernel<Dtype><<<CAFFE_GET_BLOCKS(count), CAFFE_CUDA_NUM_THREADS>>>(
         count, batch.size, outputs, part, bias, spec_.bias_scale,
-        GpuParts<Dtype>::Cells(group.outputs.weight),
-        GpuParts<Dtype>::Cells(group.outputs.stored), spec_.stored_output,
+        ChannelsOf(device_blocks_, batch.group, spec_.stored_output),
         y + batch.first_image * image_size);
     CUDA_POST_KERNEL_CHECK;
   });
@@ -224,72 +223,59 @@ template <typename Dtype>
 void ConvolutionProduct<Dtype>::Backward_gpu(
     const Dtype* x, const Dtype* dy, Dtype* dx, Dtype* dweight, Dtype* dbias) {
   const int outputs = shape_.output_size();
-  ForEachBatch([&](const Batch& batch, bool first, bool last) {
-    const Group& group = *batch.group;
-    const int count = group.num_outputs() * batch.size;
-    Dtype* part = GpuParts<Dtype>::Grow(&outputs_, count);
+  const size_t image_size = static_cast<size_t>(spec_.stored_output) * outputs;
+  MatrixBatch<Dtype> gradient = {};
+  Dtype beta = 0;
+  if (dweight) {
+    gradient = device_blocks_.Gradient(dweight, &beta);
+  }
+  ForEachBatch([&](const Batch& batch, bool first) {
+    const int rows = num_kept_outputs(batch.group);
+    const int count = rows * convolution_groups_ * batch.size;
+    Dtype* part = GrowOnDevice(count, &outputs_);
     // NOLINT_NEXT_LINE(whitespace/operators)
     LoadKernel<Dtype><<<CAFFE_GET_BLOCKS(count), CAFFE_CUDA_NUM_THREADS>>>(
-        count, batch.size, outputs,
-        dy + static_cast<size_t>(batch.first_image) * spec_.stored_output *
-                 outputs,
-        GpuParts<Dtype>::Cells(group.outputs.stored), spec_.stored_output,
-        part);
+        count, batch.size, outputs, dy + batch.first_image * image_size,
+        ChannelsOf(device_blocks_, batch.group, spec_.stored_output), part);
     CUDA_POST_KERNEL_CHECK;
     if (dbias) {
-      // NOLINT_NEXT_LINE(whitespace/operators)
-      AddRowSumsKernel<Dtype><<<group.num_outputs(), kSumThreads>>>(batch.size,
-          part, spec_.bias_scale, GpuParts<Dtype>::Cells(group.outputs.weight),
-          dbias);
-      CUDA_POST_KERNEL_CHECK;
+      AddBiasGradient(batch, part, dbias);
     }
     if (dweight) {
-      const Dtype* sum = SumWeightGradient(batch, x, part, !first);
-      if (last) {
-        GpuParts<Dtype>::Scatter(sum, group.outputs.weight, group.inputs.weight,
-            true, num_columns(), dweight);
-      }
+      const Dtype* columns = Columns(batch, x);
+      MultiplyGroups(CblasNoTrans, CblasTrans, rows, num_kept_columns(),
+          batch.size, View<const Dtype>(part, batch.size),
+          View(columns, batch.size), first ? beta : Dtype(1),
+          MatrixOf(gradient, batch.group));
     }
     if (dx) {
       InputGradient(batch, part, dx);
     }
   });
+  if (dweight) {
+    device_blocks_.AddGradient(gradient, dweight);
+  }
 }
 
 template <typename Dtype>
-const Dtype* ConvolutionProduct<Dtype>::SumWeightGradient(
-    const Batch& batch, const Dtype* x, const Dtype* dy, bool accumulate) {
-  const Group& group = *batch.group;
-  const int rows = group.num_outputs() / convolution_groups_;
-  const int columns = group.num_columns();
-  const Dtype* x_columns = Columns(batch, x);
-  Dtype* sum = GpuParts<Dtype>::Grow(&dweight_, group.weight_size());
-  for (int c = 0; c < convolution_groups_; ++c) {
-    GpuParts<Dtype>::Gemm(CblasNoTrans, CblasTrans, rows, columns, batch.size,
-        spec_.scale, dy + static_cast<size_t>(c) * rows * batch.size,
-        batch.size, x_columns + static_cast<size_t>(c) * columns * batch.size,
-        batch.size, accumulate ? 1 : 0,
-        sum + static_cast<size_t>(c) * rows * columns, columns);
-  }
-  return sum;
+void ConvolutionProduct<Dtype>::AddBiasGradient(
+    const Batch& batch, const Dtype* dy, Dtype* dbias) {
+  const int rows = num_kept_outputs(batch.group) * convolution_groups_;
+  // NOLINT_NEXT_LINE(whitespace/operators)
+  AddRowSumsKernel<Dtype><<<rows, kSumThreads>>>(batch.size, dy,
+      spec_.bias_scale,
+      ChannelsOf(device_blocks_, batch.group, spec_.stored_output), dbias);
+  CUDA_POST_KERNEL_CHECK;
 }
 
 template <typename Dtype>
 void ConvolutionProduct<Dtype>::InputGradient(
     const Batch& batch, const Dtype* dy, Dtype* dx) {
-  const Group& group = *batch.group;
-  const int rows = group.num_outputs() / convolution_groups_;
-  const int num_columns_kept = group.num_columns();
   Dtype* columns = Columns(batch, NULL);
-  for (int c = 0; c < convolution_groups_; ++c) {
-    GpuParts<Dtype>::Gemm(CblasTrans, CblasNoTrans, num_columns_kept,
-        batch.size, rows, spec_.scale,
-        batch.weight.data + static_cast<size_t>(c) * rows * batch.weight.stride,
-        batch.weight.stride, dy + static_cast<size_t>(c) * rows * batch.size,
-        batch.size, 0,
-        columns + static_cast<size_t>(c) * num_columns_kept * batch.size,
-        batch.size);
-  }
+  MultiplyGroups(CblasTrans, CblasNoTrans, num_kept_columns(), batch.size,
+      num_kept_outputs(batch.group),
+      MatrixOf(device_blocks_.weight(), batch.group), View(dy, batch.size), 0,
+      View(columns, batch.size));
   const size_t image_size =
       static_cast<size_t>(spec_.stored_input) * shape_.input_size();
   const int count = batch.num_images * image_size;

@@ -1,5 +1,7 @@
 #include "caffe/approx_dropout/product/kept_product.hpp"
 
+#include "caffe/util/math_functions.hpp"
+
 namespace caffe {
 
 template <typename Dtype>
@@ -65,33 +67,33 @@ void KeptProduct<Dtype>::Forward_cpu(int outer, const Dtype* x,
 #ifndef CPU_ONLY
 template <typename Dtype>
 void KeptProduct<Dtype>::PackWeights_gpu(const Dtype* weight) {
-  const bool one_block = spec_.num_groups() == 1
-      && !(spec_.tiled() && spec_.output[0].period > 1);
-  if (one_block) {
-    product_ = &gathered_gpu_;
-  } else {
-    product_ = &batched_;
+  product_ = &batched_;
+  batched_.Pack(spec_, weight);
+}
+
+template <typename Dtype>
+void KeptProduct<Dtype>::ClearUncovered_gpu(int outer, Dtype* y) const {
+  const size_t count = uncovered(outer);
+  if (count > 0) {
+    caffe_gpu_memset(count * sizeof(Dtype), 0, y);
   }
-  product_->Pack(spec_, weight);
 }
 
 template <typename Dtype>
 void KeptProduct<Dtype>::Forward_gpu(int outer, const Dtype* x,
     const Dtype* bias, bool accumulate, Dtype* y) {
   CHECK(!(accumulate && bias)) << "A product that is added to takes no bias";
-  if (!accumulate) { GpuParts<Dtype>::SetZero(uncovered(outer), y); }
-  product_->Forward(outer, x, bias, accumulate, y);
+  if (!accumulate) {
+    ClearUncovered_gpu(outer, y);
+  }
+  batched_.Forward(outer, x, bias, accumulate, y);
 }
 
 template <typename Dtype>
 void KeptProduct<Dtype>::ForwardRectified_gpu(int outer, const Dtype* x,
     const Dtype* bias, Dtype* y) {
-  GpuParts<Dtype>::SetZero(uncovered(outer), y);
-  if (product_ == &batched_) {
-    batched_.ForwardRectified(outer, x, bias, y);
-  } else {
-    gathered_gpu_.ForwardRectified(outer, x, bias, y);
-  }
+  ClearUncovered_gpu(outer, y);
+  batched_.ForwardRectified(outer, x, bias, y);
 }
 #endif  // CPU_ONLY
 

@@ -356,11 +356,20 @@ void DeviceParameter<Dtype>::AddGradient(const DeviceList& rows,
 
 template <typename Dtype>
 void DeviceParameter<Dtype>::SumSquares(bool whole) {
+  const CellGrid strips = StripsOf(grid_, whole);
   const int most = DeviceSteps<Dtype>::kNumSums;
-  const int blocks = std::min(most, grid_.count());
-  // NOLINT_NEXT_LINE(whitespace/operators)
-  SumSquaresKernel<Dtype>
-      <<<blocks, kThreads>>>(View(), whole, steps_->NextSums(blocks));
+  const int blocks = std::min(most, strips.count());
+  const ParameterView<Dtype> view = View();
+  double* sums = steps_->NextSums(blocks);
+  const int width = Aligned16<Dtype>::kWidth;
+  if (whole ? IsAligned16(view.gradient) : CanAlign16(view)) {
+    // NOLINT_NEXT_LINE(whitespace/operators)
+    SumSquaresKernel<Dtype, width>
+        <<<blocks, kThreads>>>(view, strips, whole, sums);
+  } else {
+    // NOLINT_NEXT_LINE(whitespace/operators)
+    SumSquaresKernel<Dtype, 1><<<blocks, kThreads>>>(view, strips, whole, sums);
+  }
   CUDA_POST_KERNEL_CHECK;
 }
 
