@@ -7,6 +7,7 @@
 #endif
 #include "caffe/approx_dropout/product/gathered_product.hpp"
 #include "caffe/approx_dropout/product/grouped_product.hpp"
+#include "caffe/approx_dropout/product/packed_product.hpp"
 #include "caffe/approx_dropout/product/product.hpp"
 #include "caffe/approx_dropout/product/tile_product.hpp"
 
@@ -27,8 +28,9 @@ namespace caffe {
  *
  * It chooses the Product that does the work:
  *
- *            CPU  GatheredProduct  one group; tiles and a compact input; steps
+ *            CPU  PackedProduct    one group
  *                 GroupedProduct   several groups
+ *                 GatheredProduct  tiles and a compact input; steps
  *                 TileProduct      TILE
  *            GPU  GatheredProduct  one group
  *                 BatchedProduct   several groups; TILE
@@ -102,6 +104,7 @@ class KeptProduct {
   ProductSpec<Dtype> spec_;
   Product<Dtype>* product_;  // that the weights were packed for
   GatheredProduct<Dtype, CpuParts<Dtype> > gathered_;
+  PackedProduct<Dtype> packed_;
   GroupedProduct<Dtype> grouped_;
   TileProduct<Dtype> tile_;
 #ifndef CPU_ONLY

@@ -204,16 +204,16 @@ void LazyParameter<Dtype>::CatchUp(const vector<int>& cells, Purpose purpose,
 }
 
 template <typename Dtype>
-void LazyParameter<Dtype>::CatchUpOnThisThread(const vector<int>& cells) {
+void LazyParameter<Dtype>::CatchUpOnThisThread(
+    const int* cells, int num_cells) {
   if (steps_.empty()) { return; }
   const int across = grid_.across();
-  size_t begin = 0;
-  for (size_t i = 1; i <= cells.size(); ++i) {
-    if (i < cells.size()
-        && cells[i] / across == cells[begin] / across) {
+  int begin = 0;
+  for (int i = 1; i <= num_cells; ++i) {
+    if (i < num_cells && cells[i] / across == cells[begin] / across) {
       continue;
     }
-    CatchUpCells(cells.data() + begin, i - begin, FOR_USE);
+    CatchUpCells(cells + begin, i - begin, FOR_USE);
     begin = i;
   }
 }
@@ -313,6 +313,40 @@ void LazyParameter<Dtype>::AddGradientOnThisThread(const vector<int>& rows,
       Expand(row, to);
     }
     for (int j = 0; j < num_columns; ++j) { to[column[j]] += from[j]; }
+  }
+}
+
+template <typename Dtype>
+int LazyParameter<Dtype>::AddColumns(const vector<int>& columns) {
+  GrowScratch();
+  if (columns.size() == grid_.columns) {
+    return -1;
+  }
+  column_lists_.push_back(columns);
+  return column_lists_.size() - 1;
+}
+
+template <typename Dtype>
+Dtype* LazyParameter<Dtype>::ClaimRowOnThisThread(int row, int columns) {
+  CHECK_EQ(done_[row], steps_.size()) << "A gradient for weights that are "
+                                      << "not up to date";
+  if (gradient_[row] != NONE) {
+    return NULL;
+  }
+  gradient_[row] = NEW;
+  compact_[row] = columns;
+  return arrays_.gradient + grid_.offset(row);
+}
+
+template <typename Dtype>
+void LazyParameter<Dtype>::AddRowOnThisThread(
+    int row, const vector<int>& columns, const Dtype* part) {
+  Dtype* to = arrays_.gradient + grid_.offset(row);
+  if (compact_[row] >= 0) {
+    Expand(row, to);
+  }
+  for (size_t j = 0; j < columns.size(); ++j) {
+    to[columns[j]] += part[j];
   }
 }
 
