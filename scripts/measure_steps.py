@@ -22,12 +22,17 @@ import shlex
 import sys
 from pathlib import Path
 
-from measure import sweeps, timer, turns
+from measure import references, sweeps, timer, turns
 from project import ROOT, commit, machine, write_whole
 from training.run import TrainingError
 
 STEPS = {"mnist": 50, "ptb": 20}  # in one call of Solver::Step
 QUICK_STEPS, QUICK_ROUNDS = {"mnist": 3, "ptb": 3}, 2
+
+
+def steps(options):
+    """{workload: steps in a turn}."""
+    return {name: options.steps or count for name, count in STEPS.items()}
 
 
 def settings(options):
@@ -36,7 +41,7 @@ def settings(options):
         "machine": machine(),
         "commit": commit(),
         "rounds": QUICK_ROUNDS if options.quick else options.rounds,
-        "steps": QUICK_STEPS if options.quick else STEPS,
+        "steps": QUICK_STEPS if options.quick else steps(options),
         "quick": options.quick,
     }
 
@@ -51,6 +56,9 @@ def is_done(path, current):
 
 def write(sweep, options):
     """Measures a sweep and writes its JSON, unless it is there."""
+    for why in filter(None, map(references.missing, sweep.cases())):
+        print(f"{sweep.name}: {why}; nothing is timed")
+        return
     path = options.output / f"{sweep.name}.json"
     current = settings(options)
     if is_done(path, current):
@@ -85,6 +93,9 @@ def main(arguments=None):
     )
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument(
+        "--steps", type=int, default=0, help="in a turn (50; of LSTMs 20)"
+    )
+    parser.add_argument(
         "--quick", action="store_true", help="tiny nets, to try the program"
     )
     parser.add_argument(
@@ -96,6 +107,8 @@ def main(arguments=None):
         parser.error(f"no sweep {' '.join(unknown)}; there are: {known}")
     if options.rounds < 1:
         parser.error(f"--rounds is {options.rounds}, must be at least 1")
+    if options.steps < 0:
+        parser.error(f"--steps is {options.steps}, must be at least 0")
     try:
         options.output.mkdir(parents=True, exist_ok=True)
         for name in names:

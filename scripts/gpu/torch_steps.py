@@ -22,6 +22,9 @@ class Perceptron(nn.Module):
             inputs = units
         self.layers = nn.Sequential(*layers, nn.Linear(inputs, 10))
 
+    def linear_layers(self):
+        return [each for each in self.layers if isinstance(each, nn.Linear)]
+
     def forward(self, x):
         return self.layers(x)
 
@@ -45,16 +48,20 @@ class LanguageModel(nn.Module):
         return self.output(self.dropout(h)).flatten(0, 1)
 
 
-def make(options):
+NETS = {"mnist": Perceptron, "ptb": LanguageModel}
+
+
+def make(options, nets):
     """(net, its input, what it is to put out)."""
     torch.manual_seed(1)
+    kind = nets[options.workload]
     if options.workload == "mnist":
-        net = Perceptron(options.hidden, options.rate)
+        net = kind(options.hidden, options.rate)
         x = torch.randint(2, (options.batch_size, 784)).float()
         target = torch.randint(10, (options.batch_size,))
     else:
-        net = LanguageModel(options.hidden, options.rate, options.vocabulary,
-                            options.init)
+        net = kind(options.hidden, options.rate, options.vocabulary,
+                   options.init)
         shape = options.sequence_length, options.batch_size
         x = torch.randint(options.vocabulary, shape)
         target = torch.randint(options.vocabulary, shape).flatten()
@@ -64,8 +71,8 @@ def make(options):
 class Trainer:
     """A net with its solver."""
 
-    def __init__(self, options):
-        self.net, self.x, self.target = make(options)
+    def __init__(self, options, nets):
+        self.net, self.x, self.target = make(options, nets)
         self.clip = options.clip_gradients
         self.loss_weight = options.sequence_length or 1
         self.solver = torch.optim.SGD(
@@ -88,9 +95,9 @@ class Trainer:
         return loss
 
 
-def main():
+def main(nets=NETS):
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--workload", choices=("mnist", "ptb"))
+    parser.add_argument("--workload", choices=nets)
     parser.add_argument(
         "--hidden", type=lambda x: [int(n) for n in x.strip("()[]").split(",")
                                     if n.strip()])
@@ -101,7 +108,7 @@ def main():
     parser.add_argument("--device", default="cuda")
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
-    trainer = Trainer(parser.parse_args())
+    trainer = Trainer(parser.parse_args(), nets)
     for line in sys.stdin:
         trainer.finish()
         wall, processor = time.perf_counter(), time.process_time()
@@ -113,4 +120,5 @@ def main():
         print("seconds", wall, processor, peak, loss.item(), flush=True)
 
 
-main()
+if __name__ == "__main__":
+    main()

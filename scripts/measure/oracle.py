@@ -2,9 +2,11 @@
 
 Forward and backward by stock Caffe's own layers with explicit masks (see
 stock_net.py), from the same weights and on the same data. The patterns are
-drawn by the Python package; plain SGD is done here, in double precision.
+drawn by the Python package; the solver's steps are solver_rules.py's, in double
+precision.
 """
 
+import functools
 import tempfile
 from pathlib import Path
 
@@ -13,6 +15,7 @@ import numpy as np
 from approx_dropout.draw import draw_pattern, sample_groups
 from approx_dropout.search import search
 from measure import worker
+from measure.solver_rules import RULES
 from measure.stock_net import StockNet
 from nets.text import to_text
 
@@ -23,17 +26,20 @@ LOSS_TOLERANCE = 1e-3  # relative; lr 1 soon magnifies float's rounding
 CHANGE_TOLERANCE, ROUNDING = 1e-2, 2e-7
 
 
+@functools.cache
+def probability(rate, family, period, lambda3):
+    """K, as a DropoutPattern gets it."""
+    found = search(rate, family, period, lambda3=lambda3)
+    return found.probability.astype(np.float32)
+
+
 def draws(experiment, number):
     """{layer: Pattern}, what the net's DropoutPatterns draw that time."""
     family, period = experiment.family, experiment.max_period
 
-    def probability(rate):
-        found = search(rate, family, period, lambda3=experiment.lambda3)
-        return found.probability.astype(np.float32)
-
     return {
         f"pattern{i}": draw_pattern(
-            probability(rate),
+            probability(rate, family, period, experiment.lambda3),
             family,
             experiment.seed,
             f"pattern{i}",
@@ -76,8 +82,10 @@ class Oracle:
         self.experiment = experiment
         self.stock = StockNet(experiment)
         self.weights = {k: w.astype(np.float64) for k, w in weights.items()}
-        self.history = dict.fromkeys(weights, 0)
-        self.loss = None
+        self.history = {
+            key: np.zeros((2, *w.shape)) for key, w in weights.items()
+        }
+        self.steps, self.loss = 0, None
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "net.prototxt"
             net = {"layer": self.stock.layers}
@@ -129,17 +137,22 @@ class Oracle:
         }
 
     def step(self, patterns):
-        """One step of SGD with momentum and clipped gradients."""
+        """One step with clipped gradients and weight decay."""
         gradients = self.gradients(patterns)
         norm = sum((g**2).sum() for g in gradients.values()) ** 0.5
-        clip = self.experiment.clip_gradients
+        experiment = self.experiment
+        clip = experiment.clip_gradients
         factor = clip / norm if 0 < clip < norm else 1
-        rate = self.experiment.base_lr * factor
         for key, gradient in gradients.items():
-            self.history[key] = (
-                self.experiment.momentum * self.history[key] + rate * gradient
+            weight = self.weights[key]
+            self.weights[key] = weight - RULES[experiment.solver](
+                experiment.momentum,
+                experiment.base_lr,
+                factor * gradient + experiment.weight_decay * weight,
+                self.history[key],
+                self.steps,
             )
-            self.weights[key] = self.weights[key] - self.history[key]
+        self.steps += 1
 
 
 def compare(build, experiment, before, after, steps, loss):

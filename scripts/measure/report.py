@@ -17,14 +17,30 @@ Caffe's conventional dropout of the same rate (no dropout at rate 0), the
 median of the rounds, in brackets the least and the largest. Bound: what the
 multiply-adds of the matrix products allow, the update not counted; share: how
 much of it was reached. TILE drops tiles behind the MLP's hidden layers or,
-where the table says so, before them.
+where the table says so, before them. ROW over it: how many times as fast as
+what the row is about ROW's net is; of the kept products alone, the share of
+their speed that whole steps reach.
 """
 PROFILE = """\
 Where the time goes, in ms: forward + backward of each layer with parameters
 and of all others, timed one by one outside of `Solver::Step`; rest: the step
 less these, that is updating the parameters and clearing their gradients.
 """
-CONDITIONS = {"net": "", "batch": "d", "rate": "g", "groups": "d"}
+CONDITIONS = {
+    "net": "",
+    "batch": "d",
+    "rate": "g",
+    "groups": "d",
+    "solver": "",
+    "weight_decay": "g",
+}
+# What all rows had before there were other values.
+EARLIER = {
+    "reference": False,
+    "steps_per_call": 0,
+    "solver": "SGD",
+    "weight_decay": 0,
+}
 PATTERNS = {name: TITLES[name] for name in ("row", "tile", "tile_before")}
 FAMILY_STYLES = {"RESIDUE": ("#0072B2", "o-"), "PERIOD": ("#D55E00", "s-")}
 
@@ -32,7 +48,11 @@ FAMILY_STYLES = {"RESIDUE": ("#0072B2", "o-"), "PERIOD": ("#D55E00", "s-")}
 def read(folder, names):
     """The results of the sweeps that have been run, in the order of names."""
     paths = [folder / f"{name}.json" for name in names]
-    return [json.loads(path.read_text()) for path in paths if path.exists()]
+    every = [json.loads(path.read_text()) for path in paths if path.exists()]
+    for line in (line for results in every for line in results["rows"]):
+        for name, value in EARLIER.items():
+            line.setdefault(name, value)
+    return every
 
 
 def ranged(value, low, high, form):
@@ -42,7 +62,16 @@ def ranged(value, low, high, form):
 def title(line):
     """What a row's times are of."""
     name = TITLES[line["method"]]
+    if line["steps_per_call"]:
+        return f"{name}, {line['steps_per_call']} step a call"
+    if line["reference"]:
+        return line["build"]
     return name if line["family"] else f"stock, {name}"
+
+
+def is_ours(line):
+    """Whether it is of a net of ours, and not one to hold it against."""
+    return bool(line["family"]) and not line["reference"]
 
 
 def differing(rows):
@@ -52,23 +81,30 @@ def differing(rows):
     ]
 
 
+def speed_up(line, whose=""):
+    """The row's, or that of ROW over it; "-" if it has none."""
+    names = [f"{whose}speed_up{part}" for part in ("", "_min", "_max")]
+    if names[0] not in line:
+        return "-"
+    return ranged(*(line[name] for name in names), ".2f")
+
+
 def condition(line, names):
     """The columns that tell rows apart."""
     cells = {name: format(line[name], CONDITIONS[name]) for name in names}
     return {**cells, "method": title(line)}
 
 
-def times(line, names):
-    """A row of the table of step times."""
+def times(line, names, held):
+    """A row of the table of step times; held: whether ours are held against
+    others than stock Caffe."""
     cells = condition(line, names)
     every = line["wall_ms_all"]
     cells["ms/step"] = ranged(line["wall_ms"], min(every), max(every), ".1f")
-    ours = line["family"]
-    cells["speed-up"] = "-"
-    if ours:
-        cells["speed-up"] = ranged(
-            *(line[f"speed_up{part}"] for part in ("", "_min", "_max")), ".2f"
-        )
+    ours = is_ours(line)
+    cells["speed-up"] = speed_up(line) if line["family"] else "-"
+    if held:
+        cells["ROW over it"] = speed_up(line, "our_")
     return {
         **cells,
         "bound": f"{line['bound']:.2f}" if ours else "-",
@@ -97,6 +133,8 @@ def profiles(rows):
     kinds = {}
     for line in rows:
         layers = tuple(line["profile"]["layers"])
+        if not layers:  # of what is no Caffe
+            continue
         kinds.setdefault(layers, []).append(parts(line, differing(rows)))
     return [table(lines, []) for lines in kinds.values()]
 
@@ -111,6 +149,7 @@ def section(results):
         if name not in names
     ]
     machine = [f"{name} {value}" for name, value in results["machine"].items()]
+    held = any(line["reference"] for line in rows)
     errors = [line["error"] for line in rows if line["error"] is not None]
     steps = " or ".join(
         f"{count} ({workload})" for workload, count in results["steps"].items()
@@ -128,8 +167,12 @@ def section(results):
         [
             f"## {results['sweep']}",
             textwrap.fill(facts, 80, break_on_hyphens=False),
-            f"![speed-up and bound]({results['sweep']}.png)",
-            table([times(line, names) for line in rows], [PROFILE]),
+            *(
+                [f"![speed-up and bound]({results['sweep']}.png)"]
+                if results["varied"]
+                else []
+            ),
+            table([times(line, names, held) for line in rows], [PROFILE]),
             *profiles(rows),
         ]
     )
@@ -177,7 +220,7 @@ def pattern(line):
 
 def plot(results, path):
     """A row of pictures for each net, one for each pattern."""
-    lines = [line for line in results["rows"] if line["family"]]
+    lines = [line for line in results["rows"] if is_ours(line)]
     nets = list(dict.fromkeys(line["net"] for line in lines))
     patterns = [name for name in PATTERNS if name in map(pattern, lines)]
     figure, grid = plt.subplots(
@@ -208,6 +251,7 @@ def write(folder, names):
     """Writes table.md and SWEEP.png from what is there."""
     every = read(folder, names)
     for results in every:
-        plot(results, folder / f"{results['sweep']}.png")
+        if results["varied"]:
+            plot(results, folder / f"{results['sweep']}.png")
     text = "\n".join([HEAD, *map(section, every)])
     write_whole(folder / "table.md", text)

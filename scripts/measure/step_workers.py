@@ -17,10 +17,11 @@ class StepProcess:
 
     label: what it is called; command and options (env, cwd): of the process,
     which is started at once; log: open file for its messages.
+    steps_per_call: how many are asked for at a time; 0: all.
     """
 
-    def __init__(self, label, command, log, **options):
-        self.label = label
+    def __init__(self, label, command, log, steps_per_call=0, **options):
+        self.label, self.steps_per_call = label, steps_per_call
         self.wall_ms, self.processor_ms, self.peak_bytes = [], [], 0
         self.process = subprocess.Popen(
             command,
@@ -32,22 +33,30 @@ class StepProcess:
         )
 
     def step(self, count, record=True):
-        """Takes steps; returns the loss. Raises RuntimeError if the process
-        ended or the loss is not a finite number."""
+        """Takes steps; returns the last one's loss. Raises RuntimeError if
+        the process ended or the loss is not a finite number."""
+        wall_s = processor_s = 0
+        for left in range(count, 0, -(self.steps_per_call or count)):
+            part = self._call(min(left, self.steps_per_call or count))
+            wall_s, processor_s = wall_s + part[0], processor_s + part[1]
+        if record:
+            self.wall_ms.append(wall_s / count * 1e3)
+            self.processor_ms.append(processor_s / count * 1e3)
+            self.peak_bytes = int(part[2])
+        return part[3]
+
+    def _call(self, count):
+        """Asks for steps once; the numbers of the answer."""
         with contextlib.suppress(BrokenPipeError):
             self.process.stdin.write(f"{count}\n")
             self.process.stdin.flush()
         answer = self.process.stdout.readline().split()
         if len(answer) != 5 or answer[0] != "seconds":
             raise RuntimeError(f"{self.label}: its process ended")
-        wall_s, processor_s, peak_bytes, loss = map(float, answer[1:])
-        if not math.isfinite(loss):
-            raise RuntimeError(f"{self.label}: the loss is {loss}")
-        if record:
-            self.wall_ms.append(wall_s / count * 1e3)
-            self.processor_ms.append(processor_s / count * 1e3)
-            self.peak_bytes = int(peak_bytes)
-        return loss
+        numbers = [float(number) for number in answer[1:]]
+        if not math.isfinite(numbers[3]):
+            raise RuntimeError(f"{self.label}: the loss is {numbers[3]}")
+        return numbers
 
     def end(self):
         """Ends the process; may be called twice."""

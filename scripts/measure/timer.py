@@ -15,7 +15,7 @@ def let_waiting_threads_sleep():
         os.environ.setdefault("GOMP_SPINCOUNT", "2000")
 
 
-def start(label, build, solver, log):
+def start(label, build, solver, log, steps_per_call=0):
     """A StepProcess of build/BUILD that takes steps of the solver's file.
 
     log: open file for its messages. Raises ValueError if it is not built.
@@ -28,6 +28,7 @@ def start(label, build, solver, log):
         label,
         [program, f"--solver={solver}"],
         log,
+        steps_per_call,
         cwd=ROOT,  # the nets' data paths are relative to it
         env={
             **os.environ,

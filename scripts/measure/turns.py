@@ -17,7 +17,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 import nets.solver
-from measure import oracle, sweeps, timer, worker
+from measure import oracle, references, sweeps, timer, worker
 from measure.bound import bound
 from measure.timing import WARM_UP_STEPS, compared
 from nets.text import net_text, to_text
@@ -78,15 +78,17 @@ class Worker:
 
     def start_timer(self, log):
         """Starts the process that is timed, which log tells about."""
-        name, build = self.case.name, self.case.build
-        self.timer = timer.start(name, build, self.solver, log)
+        self.timer = timer.start(
+            self.case.name,
+            self.case.build,
+            self.solver,
+            log,
+            self.case.steps_per_call,
+        )
 
-    def step(self, count, record=True):
-        """Takes steps there."""
-        try:
-            self.timer.step(count, record)
-        except RuntimeError as error:
-            raise BenchError(str(error)) from None
+    def take_profile(self, passes):
+        """Times its layers one by one."""
+        self.profile = self.call(worker.profile, passes)
 
     def check(self, pool, build):
         """Takes the first steps and holds them against the oracle's, which
@@ -124,12 +126,23 @@ def checked(group, folder, stack, bar):
     with process() as pool:
         for i, case in enumerate(group):
             bar.set_postfix_str(f"checks {case.name}", refresh=False)
-            workers.append(Worker(case, folder / str(i)))
+            if case.is_caffe:
+                workers.append(Worker(case, folder / str(i)))
+            else:
+                workers.append(references.Reference(case))
             stack.enter_context(workers[-1].pool)
-            if case.experiment.pattern:
+            if case.is_caffe and case.experiment.pattern:
                 workers[-1].check(pool, group[0].build)
             bar.update()
     return workers
+
+
+def step(one, count, record=True):
+    """Takes steps of a worker's process that is timed."""
+    try:
+        one.timer.step(count, record)
+    except RuntimeError as error:
+        raise BenchError(str(error)) from None
 
 
 def busy_seconds():
@@ -157,15 +170,15 @@ def measure(group, rounds, steps, bar):
         for one in workers:
             one.start_timer(log)
             stack.callback(one.timer.end)
-            one.step(WARM_UP_STEPS, record=False)
+            step(one, WARM_UP_STEPS, record=False)
         for _ in range(rounds):
             for one in workers:
                 bar.set_postfix_str(f"times {one.case.name}", refresh=False)
-                one.step(steps)
+                step(one, steps)
                 bar.update()
         for one in workers:
             bar.set_postfix_str(f"profiles {one.case.name}", refresh=False)
-            one.profile = one.call(worker.profile, max(steps // 5, 1))
+            one.take_profile(max(steps // 5, 1))
             bar.update()
     busy_s = busy_seconds() - busy_s - (used_seconds() - used_s)
     return workers, busy_s / (time.monotonic() - start_s)
@@ -181,9 +194,22 @@ def warn_of_others(name, cores):
         )
 
 
-def row(one, baseline):
+def held_against(one, ours):
+    """How many times as fast as this one ours is, in the same rounds."""
+    found = compared(
+        ours.timer.wall_ms, ours.timer.processor_ms, one.timer.wall_ms
+    )
+    return {
+        f"our_{name}": value
+        for name, value in found.items()
+        if name.startswith("speed_up")
+    }
+
+
+def row(one, baseline, ours=None):
     """A line of the results: medians, and the ratio to stock of each round.
 
+    ours: the net of ours that is held against this one, or None.
     error: the largest found by the check, as a multiple of what is tolerated.
     profile: [forward, backward] of each layer; "rest" is the step's time less
     theirs: updating parameters and clearing their gradients.
@@ -196,6 +222,8 @@ def row(one, baseline):
     return {
         "case": one.case.name,
         "build": one.case.build,
+        "reference": one.case.is_reference,
+        "steps_per_call": one.case.steps_per_call,
         "net": one.case.net,
         "method": one.case.method,
         "family": experiment.family,
@@ -203,7 +231,10 @@ def row(one, baseline):
         "rates": list(experiment.rates),
         "batch": experiment.batch_size,
         "groups": experiment.groups,
+        "solver": experiment.solver,
+        "weight_decay": experiment.weight_decay,
         **times,
+        **(held_against(one, ours) if ours else {}),
         "bound": allowed,
         "share": times["speed_up"] / allowed,
         "peak_bytes": one.timer.peak_bytes,
@@ -213,6 +244,15 @@ def row(one, baseline):
             "rest": times["wall_ms"] - sum(map(sum, one.profile.values())),
         },
     }
+
+
+def rows_of(workers):
+    """The lines of a group's workers, the baseline first."""
+    ours = workers[1] if len(workers) > 1 else None
+    return [
+        row(one, workers[0], ours if one.case.is_reference else None)
+        for one in workers
+    ]
 
 
 def run(sweep, rounds, steps):
@@ -227,7 +267,7 @@ def run(sweep, rounds, steps):
         for group in sweep.groups:
             workload = group[0].experiment.workload
             workers, cores = measure(group, rounds, steps[workload], bar)
-            rows += [row(one, workers[0]) for one in workers]
+            rows += rows_of(workers)
             others = max(others, cores)
     warn_of_others(sweep.name, others)
     return {"others_busy_cores": others, "rows": rows}
@@ -237,10 +277,13 @@ def data_used(sweep):
     """What the sweep's nets read, {workload: name of the data}; BenchError
     says what has to be built or prepared first."""
     used = {}
-    for case in (case for group in sweep.groups for case in group):
-        if not (
-            ROOT / "build" / case.build / "python/caffe/_caffe.so"
-        ).exists():
+    for case in sweep.cases():
+        if (
+            case.is_caffe
+            and not (
+                ROOT / "build" / case.build / "python/caffe/_caffe.so"
+            ).exists()
+        ):
             raise BenchError(
                 f"build/{case.build} is not built: run "
                 "scripts/setup/build_caffe.sh"

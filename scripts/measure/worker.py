@@ -38,7 +38,7 @@ def start(build=None, solver_file=None):
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     if build:
-        solver = import_caffe(build).SGDSolver(str(solver_file))
+        solver = import_caffe(build).get_solver(str(solver_file))
 
 
 def step(count):

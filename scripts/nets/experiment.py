@@ -48,6 +48,7 @@ class Experiment:
     groups: of samples, each with a pattern of its own; a tuple has a number
         for each place that is dropped.
     clip_gradients: largest L2 norm of all gradients together, 0 for any.
+    solver, weight_decay: the SolverParameter's type, and its field.
     iteration_limit: trains no longer than that, 0 for all epochs.
     display: iterations between two lines of the log; losses are their mean.
     """
@@ -66,6 +67,8 @@ class Experiment:
     lr_decay: float = 1
     flat_epochs: int = 0
     clip_gradients: float = 0
+    solver: str = "SGD"
+    weight_decay: float = 0
     max_period: int = 16
     lambda3: float | None = None
     tile_size: int = 32

@@ -33,7 +33,7 @@ def learning_rate(experiment):
 
 def solver(experiment, net_file, snapshot_prefix):
     """The SolverParameter. Several splits to test are told apart by a stage
-    of the net; clip_gradients and test_state are left out where unused."""
+    of the net; what has its default or is unused is left out."""
     splits = experiment.splits
     stages = [{"stage": split} for split in splits if len(splits) > 1]
     clip = experiment.clip_gradients
@@ -44,8 +44,10 @@ def solver(experiment, net_file, snapshot_prefix):
         "test_interval": experiment.test_interval,
         "test_initialization": False,
         **learning_rate(experiment),
+        "type": [] if experiment.solver == "SGD" else experiment.solver,
         "momentum": experiment.momentum,
-        "clip_gradients": [clip] if clip else [],
+        "weight_decay": experiment.weight_decay or [],
+        "clip_gradients": clip or [],
         "display": experiment.display,
         "average_loss": experiment.display,
         "max_iter": experiment.max_iter,

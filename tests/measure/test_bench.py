@@ -16,9 +16,7 @@ import numpy as np
 import pytest
 
 import measure_steps
-import prepare_mnist
 from approx_dropout import multiply_adds, net_shapes, proto
-from data import ptb
 from measure import oracle, sweeps, turns, worker
 from measure.bound import bound
 from nets import registry
@@ -51,10 +49,10 @@ LSTM_BOUNDS = [
     ("large3", (1.22, 1.44, 1.74), (1.17, 1.31, 1.50)),
 ]
 KEYS = {
-    "case", "build", "net", "method", "family", "rate", "rates", "batch",
-    "groups", "wall_ms", "wall_ms_all", "processor_ms", "speed_up",
-    "speed_up_min", "speed_up_max", "bound", "share", "peak_bytes", "error",
-    "profile",
+    "case", "build", "reference", "steps_per_call", "net", "method", "family",
+    "rate", "rates", "batch", "groups", "solver", "weight_decay", "wall_ms",
+    "wall_ms_all", "processor_ms", "speed_up", "speed_up_min", "speed_up_max",
+    "bound", "share", "peak_bytes", "error", "profile",
 }  # fmt: skip
 
 
@@ -110,66 +108,27 @@ def test_bound_is_the_one_that_inspect_finds(name, net, shapes):
 
 def test_sweeps_hold_what_is_to_be_compared():
     every = sweeps.sweeps()
-    assert list(every) == ["rates", "sizes", "batches", "lstm", "groups"]
+    assert list(every) == [
+        "rates", "sizes", "batches", "lstm", "groups",
+        "products", "solvers", "pytorch", "ones",
+    ]  # fmt: skip
     for sweep in every.values():
         for stock, *ours in sweep.groups:
             assert stock.build == sweeps.STOCK
             assert stock.experiment.pattern is None
+            assert not ours[0].is_reference
             for case in ours:
-                assert case.build == sweeps.OURS and case.experiment.pattern
+                assert case.build == sweeps.OURS or case.is_reference
+                assert case.experiment.pattern
                 assert (case.net, case.rate) == (stock.net, stock.rate)
+                for field in ("solver", "weight_decay", "base_lr", "momentum"):
+                    values = {
+                        getattr(each.experiment, field)
+                        for each in (case, stock)
+                    }
+                    assert len(values) == 1
         names = [case.name for group in sweep.groups for case in group]
         assert len(set(names)) == len(names)
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    """{workload: folder}: the embedded digits, and a text of 60 words."""
-    digits = tmp_path_factory.mktemp("bench") / "digits"
-    prepare_mnist.main(["--source", "embedded", "--output", str(digits)])
-    text = tmp_path_factory.mktemp("text")
-    numbers = np.random.default_rng(0).integers(0, 60, 5000)
-    words = " ".join(f"w{number}" for number in numbers) + "\n"
-    files = {}
-    for split in ("train", "valid", "test"):
-        files[split] = text / f"{split}.raw"
-        files[split].write_text(words)
-    ptb.prepare(
-        text / "data", **files, batch_size=20, sequence_length=35
-    )
-    return {"mnist": digits, "ptb": text / "data"}
-
-
-@pytest.fixture
-def bench(data, monkeypatch):
-    """The benchmark on this data, in an environment of its own."""
-
-    def on_data(net):
-        def changed(*arguments, **changes):
-            experiment = net(*arguments, **changes)
-            settings = {"data": str(data[experiment.workload])}
-            if experiment.workload == "ptb":
-                settings["vocabulary"] = 70
-            return dataclasses.replace(experiment, **settings)
-
-        return changed
-
-    for net in (sweeps.mlp, sweeps.lstm):
-        monkeypatch.setattr(sweeps, net.__name__, on_data(net))
-    if not (ROOT / "build" / sweeps.STOCK).exists():
-        monkeypatch.setattr(sweeps, "STOCK", sweeps.OURS)
-    monkeypatch.setattr(measure_steps, "commit", lambda: "0123456789ab")
-    # Products this small only lose by being shared among threads.
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    monkeypatch.setenv("OMP_WAIT_POLICY", "passive")
-    monkeypatch.setenv("GLOG_minloglevel", "2")
-
-
-@pytest.fixture(scope="module")
-def pool():
-    """The oracle's process."""
-    with turns.process() as one:
-        yield one
 
 
 def test_processes_end_with_the_program():

@@ -27,6 +27,19 @@ void GrowTo(size_t size, std::vector<Dtype>* buffer) {
   if (buffer->size() < size) { buffer->resize(size); }
 }
 
+/// @brief Panel j of the transpose of a (rows x columns) matrix: its row k
+/// holds
+///        column k of the matrix for the panel's rows, those from j times the
+///        width on. The last panel is filled up with zeros. Single-threaded.
+template <typename Dtype>
+void PackRows(
+    int j, int rows, int columns, const Dtype* from, int stride, Dtype* panels);
+
+/// @brief Panel j of a (rows x columns) matrix, the same way.
+template <typename Dtype>
+void PackColumns(
+    int j, int rows, int columns, const Dtype* from, int stride, Dtype* panels);
+
 /// @brief Panels of samples: row k of panel j holds column k of `from`, whose
 ///        rows have `columns` elements, for the panel's samples, that is rows
 ///        samples[j * width] and on. The last is filled up with zeros. Uses

@@ -7,6 +7,7 @@
 #endif
 #include "caffe/approx_dropout/product/gathered_product.hpp"
 #include "caffe/approx_dropout/product/grouped_product.hpp"
+#include "caffe/approx_dropout/product/packed_product.hpp"
 #include "caffe/approx_dropout/product/product.hpp"
 #include "caffe/approx_dropout/product/tile_product.hpp"
 
@@ -36,8 +37,9 @@ inline bool CanTilesBeLazy(const ApproxDropoutParameter& param) {
  *
  * It chooses the Product that does the work:
  *
- *            CPU  GatheredProduct  one group; tiles and a compact input; steps
+ *            CPU  PackedProduct    one group
  *                 GroupedProduct   several groups
+ *                 GatheredProduct  tiles and a compact input; steps
  *                 TileProduct      TILE
  *            GPU  BatchedProduct
  */
@@ -114,6 +116,7 @@ class KeptProduct {
   ProductSpec<Dtype> spec_;
   Product<Dtype>* product_;  // that the weights were packed for
   GatheredProduct<Dtype> gathered_;
+  PackedProduct<Dtype> packed_;
   GroupedProduct<Dtype> grouped_;
   TileProduct<Dtype> tile_;
 #ifndef CPU_ONLY

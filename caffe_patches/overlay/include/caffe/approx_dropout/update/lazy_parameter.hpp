@@ -74,7 +74,10 @@ class LazyParameter {
   }
   /// @brief The same, single-threaded. Threads that call it at the same time
   ///        must pass disjoint cells.
-  void CatchUpOnThisThread(const vector<int>& cells);
+  void CatchUpOnThisThread(const vector<int>& cells) {
+    CatchUpOnThisThread(cells.data(), cells.size());
+  }
+  void CatchUpOnThisThread(const int* cells, int num_cells);
   /// @brief Brings everything up to date: data and histories. (Within a step a
   ///        history that the rule does not read may be behind.)
   void CatchUpAll();
@@ -99,6 +102,18 @@ class LazyParameter {
   ///        must pass disjoint rows.
   void AddGradientOnThisThread(const vector<int>& rows,
       const vector<int>& columns, const Dtype* part);
+
+  /// @brief For gradients that are written where they stay: takes note of the
+  ///        columns that rows will get one in. Returns its number.
+  int AddColumns(const vector<int>& columns);
+  /// @brief Where the gradient of a row, being a cell, in the columns of that
+  ///        number must be written, all of it and side by side; or NULL: it has
+  ///        one, for AddRowOnThisThread. Single-threaded: threads that call it
+  ///        at the same time must pass different rows.
+  Dtype* ClaimRowOnThisThread(int row, int columns);
+  /// @brief Adds part[j] to the gradient in (row, columns[j]).
+  void AddRowOnThisThread(
+      int row, const vector<int>& columns, const Dtype* part);
 
   // For the exchange with other ranks (gradient_cells.cpp):
   /// @brief Of each cell whether it has a gradient of this iteration.

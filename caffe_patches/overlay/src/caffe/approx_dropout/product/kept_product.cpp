@@ -38,6 +38,8 @@ void KeptProduct<Dtype>::PackWeights_cpu(const Dtype* weight) {
     product_ = &tile_;
   } else if (!spec_.tiled() && spec_.num_groups() > 1) {
     product_ = &grouped_;
+  } else if (!spec_.tiled()) {
+    product_ = &packed_;
   } else {
     product_ = &gathered_;
   }

@@ -218,16 +218,16 @@ void LazyParameter<Dtype>::CatchUp(const vector<int>& cells, Purpose purpose,
 }
 
 template <typename Dtype>
-void LazyParameter<Dtype>::CatchUpOnThisThread(const vector<int>& cells) {
+void LazyParameter<Dtype>::CatchUpOnThisThread(
+    const int* cells, int num_cells) {
   if (steps_.empty()) { return; }
   const int across = grid_.across();
-  size_t begin = 0;
-  for (size_t i = 1; i <= cells.size(); ++i) {
-    if (i < cells.size()
-        && cells[i] / across == cells[begin] / across) {
+  int begin = 0;
+  for (int i = 1; i <= num_cells; ++i) {
+    if (i < num_cells && cells[i] / across == cells[begin] / across) {
       continue;
     }
-    CatchUpCells(cells.data() + begin, i - begin, FOR_USE);
+    CatchUpCells(cells + begin, i - begin, FOR_USE);
     begin = i;
   }
 }
