@@ -11,6 +11,7 @@
 
 #include "cuda_runtime.h"
 #include "report.hpp"
+#include "streams.hpp"
 
 namespace emulator {
 
@@ -114,6 +115,7 @@ void CheckStates(
 }  // namespace
 
 DeviceAccess::DeviceAccess() {
+  CheckNotCapturing();
   mutex.lock();
   accessible = (used + kHugePage - 1) / kHugePage * kHugePage;
   mprotect(arena, accessible, PROT_READ | PROT_WRITE);
@@ -175,6 +177,7 @@ extern "C" cudaError_t cudaFree(void* pointer) {
   if (!pointer) {
     return cudaSuccess;
   }
+  CheckNotCapturing();
   const std::lock_guard<std::mutex> lock(mutex);
   const auto found = sizes.find(pointer);
   if (found == sizes.end()) {

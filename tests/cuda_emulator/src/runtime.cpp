@@ -8,8 +8,8 @@
 #include "launch.hpp"
 #include "memory.hpp"
 #include "report.hpp"
+#include "streams.hpp"
 
-struct EmulatedStream {};
 struct EmulatedEvent {
   std::chrono::steady_clock::time_point time;
 };
@@ -66,6 +66,8 @@ const char* cudaGetErrorString(cudaError_t error) {
       return "invalid configuration argument";
     case cudaErrorInvalidDevice:
       return "invalid device ordinal";
+    case cudaErrorStreamCaptureUnsupported:
+      return "operation not permitted when stream is capturing";
   }
   return "unknown error";
 }
@@ -160,20 +162,6 @@ cudaError_t cudaMemcpy(
 cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t count,
     cudaMemcpyKind kind, cudaStream_t) {
   return cudaMemcpy(to, from, count, kind);
-}
-
-cudaError_t cudaStreamCreate(cudaStream_t* stream) {
-  *stream = new EmulatedStream();
-  return cudaSuccess;
-}
-
-cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
-  return cudaStreamCreate(stream);
-}
-
-cudaError_t cudaStreamDestroy(cudaStream_t stream) {
-  delete stream;
-  return cudaSuccess;
 }
 
 cudaError_t cudaStreamSynchronize(cudaStream_t) { return cudaSuccess; }
