@@ -45,6 +45,10 @@ KERNELS = {
         [], "ApproxDropoutLayerTest/2.*"),
     f"{SOURCE}/layers/approx_dropout_lstm_layer.cu": (
         [], "ApproxDropoutLSTMLayerTest/2.*-*TestGradient*"),
+    f"{SOURCE}/approx_dropout/product/lstm_step.cu": (
+        [f"{INCLUDE}/product/lstm_step.cuh",
+         f"{INCLUDE}/product/lstm_step.hpp"],
+        "ApproxDropoutLSTMLayerTest/2.*-*TestGradient*"),
 }
 
 DEVICE = re.compile(r"\b(?:__global__|__device__|CAFFE_HOST_DEVICE)\b")
@@ -52,7 +56,8 @@ MUTATIONS = (
     ("barrier", re.compile(r"__syncthreads\(\);"), ""),
     ("atomic", re.compile(r"atomicExch\((.+?), (.+?)\);"),
      r"*(\1); *(\1) = \2;"),
-    ("early return", re.compile(r"if \([^{}]*\) \{ return; \}"), ""),
+    ("early return", re.compile(r"if \([^{}]*\) \{\s*(return|continue);\s*\}"),
+     ""),
     ("bound", re.compile(r" < "), " <= "),
     ("bound", re.compile(r" <= "), " <= 1 + "),
     ("bound", re.compile(r" >= "), " > "),

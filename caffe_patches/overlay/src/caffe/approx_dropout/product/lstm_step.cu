@@ -29,7 +29,6 @@ template <typename Dtype>
 void LaunchBackwardCell(const LSTMSteps<Dtype>& steps, int t,
     const GradientCut& cut, const HiddenDropout<Dtype>& dropout,
     cudaStream_t stream) {
-  // NOLINT_NEXT_LINE(whitespace/operators)
   BackwardCellKernel<Dtype>
       <<<CellBlocks(steps), kCellThreads, 0, stream>>>(steps, t, cut, dropout);
   CUDA_POST_KERNEL_CHECK;
@@ -40,7 +39,6 @@ struct ForwardStep {
   static void Launch(const LSTMSteps<Dtype>& steps, int t,
       const ForwardCut& cut, cudaStream_t stream) {
     const int kSamples = Tile<Dtype, kTile>::kSamples;
-    // NOLINT_NEXT_LINE(whitespace/operators)
     ForwardStepKernel<Dtype, kWidth, kSamples>
         <<<cut.blocks(), kForwardThreads, 0, stream>>>(steps, t, cut);
     CUDA_POST_KERNEL_CHECK;
@@ -52,7 +50,6 @@ struct HiddenGradient {
   static void Launch(const LSTMSteps<Dtype>& steps, int, const GradientCut& cut,
       cudaStream_t stream) {
     const int kSamples = Tile<Dtype, kTile>::kSamples;
-    // NOLINT_NEXT_LINE(whitespace/operators)
     HiddenGradientKernel<Dtype, kWidth, kSamples>
         <<<cut.blocks(), kGradientThreads, 0, stream>>>(steps, cut);
     CUDA_POST_KERNEL_CHECK;
@@ -112,7 +109,6 @@ void LSTMBackward(const LSTMSteps<Dtype>& steps, cudaStream_t stream) {
 template <typename Dtype>
 void LSTMForwardCell(
     const LSTMSteps<Dtype>& steps, int t, const HiddenDropout<Dtype>& dropout) {
-  // NOLINT_NEXT_LINE(whitespace/operators)
   ForwardCellKernel<Dtype>
       <<<CellBlocks(steps), kCellThreads>>>(steps, t, dropout);
   CUDA_POST_KERNEL_CHECK;
