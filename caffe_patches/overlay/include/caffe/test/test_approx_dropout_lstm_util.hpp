@@ -69,12 +69,11 @@ inline vector<LSTMCase> LSTMCases() {
       {"ROW", 2, 97, 4, 3, 32, third, kNone, true, true},
       {"TILE", 2, 97, 4, 3, 1, third, kNone, false, true},
       // What a time step's kernels on the GPU are cut by: rows aligned to 16, 8
-      // and 4 bytes, tiles of 8, 16 and 20 samples, two of them, split rows.
+      // and 4 bytes, tiles of 8, 16 and 20 samples, and two of them.
       {"NONE", 3, 20, 5, 68, 32, kNone, kNone, false, false},
       {"ROW", 3, 33, 6, 37, 32, third, kNone, true, false},
       {"NONE", 2, 30, 6, 34, 32, kNone, kNone, false, false},
       {"ROW", 2, 12, 8, 36, 32, half4, half2, true, false},
-      {"NONE", 2, 2, 4, 132, 32, kNone, kNone, false, false},
       // Tiles: that fit, cut off at both edges, of one synapse.
       {"TILE", 4, 3, 8, 8, 2, half, kNone, false, false},
       {"TILE", 4, 3, 8, 8, 2, half, kNone, false, true},

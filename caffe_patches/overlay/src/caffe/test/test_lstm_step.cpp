@@ -1,3 +1,5 @@
+#include <algorithm>
+#include <cmath>
 #include <vector>
 
 #include "caffe/approx_dropout/math/launch_graph.hpp"
@@ -20,7 +22,7 @@ struct StepCase {
 vector<StepCase> StepCases() {
   const StepCase kCases[] = {{1, 1, 20, 1}, {5, 3, 20, 1}, {37, 33, 20, 1},
       {64, 20, 20, 4}, {65, 40, 20, 1}, {66, 9, 20, 2}, {132, 20, 8, 2},
-      {200, 1, 20, 4}, {130, 17, 20, 2}, {530, 20, 20, 2}, {1060, 2, 8, 4}};
+      {200, 1, 20, 4}, {130, 17, 20, 2}, {530, 2, 20, 2}, {796, 1, 8, 4}};
   return vector<StepCase>(kCases, kCases + sizeof(kCases) / sizeof(StepCase));
 }
 
@@ -121,7 +123,7 @@ TEST(LSTMStepTest, TestGradientCutMultipliesOnce) {
     const GradientCut cut =
         CutGradient(c.units, c.samples, c.max_tile, c.width);
     EXPECT_LE(cut.blocks(),
-        std::max(kManyBlocks, cut.column_blocks() * cut.passes.count));
+        std::max(kMultiprocessors, cut.column_blocks() * cut.passes.count));
     // By four rows and sample, how often each column; and by part, column and
     // sample, how many blocks write it.
     vector<vector<int> > times(c.units * c.samples, vector<int>(c.units));
@@ -198,60 +200,122 @@ TEST(LSTMStepTest, TestWidths) {
 
 #ifndef CPU_ONLY
 
-namespace {
+template <typename Dtype>
+class LSTMStepGPUTest : public GPUDeviceTest<Dtype> {
+ protected:
+  LSTMStepGPUTest() { Caffe::set_random_seed(1701); }
 
-vector<cudaStream_t> streams;  // of the calls
+  void Shape(int steps, int samples, int units) {
+    samples_ = samples;
+    units_ = units;
+    const int size = samples * units;
+    weight_.Reshape(4 * units, units, 1, 1);
+    cont_.Reshape(steps, samples, 1, 1);
+    inputs_.Reshape(steps, size, 1, 1);
+    gates_.Reshape(steps, 4 * size, 1, 1);
+    cells_.Reshape(steps + 1, size, 1, 1);
+    hidden_.Reshape(steps, size, 1, 1);
+    FillerParameter param;
+    param.set_std(1 / std::sqrt(units));
+    GaussianFiller<Dtype> filler(param);
+    filler.Fill(&weight_);
+    caffe_set(cont_.count(), Dtype(1), cont_.mutable_cpu_data());
+  }
 
-void Forward(const LSTMSteps<float>& steps, cudaStream_t stream) {
-  streams.push_back(stream);
-  LSTMForward(steps, stream);
+  // What a pass begins with; what it is to write is poisoned.
+  LSTMSteps<Dtype> Steps(int steps) {
+    caffe_set(inputs_.count(), Dtype(NAN), inputs_.mutable_cpu_data());
+    caffe_set(cells_.count(), Dtype(NAN), cells_.mutable_cpu_data());
+    caffe_set(hidden_.count(), Dtype(NAN), hidden_.mutable_cpu_data());
+    for (int i = 0; i < samples_ * units_; ++i) {
+      inputs_.mutable_cpu_data()[i] = Dtype(i % 7 - 3) / 4;
+      cells_.mutable_cpu_data()[i] = Dtype(i % 5 - 2) / 4;
+    }
+    for (int i = 0; i < gates_.count(); ++i) {
+      gates_.mutable_cpu_data()[i] = Dtype(i % 3) / 8;
+    }
+    LSTMSteps<Dtype> all = {steps, samples_, units_};
+    all.weight = weight_.gpu_data();
+    all.cont = cont_.gpu_data();
+    all.recurrent_input = inputs_.mutable_gpu_data();
+    all.gates = gates_.mutable_gpu_data();
+    all.cells = cells_.mutable_gpu_data();
+    all.hidden = hidden_.mutable_gpu_data();
+    return all;
+  }
+
+  static void Forward(const LSTMSteps<Dtype>& steps, cudaStream_t stream) {
+    streams_.push_back(stream);
+    LSTMForward(steps, stream);
+  }
+
+  static vector<cudaStream_t> streams_;  // of the calls
+  int samples_, units_;
+  Blob<Dtype> weight_, cont_, inputs_, gates_, cells_, hidden_;
+};
+
+template <typename Dtype>
+vector<cudaStream_t> LSTMStepGPUTest<Dtype>::streams_;
+
+TYPED_TEST_CASE(LSTMStepGPUTest, TestDtypes);
+
+// So many units that two warps share them, whose columns take several stages.
+TYPED_TEST(LSTMStepGPUTest, TestManyUnits) {
+  const int kUnits = 796;
+  this->Shape(1, 1, kUnits);
+  const LSTMSteps<TypeParam> steps = this->Steps(1);
+  EXPECT_EQ(2, CutForward(steps).splits);
+  vector<double> sums(4 * kUnits);
+  for (int row = 0; row < sums.size(); ++row) {
+    sums[row] = this->gates_.cpu_data()[row];
+    for (int k = 0; k < kUnits; ++k) {
+      sums[row] += this->weight_.cpu_data()[row * kUnits + k] *
+                   this->inputs_.cpu_data()[k];
+    }
+  }
+  vector<double> before(
+      this->cells_.cpu_data(), this->cells_.cpu_data() + kUnits);
+  LSTMForward(steps, NULL);
+  const double tolerance = sizeof(TypeParam) == 4 ? 1e-5 : 1e-12;
+  for (int u = 0; u < kUnits; ++u) {
+    double gate[4];
+    for (int g = 0; g < 4; ++g) {
+      const double sum = sums[g * kUnits + u];
+      gate[g] = g < 3 ? 1 / (1 + std::exp(-sum)) : std::tanh(sum);
+    }
+    const double c = gate[1] * before[u] + gate[0] * gate[3];
+    ASSERT_NEAR(gate[2] * std::tanh(c), this->hidden_.cpu_data()[u], tolerance)
+        << u;
+  }
 }
-
-}  // namespace
 
 // The same launches are captured the second time, and are then a graph, until
 // the arguments change.
-TEST(LSTMStepGPUTest, TestRepeatedLaunches) {
-  const int kSteps = 3, kSamples = 2, kUnits = 5;
-  Caffe::set_mode(Caffe::GPU);
-  Caffe::set_random_seed(1701);
-  const int size = kSamples * kUnits;
-  Blob<float> weight(4 * kUnits, kUnits, 1, 1), cont(kSteps, kSamples, 1, 1);
-  Blob<float> inputs(kSteps, size, 1, 1), gates(kSteps, 4 * size, 1, 1);
-  Blob<float> cells(kSteps + 1, size, 1, 1), hidden(kSteps, size, 1, 1);
-  FillerParameter param;
-  GaussianFiller<float> filler(param);
-  filler.Fill(&weight);
-  caffe_set(cont.count(), 1.f, cont.mutable_cpu_data());
-  streams.clear();
-  RepeatedLaunches<LSTMSteps<float> > launches;
-  Blob<float> first;
+TYPED_TEST(LSTMStepGPUTest, TestRepeatedLaunches) {
+  typedef LSTMStepGPUTest<TypeParam> Test;
+  const int kSize = 2 * 5;
+  this->Shape(3, 2, 5);
+  Test::streams_.clear();
+  RepeatedLaunches<LSTMSteps<TypeParam> > launches;
+  vector<TypeParam> first;
   for (int pass = 0; pass < 6; ++pass) {
-    caffe_set(inputs.count(), 0.5f, inputs.mutable_cpu_data());
-    caffe_set(gates.count(), 0.1f, gates.mutable_cpu_data());
-    caffe_set(cells.count(), 0.2f, cells.mutable_cpu_data());
-    caffe_set(hidden.count(), -1.f, hidden.mutable_cpu_data());
-    LSTMSteps<float> steps = {pass < 4 ? kSteps : 1, kSamples, kUnits};
-    steps.weight = weight.gpu_data();
-    steps.cont = cont.gpu_data();
-    steps.recurrent_input = inputs.mutable_gpu_data();
-    steps.gates = gates.mutable_gpu_data();
-    steps.cells = cells.mutable_gpu_data();
-    steps.hidden = hidden.mutable_gpu_data();
-    launches.Run(Forward, steps);
+    const int steps = pass < 4 ? 3 : 1;
+    launches.Run(Test::Forward, this->Steps(steps));
+    const TypeParam* hidden = this->hidden_.cpu_data();
     if (pass == 0) {
-      first.CopyFrom(hidden, false, true);
+      first.assign(hidden, hidden + this->hidden_.count());
     }
-    for (int i = 0; i < steps.steps * size; ++i) {
-      EXPECT_EQ(first.cpu_data()[i], hidden.cpu_data()[i]) << pass;
-    }
-    for (int i = steps.steps * size; i < kSteps * size; ++i) {
-      EXPECT_EQ(-1, hidden.cpu_data()[i]) << pass;
+    for (int i = 0; i < first.size(); ++i) {
+      if (i < steps * kSize) {
+        EXPECT_EQ(first[i], hidden[i]) << pass;
+      } else {
+        EXPECT_TRUE(std::isnan(hidden[i])) << pass;
+      }
     }
   }
-  ASSERT_EQ(4, streams.size());
+  ASSERT_EQ(4, Test::streams_.size());
   for (int call = 0; call < 4; ++call) {
-    EXPECT_EQ(call % 2 == 1, streams[call] != NULL);
+    EXPECT_EQ(call % 2 == 1, Test::streams_[call] != NULL);
   }
 }
 

@@ -71,39 +71,86 @@ __global__ void __launch_bounds__(kCellThreads) ForwardCellKernel(
   ForwardUnit(steps, t, dropout, sample, unit, sums);
 }
 
-// sum (kWarpRows x kTile / 2) = the lane's columns' part of its rows' products
-// with its samples.
+// The block's samples of kStageColumns columns of r_t on their way to shared
+// memory, (kTile x kStageColumns): each thread has every kForwardThreads-th run
+// of kWidth. What lies beyond the last column is left alone; beyond the last
+// sample is that again.
 template <typename Dtype, int kWidth, int kTile>
-__device__ void MultiplyColumns(const LSTMSteps<Dtype>& steps, int t,
-    const ForwardCut& cut, int warp, int lane, Dtype* sum) {
-  const int kLaneSamples = kTile / 2;
-  const int units = steps.units;
-  const Dtype* input = steps.recurrent_input + t * steps.size();
-  size_t row[kWarpRows];
+class InputStage {
+ public:
+  __device__ InputStage(
+      const LSTMSteps<Dtype>& steps, int t, const ForwardCut& cut)
+      : input_(steps.recurrent_input + t * steps.size()),
+        units_(steps.units),
+        first_(cut.first_sample(blockIdx.x)),
+        last_(steps.samples - 1) {}
+
+  __device__ void Load(int first_column) {
 #pragma unroll
-  for (int i = 0; i < kWarpRows; ++i) {
-    row[i] = static_cast<size_t>(cut.row(blockIdx.x, warp, i)) * units;
-  }
-  int sample[kLaneSamples];
-#pragma unroll
-  for (int s = 0; s < kLaneSamples; ++s) {
-    sample[s] = cut.sample(blockIdx.x, lane, s) * units;
-#pragma unroll
-    for (int i = 0; i < kWarpRows; ++i) {
-      sum[i * kLaneSamples + s] = 0;
+    for (int i = 0; i < kRuns; ++i) {
+      const int column = first_column + own_column(i);
+      if (own_sample(i) < kTile && column < units_) {
+        const int n = min(first_ + own_sample(i), last_);
+        runs_[i] = *VectorAt<Dtype, kWidth>(
+            input_, static_cast<size_t>(n) * units_ + column);
+      }
     }
   }
-  for (int column = cut.first_column(warp, lane); column < units;
-       column += cut.column_stride()) {
+
+  __device__ void Store(int first_column, Dtype* staged) const {
+#pragma unroll
+    for (int i = 0; i < kRuns; ++i) {
+      if (own_sample(i) < kTile && first_column + own_column(i) < units_) {
+        *VectorAt<Dtype, kWidth>(
+            staged, own_sample(i) * kStageColumns + own_column(i)) = runs_[i];
+      }
+    }
+  }
+
+ private:
+  static const int kRowRuns = kStageColumns / kWidth;
+  static const int kRuns = (kTile * kRowRuns - 1) / kForwardThreads + 1;
+
+  __device__ int own_sample(int i) const {
+    return (threadIdx.x + i * kForwardThreads) / kRowRuns;
+  }
+  __device__ int own_column(int i) const {
+    return (threadIdx.x + i * kForwardThreads) % kRowRuns * kWidth;
+  }
+
+  const Dtype* const input_;
+  const int units_, first_, last_;
+  AlignedVector<Dtype, kWidth> runs_[kRuns];
+};
+
+// sum (kWarpRows x kTile / 2) += the products of the lane's columns from
+// `first_column` on that are staged, with its rows and samples.
+template <typename Dtype, int kWidth, int kTile>
+__device__ void MultiplyStage(const LSTMSteps<Dtype>& steps,
+    const ForwardCut& cut, int warp, int lane, int first_column,
+    const Dtype* staged, Dtype* sum) {
+  const int kLaneSamples = kTile / 2;
+  const int units = steps.units;
+  // Few pointers take few registers.
+  const Dtype* unit[kWarpUnits];
+#pragma unroll
+  for (int u = 0; u < kWarpUnits; ++u) {
+    const size_t row = cut.row(blockIdx.x, warp, u);
+    unit[u] = steps.weight + row * units + first_column;
+  }
+  for (int c = cut.first_column(warp, lane);
+       c < kStageColumns && first_column + c < units;
+       c += cut.column_stride()) {
     AlignedVector<Dtype, kWidth> w[kWarpRows];
 #pragma unroll
     for (int i = 0; i < kWarpRows; ++i) {
-      w[i] = *VectorAt<Dtype, kWidth>(steps.weight, row[i] + column);
+      const size_t gate = static_cast<size_t>(i / kWarpUnits) * units * units;
+      w[i] = *VectorAt<Dtype, kWidth>(unit[i % kWarpUnits], gate + c);
     }
 #pragma unroll
     for (int s = 0; s < kLaneSamples; ++s) {
-      const AlignedVector<Dtype, kWidth> r =
-          *VectorAt<Dtype, kWidth>(input, sample[s] + column);
+      const AlignedVector<Dtype, kWidth> r = *VectorAt<Dtype, kWidth>(
+          staged, cut.tile_sample(lane, s, kTile) * kStageColumns + c);
 #pragma unroll
       for (int i = 0; i < kWarpRows; ++i) {
 #pragma unroll
@@ -112,6 +159,30 @@ __device__ void MultiplyColumns(const LSTMSteps<Dtype>& steps, int t,
         }
       }
     }
+  }
+}
+
+// sum = all of the lane's columns' part. While columns are multiplied the next
+// are loaded; `staged` has room for both.
+template <typename Dtype, int kWidth, int kTile>
+__device__ void MultiplyColumns(const LSTMSteps<Dtype>& steps, int t,
+    const ForwardCut& cut, int warp, int lane,
+    Dtype (*staged)[kTile * kStageColumns], Dtype* sum) {
+#pragma unroll
+  for (int i = 0; i < kWarpRows * kTile / 2; ++i) {
+    sum[i] = 0;
+  }
+  InputStage<Dtype, kWidth, kTile> stage(steps, t, cut);
+  stage.Load(0);
+  int buffer = 0;
+  for (int column = 0; column < steps.units; column += kStageColumns) {
+    stage.Store(column, staged[buffer]);
+    // The other one has been read by all.
+    __syncthreads();
+    stage.Load(column + kStageColumns);
+    MultiplyStage<Dtype, kWidth, kTile>(
+        steps, cut, warp, lane, column, staged[buffer], sum);
+    buffer = 1 - buffer;
   }
 }
 
@@ -142,12 +213,16 @@ __device__ void DealTotals(int lane, Dtype* sum) {
 template <typename Dtype, int kWidth, int kTile>
 __global__ void __launch_bounds__(kForwardThreads)
     ForwardStepKernel(LSTMSteps<Dtype> steps, int t, ForwardCut cut) {
-  __shared__ Dtype totals[kForwardWarps][kWarpRows][kTile];
+  // First for r_t, then for totals (warps x rows x samples).
+  alignas(16) __shared__ Dtype staged[2][kTile * kStageColumns];
+  Dtype(*totals)[kWarpRows][kTile] =
+      reinterpret_cast<Dtype(*)[kWarpRows][kTile]>(staged);
   const int warp = threadIdx.x / 32;
   const int lane = threadIdx.x % 32;
   Dtype sum[kWarpRows * kTile / 2];
-  MultiplyColumns<Dtype, kWidth, kTile>(steps, t, cut, warp, lane, sum);
+  MultiplyColumns<Dtype, kWidth, kTile>(steps, t, cut, warp, lane, staged, sum);
   DealTotals<Dtype, kWarpRows * kTile / 2>(lane, sum);
+  __syncthreads();
 #pragma unroll
   for (int i = 0; i < kTile / 4; ++i) {
     totals[warp][cut.dealt_row(lane)][cut.dealt_sample(lane, i, kTile)] =
@@ -283,7 +358,7 @@ __device__ void MultiplyRows(const LSTMSteps<Dtype>& steps,
 // kWidth and kTile as in ForwardStepKernel. Its warps' sums are added up,
 // always in the same order. Writes all of its columns and samples of its part.
 template <typename Dtype, int kWidth, int kTile>
-__global__ void __launch_bounds__(kGradientThreads, 2)
+__global__ void __launch_bounds__(kGradientThreads)
     HiddenGradientKernel(LSTMSteps<Dtype> steps, GradientCut cut) {
   const int kColumns = 32 * kWidth;
   __shared__ AlignedVector<Dtype, kWidth> sums[kGradientWarps][kRoundSamples]

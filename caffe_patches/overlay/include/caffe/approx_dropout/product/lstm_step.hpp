@@ -104,19 +104,25 @@ inline SamplePasses CutSamples(int samples, int max_tile) {
   return passes;
 }
 
+/// What H100 and H200 have of multiprocessors; work is cut to fill as many, on
+/// other cards too.
+const int kMultiprocessors = 132;
+
 /// A block of the forward kernel: warps, units of each, rows of those units.
-const int kForwardWarps = 4;
+const int kForwardWarps = 12;
 const int kWarpUnits = 2;
 const int kWarpRows = 4 * kWarpUnits;
 /// Lanes side by side along a row of W_hc. The two halves of a warp take the
 /// same weights for different samples.
 const int kRowLanes = 16;
+/// Columns of r_t that a block has in shared memory at a time.
+const int kStageColumns = 256;
 
 /// @brief How the forward kernel cuts r_t W_hc'. A block is some units, all
-///        four rows of each, and one pass of samples. Its warps are pairs of
-///        units or, `splits` of them, shares of a pair's columns. A lane has
-///        every (splits * kRowLanes)-th run of `width` columns for half of the
-///        samples. The lanes' sums are then added up and dealt to them.
+///        four rows of each, and one pass of samples. `splits` of its warps
+///        share the columns of a pair of units. A lane has every (splits *
+///        kRowLanes)-th run of `width` columns for half of the samples. The
+///        lanes' sums are then added up and dealt to them.
 struct ForwardCut {
   int units;
   int width;
@@ -128,6 +134,10 @@ struct ForwardCut {
   }
   CAFFE_HOST_DEVICE int blocks() const {
     return ((units - 1) / block_units() + 1) * passes.count;
+  }
+  /// @brief Of a multiprocessor.
+  int most_units() const {
+    return ((blocks() - 1) / kMultiprocessors + 1) * block_units();
   }
   CAFFE_HOST_DEVICE int first_unit(int block) const {
     return block / passes.count * block_units();
@@ -167,26 +177,17 @@ struct ForwardCut {
   }
 };
 
-/// Warps that fill an H100's or H200's 132 multiprocessors, whose work comes in
-/// whole warps: two on each of their four parts.
-const int kManyWarps = 1056;
-
-/// @brief Columns are split until there are many warps, as long as each has
-///        some.
+/// @brief Two warps to a pair of units; or four, with half as many units to a
+///        block, if the fullest multiprocessor then has less to do.
 inline ForwardCut CutForward(int units, int samples, int max_tile, int width) {
-  ForwardCut cut = {units, width, 1, CutSamples(samples, max_tile)};
-  const int warps = ((units - 1) / kWarpUnits + 1) * cut.passes.count;
-  while (cut.splits < kForwardWarps && warps * cut.splits < kManyWarps &&
-         cut.column_stride() < units) {
-    cut.splits *= 2;
-  }
-  return cut;
+  ForwardCut cut = {units, width, 2, CutSamples(samples, max_tile)};
+  ForwardCut narrow = cut;
+  narrow.splits = 4;
+  return narrow.most_units() < cut.most_units() ? narrow : cut;
 }
 
-/// A block of the product with W_hc transposed: its warps, and the blocks that
-/// fill 132 multiprocessors, two on each.
-const int kGradientWarps = 8;
-const int kManyBlocks = 264;
+/// Warps of a block of the product with W_hc transposed.
+const int kGradientWarps = 16;
 
 /// @brief How that kernel cuts W_hc' dgates_t. A block is 32 * width columns,
 ///        each lane a run of `width`, one pass of samples and a part of the
@@ -236,7 +237,7 @@ struct GradientCut {
 inline GradientCut CutGradient(
     int units, int samples, int max_tile, int width) {
   GradientCut cut = {units, width, 0, 1, CutSamples(samples, max_tile)};
-  const int parts = std::max(1, kManyBlocks / cut.blocks());
+  const int parts = std::max(1, kMultiprocessors / cut.blocks());
   // Equally many for each warp.
   cut.part_fours =
       ((units - 1) / (parts * kGradientWarps) + 1) * kGradientWarps;
