@@ -116,10 +116,49 @@ __global__ void SumKernel(const int* from, int* sums) {
   }
 }
 
+// Each lane's number plus its neighbour's. The first `threads` threads do it.
+__global__ void PairKernel(unsigned lanes, int threads, int* data) {
+  if (threadIdx.x >= threads) {
+    return;
+  }
+  data[Index()] += __shfl_xor_sync(lanes, data[Index()], 1);
+}
+
+__global__ void TwoShufflesKernel(int* data) {
+  if (threadIdx.x < 16) {
+    data[Index()] = __shfl_xor_sync(0xffffffff, data[Index()], 1);
+  } else {
+    data[Index()] = __shfl_xor_sync(0xffffffff, data[Index()], 1);
+  }
+}
+
+// One lane reads the other's element before that has shuffled its own away, as
+// nothing orders the two.
+__global__ void ShuffleAndReadKernel(int* data) {
+  data[threadIdx.x] = threadIdx.x;
+  __shfl_xor_sync(0xffffffff, 0, 1);
+  data[threadIdx.x + 32] = data[threadIdx.x ^ 1];
+}
+
 int ValueAt(const int* device) {
   int value = 0;
   cudaMemcpy(&value, device, sizeof(value), cudaMemcpyDefault);
   return value;
+}
+
+// The graph of what is launched in a stream of its own.
+cudaGraphExec_t Graph(const std::function<void(cudaStream_t)>& launch) {
+  cudaStream_t stream;
+  cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking);
+  cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal);
+  launch(stream);
+  cudaGraph_t graph = NULL;
+  cudaStreamEndCapture(stream, &graph);
+  cudaGraphExec_t executable = NULL;
+  cudaGraphInstantiateWithFlags(&executable, graph, 0);
+  cudaGraphDestroy(graph);
+  cudaStreamDestroy(stream);
+  return executable;
 }
 
 void Sound() {
@@ -134,6 +173,23 @@ void Sound() {
   Check(ValueAt(sum) == kCount * (kCount - 1) / 2, "wrong total");
   WideKernel<<<1, kCount / 4>>>(numbers);
   Check(ValueAt(numbers + kCount - 1) == 0, "not cleared");
+  int* pairs = Numbers(kCount);
+  PairKernel<<<kBlocks, kThreads>>>(0xffffffff, kThreads, pairs);
+  Check(ValueAt(pairs + 4) == 9 && ValueAt(pairs + 5) == 9, "wrong pair");
+  PairKernel<<<1, kThreads>>>(0xffff, 16, pairs);
+  Check(ValueAt(pairs + 15) == 58 && ValueAt(pairs + 16) == 33, "wrong half");
+  const cudaGraphExec_t graph = Graph([sum](cudaStream_t stream) {
+    AddKernel<<<1, 3, 0, stream>>>(sum);
+    AddKernel<<<1, 3, 0, stream>>>(sum);
+  });
+  Check(ValueAt(sum) == kCount * (kCount - 1) / 2, "it ran at once");
+  cudaGraphLaunch(graph, 0);
+  cudaGraphLaunch(graph, 0);
+  Check(ValueAt(sum) == kCount * (kCount - 1) / 2 + 12, "wrong graph");
+  cudaGraphExecDestroy(graph);
+  Check(cudaStreamBeginCapture(0, cudaStreamCaptureModeThreadLocal) ==
+            cudaErrorStreamCaptureUnsupported,
+      "the default stream can be captured");
   AddKernel<<<1, 1025>>>(sum);
   Check(cudaPeekAtLastError() == cudaErrorInvalidConfiguration,
       "a launch of 1025 threads is no error");
@@ -150,6 +206,17 @@ void Gemm(int k) {
   cublasCreate(&handle);
   cublasSgemm(
       handle, CUBLAS_OP_N, CUBLAS_OP_N, 4, 4, k, &one, a, 4, a, k, &one, a, 4);
+}
+
+void UseAfterFreeInGraph() {
+  int* numbers = Numbers(kCount);
+  int* shifted = Numbers(kCount);
+  const cudaGraphExec_t graph = Graph([=](cudaStream_t stream) {
+    ShiftKernel<<<kBlocks, kThreads, 0, stream>>>(numbers, 0, shifted);
+  });
+  cudaGraphLaunch(graph, 0);
+  cudaFree(numbers);
+  cudaGraphLaunch(graph, 0);
 }
 
 void UseAfterFree() {
@@ -182,6 +249,14 @@ const std::map<std::string, std::function<void()>> kFaults = {
               Numbers(kCount), 1, Numbers(kCount));
         }},
     {"use_after_free", UseAfterFree},
+    {"use_after_free_in_graph", UseAfterFreeInGraph},
+    {"launch_beside_capture",
+        [] {
+          int* sum = Numbers(1);
+          Graph([sum](cudaStream_t) { AddKernel<<<1, 1>>>(sum); });
+        }},
+    {"allocation_while_capturing",
+        [] { Graph([](cudaStream_t) { Numbers(1); }); }},
     {"uninitialised", ReadUninitialised},
     {"misaligned", [] { WideKernel<<<1, 1>>>(Numbers(8) + 1); }},
     {"race_of_blocks",
@@ -196,6 +271,13 @@ const std::map<std::string, std::function<void()>> kFaults = {
         [] { UnwrittenSharedKernel<<<1, kThreads>>>(Numbers(kThreads)); }},
     {"early_return", [] { ReturnKernel<<<1, kThreads>>>(); }},
     {"two_barriers", [] { BranchKernel<<<1, kThreads>>>(); }},
+    {"shuffle_by_some",
+        [] { PairKernel<<<1, kThreads>>>(0xffffffff, 31, Numbers(kThreads)); }},
+    {"shuffle_unnamed",
+        [] { PairKernel<<<1, 32>>>(0x7fffffff, 32, Numbers(kThreads)); }},
+    {"two_shuffles", [] { TwoShufflesKernel<<<1, 32>>>(Numbers(32)); }},
+    {"shuffle_no_barrier",
+        [] { ShuffleAndReadKernel<<<1, 32>>>(Numbers(64)); }},
     {"atomic_and_plain",
         [] {
           AddAndReadKernel<<<1, kThreads>>>(Numbers(1), Numbers(kThreads));

@@ -39,6 +39,7 @@ TESTS = {
         "ApproxDropoutLSTMLayerTest/2.*-*TestGradient*",
     "convolution_product.cu":
         "ApproxDropoutConvolutionLayer*Test/2.*-*TestGradient*",
+    "lstm_step.cu": "ApproxDropoutLSTMLayerTest/2.*-*TestGradient*",
     "device_blocks.cu": "SGDUpdaterTest/2.TestRectified:" + PRODUCTS,
     "device_parameter.cu": "DeviceParameterGPUTest/0.*",
     "softmax_layer.cu": "RowSoftmaxTest/2.*:SoftmaxLayerTest/2.*-*Gradient*",
@@ -52,6 +53,7 @@ OTHER_TESTS = "*/2.*:*GPUTest/0.*-*Gradient*"
 SHARED = {
     "device_blocks.cu": f"{INCLUDE}/product/batched_blocks.hpp",
     "device_parameter.cu": f"{INCLUDE}/update/device_cells.hpp",
+    "lstm_step.cu": f"{INCLUDE}/product/lstm_step.hpp",
 }
 CAFFES = ("softmax_layer.cu", "softmax_loss_layer.cu")  # with kernels of ours
 
@@ -61,7 +63,8 @@ MUTATIONS = (
     ("barrier", re.compile(r"__syncthreads\(\);"), ""),
     ("atomic", re.compile(r"atomicExch\((.+?), (.+?)\);"),
      r"*(\1); *(\1) = \2;"),
-    ("early return", re.compile(r"if \([^{}]*\) \{\s*return;\s*\}"), ""),
+    ("early return", re.compile(r"if \([^{}]*\) \{\s*(return|continue);\s*\}"),
+     ""),
     ("bound", re.compile(r" < "), " <= "),
     ("bound", re.compile(r" <= "), " <= 1 + "),
     ("bound", re.compile(r" >= "), " > "),

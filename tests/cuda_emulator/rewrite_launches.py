@@ -42,19 +42,24 @@ def kernel_before(text, end):
 
 def launch(kernel, template, shape, arguments):
     """The call of emulator::Launch for one launch."""
+    stream = []
+    if len(shape) == 4 and shape[2].strip() == "0":
+        *shape, _, last = shape
+        stream = [last.strip()]
     if len(shape) != 2:
         raise ValueError(
             f"{kernel}: launched with {len(shape)} parameters; the emulator "
-            "knows grid and block, no dynamic shared memory and no stream")
-    # A template without its arguments has no address.
-    if template:
-        call, function = "Launch", f"&{kernel}{template}"
+            "knows grid, block and stream, no dynamic shared memory")
+    # A template without its arguments has no address; it takes no stream.
+    if template or stream:
+        call = "LaunchIn" if stream else "Launch"
+        function = f"&{kernel}{template}"
     else:
         call = "LaunchDeduced"
         function = (f"[](const auto&... a) EMULATOR_UNCHECKED "
                     f"{{ {kernel}(a...); }}")
     shape = [f"dim3({' '.join(part.split())})" for part in shape]
-    given = [f'"{kernel}{template}"', *shape, function, *arguments]
+    given = [*stream, f'"{kernel}{template}"', *shape, function, *arguments]
     return f"emulator::{call}({', '.join(given)})"
 
 

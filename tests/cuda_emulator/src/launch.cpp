@@ -14,6 +14,7 @@
 #include "counts.hpp"
 #include "memory.hpp"
 #include "report.hpp"
+#include "shuffle.hpp"
 #include "warps.hpp"
 
 namespace emulator {
@@ -58,18 +59,17 @@ struct Waiting {
 
 std::vector<unsigned> order;  // of the block's threads
 size_t started;               // how many of them have begun
-int stopped_at;               // the barrier's line, 0 for an idle fiber
-const void* stopped_by;       // the barrier's call
+enum { IDLE, AT_BARRIER, AT_SHUFFLE } stopped;  // why a fiber has
+int stopped_at;                                 // the barrier's line
+const void* stopped_by;                         // its call
 fiber* const scheduler = new fiber();
 // Never destroyed, as that would unwind their stacks.
 std::vector<fiber>* const idle = new std::vector<fiber>();
 std::vector<Waiting>* const waiting = new std::vector<Waiting>();
+// By thread: those that wait for other lanes of their warps.
+std::vector<fiber>* const shuffling = new std::vector<fiber>(kMaxThreads);
 
-void BackToScheduler(int line, const void* call) {
-  stopped_at = line;
-  stopped_by = call;
-  *scheduler = std::move(*scheduler).resume();
-}
+void BackToScheduler() { *scheduler = std::move(*scheduler).resume(); }
 
 // Begins threads as long as there are any. A fiber is thus taken for each
 // thread that waits somewhere, and one for all that do not.
@@ -80,18 +80,21 @@ fiber Work(fiber&& from) {
       now.thread = order[started++];
       body(context);
     }
-    BackToScheduler(0, nullptr);
+    stopped = IDLE;
+    BackToScheduler();
   }
 }
 
 // Lets a fiber run until it is idle or waits.
 void Resume(fiber&& context) {
-  fiber stopped = std::move(context).resume();
-  if (stopped_at) {
+  fiber rest = std::move(context).resume();
+  if (stopped == AT_BARRIER) {
     waiting->push_back(
-        Waiting{std::move(stopped), now.thread, stopped_at, stopped_by});
+        Waiting{std::move(rest), now.thread, stopped_at, stopped_by});
+  } else if (stopped == AT_SHUFFLE) {
+    (*shuffling)[now.thread] = std::move(rest);
   } else {
-    idle->push_back(std::move(stopped));
+    idle->push_back(std::move(rest));
   }
 }
 
@@ -154,6 +157,21 @@ std::vector<unsigned> Numbers(unsigned count) {
   return numbers;
 }
 
+// As long as some threads need nobody else in order to go on.
+void RunShuffled() {
+  for (;;) {
+    std::vector<unsigned> going = TakeShuffled();
+    if (going.empty()) {
+      return;
+    }
+    TheOrder().Arrange(&going);
+    for (unsigned thread : going) {
+      now.thread = thread;
+      Resume(std::move((*shuffling)[thread]));
+    }
+  }
+}
+
 void NoteBarrier(const char* what, const Waiting& waiter) {
   const Place place = {now.block, waiter.thread, now.epoch};
   NoteFault(what, nullptr, 0, place, waiter.call, nullptr);
@@ -192,12 +210,14 @@ void RunBlock(unsigned block, unsigned num_threads) {
   order = Numbers(num_threads);
   started = 0;
   BeginThreads();
+  RunShuffled();
   while (!waiting->empty()) {
     CheckBarrier(num_threads);
     if (Counting()) {
       EndRequests();
     }
     PassBarrier();
+    RunShuffled();
   }
 }
 
@@ -231,7 +251,19 @@ const LaunchShape& CurrentLaunch() { return shape; }
 
 const Thread& ThisThread() { return threads[now.thread]; }
 
-void Barrier(int line) { BackToScheduler(line, __builtin_return_address(0)); }
+void Barrier(int line) {
+  stopped = AT_BARRIER;
+  stopped_at = line;
+  stopped_by = __builtin_return_address(0);
+  BackToScheduler();
+}
+
+void Shuffle(int line, unsigned lanes, unsigned source, void* value,
+    size_t size, const void* call) {
+  BeginShuffle(Exchange{line, lanes, source, value, size, call});
+  stopped = AT_SHUFFLE;
+  BackToScheduler();
+}
 
 void Run(const char* kernel, dim3 grid, dim3 block, void (*what)(const void*),
     const void* with) {

@@ -12,6 +12,7 @@
 #include "counts.hpp"
 #include "cuda_runtime.h"
 #include "report.hpp"
+#include "streams.hpp"
 
 namespace emulator {
 
@@ -115,6 +116,7 @@ void CheckStates(
 }  // namespace
 
 DeviceAccess::DeviceAccess() {
+  CheckNotCapturing();
   mutex.lock();
   accessible = (used + kHugePage - 1) / kHugePage * kHugePage;
   mprotect(arena, accessible, PROT_READ | PROT_WRITE);
@@ -179,6 +181,7 @@ extern "C" cudaError_t cudaFree(void* pointer) {
   if (!pointer) {
     return cudaSuccess;
   }
+  CheckNotCapturing();
   CountCall("wait", "cudaFree");
   const std::lock_guard<std::mutex> lock(mutex);
   const auto found = sizes.find(pointer);

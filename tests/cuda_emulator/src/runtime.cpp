@@ -9,8 +9,8 @@
 #include "launch.hpp"
 #include "memory.hpp"
 #include "report.hpp"
+#include "streams.hpp"
 
-struct EmulatedStream {};
 struct EmulatedEvent {
   std::chrono::steady_clock::time_point time;
 };
@@ -95,6 +95,8 @@ const char* cudaGetErrorString(cudaError_t error) {
       return "invalid configuration argument";
     case cudaErrorInvalidDevice:
       return "invalid device ordinal";
+    case cudaErrorStreamCaptureUnsupported:
+      return "operation not permitted when stream is capturing";
   }
   return "unknown error";
 }
@@ -185,20 +187,6 @@ cudaError_t cudaMemcpy(
 cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t count,
     cudaMemcpyKind kind, cudaStream_t) {
   emulator::Copy(to, from, count, kind);
-  return cudaSuccess;
-}
-
-cudaError_t cudaStreamCreate(cudaStream_t* stream) {
-  *stream = new EmulatedStream();
-  return cudaSuccess;
-}
-
-cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
-  return cudaStreamCreate(stream);
-}
-
-cudaError_t cudaStreamDestroy(cudaStream_t stream) {
-  delete stream;
   return cudaSuccess;
 }
 

@@ -47,6 +47,21 @@ void Launch(const char* name, dim3 grid, dim3 block,
   LaunchAs(name, grid, block, kernel, arguments...);
 }
 
+// In a stream, which may be captured: then with the arguments of now.
+template <typename... Parameters>
+void LaunchIn(cudaStream_t stream, const char* name, dim3 grid, dim3 block,
+    void (*kernel)(Parameters...),
+    std::common_type_t<Parameters>... arguments) {
+  const auto launch = [=] {
+    LaunchAs(name, grid, block, kernel, arguments...);
+  };
+  if (IsCaptured(stream)) {
+    Record(stream, launch);
+  } else {
+    launch();
+  }
+}
+
 // A kernel that has no address: a template whose arguments the call deduces.
 template <typename Kernel, typename... Arguments>
 void LaunchDeduced(const char* name, dim3 grid, dim3 block, Kernel kernel,
@@ -62,6 +77,23 @@ void LaunchDeduced(const char* name, dim3 grid, dim3 block, Kernel kernel,
 #define gridDim (emulator::ThisThread().grid)
 
 #define __syncthreads() emulator::Barrier(__LINE__)
+
+namespace emulator {
+
+template <typename T>
+__attribute__((noinline)) EMULATOR_UNCHECKED T ShuffleXor(
+    int line, unsigned lanes, T value, int lane_mask) {
+  // As threads count in a block of one row.
+  const unsigned lane = ThisThread().thread.x % 32;
+  Shuffle(line, lanes, lane ^ lane_mask, &value, sizeof(T),
+      __builtin_return_address(0));
+  return value;
+}
+
+}  // namespace emulator
+
+#define __shfl_xor_sync(lanes, value, lane_mask) \
+  emulator::ShuffleXor(__LINE__, lanes, value, lane_mask)
 
 template <typename T>
 __attribute__((noinline)) EMULATOR_UNCHECKED T atomicAdd(

@@ -4,9 +4,11 @@
 #include <string>
 #include <vector>
 
+#include "caffe/approx_dropout/math/launch_graph.hpp"
 #include "caffe/approx_dropout/pattern/dropout_pattern.hpp"
 #include "caffe/approx_dropout/product/kept_product.hpp"
 #include "caffe/approx_dropout/product/lstm_cell.hpp"
+#include "caffe/approx_dropout/product/lstm_step.hpp"
 #include "caffe/approx_dropout/update/lazy_layer.hpp"
 #include "caffe/blob.hpp"
 #include "caffe/layer.hpp"
@@ -113,8 +115,9 @@ class ApproxDropoutLSTMLayer : public Layer<Dtype>,
   void BackwardStep_cpu(int t, const Dtype* cont, const Dtype* output_diff);
 #ifndef CPU_ONLY
   void IndexOutputs_gpu(const vector<KeptCells>& kept, bool compact);
-  void ForwardStep_gpu(int t, const Dtype* cont, Dtype* output);
-  void BackwardStep_gpu(int t, const Dtype* cont, const Dtype* output_diff);
+  /// @brief Whether lstm_step has the product of the time steps, too.
+  bool fuses_steps() const { return !recurrent() && N_ <= kMaxStepSamples; }
+  LSTMSteps<Dtype> Steps_gpu(bool backward);
 #endif
 
   bool rows() const {
@@ -146,6 +149,17 @@ class ApproxDropoutLSTMLayer : public Layer<Dtype>,
   Blob<Dtype> gates_;        // activated, (T x N x 4 H); diff: before that
   Blob<Dtype> recurrent_input_;  // r_t, (T x N x H)
   Blob<Dtype> cells_;        // c_0 ... c_T, (T + 1 x N x H)
+
+#ifndef CPU_ONLY
+  // On the GPU only. Steps read cont here, as a data layer hands out its blobs
+  // in turn; so that what they work on stays where it is.
+  Blob<Dtype> cont_;            // (T x N)
+  Blob<Dtype> hidden_states_;   // h_t, (T x N x H); diff: through the output
+  Blob<Dtype> recurrent_diff_;  // parts of r_t's, (parts x N x H)
+  Blob<Dtype> step_diff_;       // of a step's gates
+  RepeatedLaunches<LSTMSteps<Dtype> > forward_steps_;
+  RepeatedLaunches<LSTMSteps<Dtype> > backward_steps_;
+#endif
 };
 
 }  // namespace caffe

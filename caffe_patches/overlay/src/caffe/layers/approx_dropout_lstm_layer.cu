@@ -8,8 +8,10 @@ namespace caffe {
 
 namespace {
 
-template <typename Dtype>
-__device__ Dtype Sigmoid(Dtype x) { return 1 / (1 + exp(-x)); }
+const int kCellThreads = 128;
+
+// Blocks of that many threads, one per element.
+int CellBlocks(int count) { return (count - 1) / kCellThreads + 1; }
 
 // HiddenDropout's compact_index (groups x units), the rows of `groups`. Grid y
 // is the group, one thread per unit; all of those rows are written. compact:
@@ -26,94 +28,58 @@ __global__ void IndexKernel(int units, KeptGroups groups, bool compact,
   }
 }
 
-// r_1 (samples x units) from h_0: one thread per element, all are written.
+// h_0, c_0 and cont to where the steps find them: r_1 (samples x units) and
+// cells (samples x units) at first, and all of cont, `num_cont` values. One
+// thread per element, all are written.
 template <typename Dtype>
-__global__ void RecurrentInputKernel(int count, HiddenDropout<Dtype> dropout,
-    const Dtype* cont, const Dtype* hidden, Dtype* recurrent_input) {
+__global__ void BeginKernel(int count, HiddenDropout<Dtype> dropout,
+    const Dtype* hidden, const Dtype* cell, Dtype* recurrent_input,
+    Dtype* cells, int num_cont, const Dtype* cont, Dtype* cont_copy) {
   CUDA_KERNEL_LOOP(i, count) {
     const int n = i / dropout.units;
     recurrent_input[i] =
         dropout.Recurrent(n, i % dropout.units, hidden[i], cont[n]);
+    cells[i] = cell[i];
   }
+  CUDA_KERNEL_LOOP(i, num_cont) { cont_copy[i] = cont[i]; }
 }
 
-// One step forward, one thread per unit and sample. gates (samples x 4 units)
-// is activated in place; cells (samples x units) of the step before and of
-// this; hidden likewise. Writes the unit to the output (samples x stored), or
-// zero where the output has all units and this one is dropped; and, unless
-// this is the last step, the next step's recurrent input.
+// y (steps x samples x stored) from h_t (steps x samples x units), one thread
+// per element of the latter; and what is carried on to the next pass, h_T and
+// c_T (samples x units). Where the output has all units, dropped ones are
+// zero. dropout is at step 0.
 template <typename Dtype>
-__global__ void ForwardKernel(int count, HiddenDropout<Dtype> dropout,
-    bool last, const Dtype* cont, const Dtype* cell_before, Dtype* gates,
-    Dtype* cell, Dtype* hidden, Dtype* output, Dtype* next_recurrent_input) {
+__global__ void OutputKernel(int count, HiddenDropout<Dtype> dropout,
+    const Dtype* hidden_states, const Dtype* last_cell, Dtype* output,
+    Dtype* hidden, Dtype* cell) {
   const int units = dropout.units;
-  CUDA_KERNEL_LOOP(k, count) {
-    const int n = k / units;
-    const int u = k % units;
-    Dtype* a = gates + static_cast<size_t>(n) * 4 * units + u;
-    const Dtype i = Sigmoid(a[0]);
-    const Dtype f = Sigmoid(a[units]);
-    const Dtype o = Sigmoid(a[2 * units]);
-    const Dtype g = tanh(a[3 * units]);
-    a[0] = i;
-    a[units] = f;
-    a[2 * units] = o;
-    a[3 * units] = g;
-    const Dtype kept_cell = cont[n] == 0 ? Dtype(0)
-        : cont[n] * f * cell_before[k];
-    const Dtype c = kept_cell + i * g;
-    const Dtype h = o * tanh(c);
-    cell[k] = c;
-    hidden[k] = h;
-    dropout.Output(n, u, h, output);
-    if (!last) {
-      next_recurrent_input[k] =
-          dropout.Recurrent(n, u, h, cont[count / units + n]);
+  const int samples = dropout.groups.num_samples;
+  CUDA_KERNEL_LOOP(i, count) {
+    const int row = i / units;
+    dropout.step = row / samples;
+    const Dtype h = hidden_states[i];
+    dropout.Output(row % samples, i % units, h,
+        output + static_cast<size_t>(dropout.step) * samples * dropout.stored);
+    const int k = i - (count - samples * units);
+    if (k >= 0) {
+      hidden[k] = h;
+      cell[k] = last_cell[k];
     }
   }
 }
 
-// A step's operands for BackwardKernel.
+// The gradient of h_t through y, for all steps at once; threads and shapes as
+// in OutputKernel. All elements are written.
 template <typename Dtype>
-struct BackwardStep {
-  bool last;
-  const Dtype* cont;
-  const Dtype* cell_before;
-  const Dtype* cell;
-  const Dtype* gates;
-  const Dtype* output_diff;
-  const Dtype* recurrent_input_diff;
-  Dtype* cell_diff;
-  Dtype* gates_diff;
-};
-
-// One step backward, one thread per unit and sample. cell_diff (samples x
-// units) is that of c_t, then of c_{t-1}; gates_diff (samples x 4 units) is
-// overwritten. recurrent_input_diff belongs to the next step.
-template <typename Dtype>
-__global__ void BackwardKernel(int count, HiddenDropout<Dtype> dropout,
-    BackwardStep<Dtype> step) {
-  const int units = dropout.units;
-  CUDA_KERNEL_LOOP(k, count) {
-    const int n = k / units;
-    const int u = k % units;
-    const size_t at = static_cast<size_t>(n) * 4 * units + u;
-    const Dtype* a = step.gates + at;
-    const Dtype cont = step.cont[n];
-    const Dtype next_cont =
-        step.last ? Dtype(0) : step.cont[count / units + n];
-    const Dtype dh = dropout.Gradient(n, u, step.output_diff,
-        step.recurrent_input_diff, next_cont);
-    const Dtype before = cont == 0 ? Dtype(0) : step.cell_before[k];
-    const LSTMGates<Dtype> gates = { a[0], a[units], a[2 * units],
-        a[3 * units] };
-    const LSTMGates<Dtype> diff = LSTMCellGradient<Dtype>(gates,
-        tanh(step.cell[k]), before, cont, dh, step.cell_diff + k);
-    Dtype* d = step.gates_diff + at;
-    d[0] = diff.i;
-    d[units] = diff.f;
-    d[2 * units] = diff.o;
-    d[3 * units] = diff.g;
+__global__ void OutputGradientKernel(int count, HiddenDropout<Dtype> dropout,
+    const Dtype* output_diff, Dtype* hidden_diff) {
+  const int samples = dropout.groups.num_samples;
+  CUDA_KERNEL_LOOP(i, count) {
+    const int row = i / dropout.units;
+    dropout.step = row / samples;
+    hidden_diff[i] = dropout.OutputGradient(row % samples, i % dropout.units,
+        output_diff +
+            static_cast<size_t>(dropout.step) * samples * dropout.stored);
   }
 }
 
@@ -140,49 +106,73 @@ template void ApproxDropoutLSTMLayer<float>::IndexOutputs_gpu(
 template void ApproxDropoutLSTMLayer<double>::IndexOutputs_gpu(
     const vector<KeptCells>& kept, bool compact);
 
+// What the steps of this pass work on; the blobs that only they have get their
+// shapes here.
 template <typename Dtype>
-void ApproxDropoutLSTMLayer<Dtype>::Forward_gpu(
-    const vector<Blob<Dtype>*>& bottom, const vector<Blob<Dtype>*>& top) {
-  const Dtype* cont = bottom[1]->gpu_data();
-  Dtype* output = top[0]->mutable_gpu_data();
-  Dtype* gates = gates_.mutable_gpu_data();
-  input_product_.PackWeights_gpu(
-      GpuWeights(*this->blobs_[0], input_product_.lazy()));
-  input_product_.Forward_gpu(T_, bottom[0]->gpu_data(),
-      this->blobs_[1]->gpu_data(), false, gates);
-  recurrent_product_.PackWeights_gpu(
-      GpuWeights(*this->blobs_[2], recurrent_product_.lazy()));
-  caffe_copy(cell_.count(), cell_.gpu_data(), cells_.mutable_gpu_data());
-  Dtype* recurrent_input = recurrent_input_.mutable_gpu_data();
-  // NOLINT_NEXT_LINE(whitespace/operators)
-  RecurrentInputKernel<Dtype><<<CAFFE_GET_BLOCKS(hidden_.count()),
-      CAFFE_CUDA_NUM_THREADS>>>(hidden_.count(),
-      Dropout(compact_index_.shape(0) - 1, compact_index_.gpu_data()), cont,
-      hidden_.gpu_data(), recurrent_input);
-  CUDA_POST_KERNEL_CHECK;
-  for (int t = 0; t < T_; ++t) {
-    recurrent_product_.Forward_gpu(1,
-        recurrent_input + recurrent_input_.offset(t), NULL, true,
-        gates + gates_.offset(t));
-    ForwardStep_gpu(t, cont + t * N_, output + t * N_ * stored_);
+LSTMSteps<Dtype> ApproxDropoutLSTMLayer<Dtype>::Steps_gpu(bool backward) {
+  vector<int> shape(3, num_output_);
+  shape[0] = T_;
+  shape[1] = N_;
+  hidden_states_.Reshape(shape);
+  cont_.Reshape(vector<int>(shape.begin(), shape.begin() + 2));
+  LSTMSteps<Dtype> steps = {T_, N_, num_output_};
+  steps.weight = GpuWeights(*this->blobs_[2], recurrent_product_.lazy());
+  steps.cont = cont_.gpu_data();
+  steps.recurrent_input = recurrent_input_.mutable_gpu_data();
+  steps.gates = gates_.mutable_gpu_data();
+  steps.cells = cells_.mutable_gpu_data();
+  steps.hidden = hidden_states_.mutable_gpu_data();
+  if (!backward) {
+    return steps;
   }
-  caffe_copy(cell_.count(), cells_.gpu_data() + cells_.offset(T_),
-      cell_.mutable_gpu_data());
+  steps.hidden_diff = hidden_states_.gpu_diff();
+  steps.gates_diff = gates_.mutable_gpu_diff();
+  steps.cell_diff = cell_.mutable_gpu_diff();
+  if (fuses_steps()) {
+    const GradientCut cut = CutGradient(steps);
+    step_diff_.Reshape(vector<int>(1, cut.step_size()));
+    steps.step_diff = step_diff_.mutable_gpu_data();
+    shape[0] = cut.parts;
+  } else {
+    shape[0] = 1;
+  }
+  recurrent_diff_.Reshape(shape);
+  steps.recurrent_diff = recurrent_diff_.mutable_gpu_data();
+  return steps;
 }
 
 template <typename Dtype>
-void ApproxDropoutLSTMLayer<Dtype>::ForwardStep_gpu(int t, const Dtype* cont,
-    Dtype* output) {
+void ApproxDropoutLSTMLayer<Dtype>::Forward_gpu(
+    const vector<Blob<Dtype>*>& bottom, const vector<Blob<Dtype>*>& top) {
+  const LSTMSteps<Dtype> steps = Steps_gpu(false);
+  input_product_.PackWeights_gpu(
+      GpuWeights(*this->blobs_[0], input_product_.lazy()));
+  input_product_.Forward_gpu(T_, bottom[0]->gpu_data(),
+      this->blobs_[1]->gpu_data(), false, steps.gates);
+  recurrent_product_.PackWeights_gpu(steps.weight);
+  const int* compact_index = compact_index_.gpu_data();
   const int count = hidden_.count();
-  const bool last = t + 1 == T_;
-  Dtype* cells = cells_.mutable_gpu_data() + cells_.offset(t);
   // NOLINT_NEXT_LINE(whitespace/operators)
-  ForwardKernel<Dtype><<<CAFFE_GET_BLOCKS(count), CAFFE_CUDA_NUM_THREADS>>>(
-      count, Dropout(t, compact_index_.gpu_data()), last, cont, cells,
-      gates_.mutable_gpu_data() + gates_.offset(t), cells + count,
-      hidden_.mutable_gpu_data(), output,
-      recurrent_input_.mutable_gpu_data()
-          + (last ? 0 : recurrent_input_.offset(t + 1)));
+  BeginKernel<Dtype><<<CellBlocks(count), kCellThreads>>>(count,
+      Dropout(compact_index_.shape(0) - 1, compact_index), hidden_.gpu_data(),
+      cell_.gpu_data(), steps.recurrent_input, steps.cells, cont_.count(),
+      bottom[1]->gpu_data(), cont_.mutable_gpu_data());
+  CUDA_POST_KERNEL_CHECK;
+  if (fuses_steps()) {
+    forward_steps_.Run(LSTMForward<Dtype>, steps);
+  } else {
+    for (int t = 0; t < T_; ++t) {
+      recurrent_product_.Forward_gpu(1,
+          steps.recurrent_input + recurrent_input_.offset(t), NULL, true,
+          steps.gates + gates_.offset(t));
+      LSTMForwardCell(steps, t, Dropout(t, compact_index));
+    }
+  }
+  // NOLINT_NEXT_LINE(whitespace/operators)
+  OutputKernel<Dtype><<<CellBlocks(T_ * count), kCellThreads>>>(T_ * count,
+      Dropout(0, compact_index), steps.hidden, steps.cells + cells_.offset(T_),
+      top[0]->mutable_gpu_data(), hidden_.mutable_gpu_data(),
+      cell_.mutable_gpu_data());
   CUDA_POST_KERNEL_CHECK;
 }
 
@@ -192,52 +182,39 @@ void ApproxDropoutLSTMLayer<Dtype>::Backward_gpu(
     const vector<Blob<Dtype>*>& bottom) {
   CHECK(!propagate_down[1]) << Name()
       << ": cannot backpropagate to sequence indicators";
-  const Dtype* cont = bottom[1]->gpu_data();
-  const Dtype* output_diff = top[0]->gpu_diff();
-  const Dtype* recurrent_input = recurrent_input_.gpu_data();
-  const Dtype* gates_diff = gates_.mutable_gpu_diff();
-  caffe_gpu_set(cell_.count(), Dtype(0), cell_.mutable_gpu_diff());
-  for (int t = T_ - 1; t >= 0; --t) {
-    BackwardStep_gpu(t, cont + t * N_, output_diff + t * N_ * stored_);
-    if (t > 0) {
-      recurrent_product_.Backward_gpu(1,
-          recurrent_input + recurrent_input_.offset(t),
-          gates_diff + gates_.offset(t), hidden_.mutable_gpu_diff(), NULL,
-          NULL);
+  const LSTMSteps<Dtype> steps = Steps_gpu(true);
+  const int* compact_index = compact_index_.gpu_data();
+  const int count = hidden_states_.count();
+  // NOLINT_NEXT_LINE(whitespace/operators)
+  OutputGradientKernel<Dtype><<<CellBlocks(count), kCellThreads>>>(count,
+      Dropout(0, compact_index), top[0]->gpu_diff(),
+      hidden_states_.mutable_gpu_diff());
+  CUDA_POST_KERNEL_CHECK;
+  if (fuses_steps()) {
+    backward_steps_.Run(LSTMBackward<Dtype>, steps);
+  } else {
+    for (int t = T_ - 1; t >= 0; --t) {
+      LSTMBackwardCell(steps, t, Dropout(t, compact_index));
+      if (t > 0) {
+        recurrent_product_.Backward_gpu(1,
+            steps.recurrent_input + recurrent_input_.offset(t),
+            steps.gates_diff + gates_.offset(t), steps.recurrent_diff, NULL,
+            NULL);
+      }
     }
   }
   if (this->param_propagate_down_[2]) {
-    recurrent_product_.Backward_gpu(T_, recurrent_input, gates_diff, NULL,
-        GpuGradient(this->blobs_[2].get(), recurrent_product_.lazy()), NULL);
+    recurrent_product_.Backward_gpu(T_, steps.recurrent_input, steps.gates_diff,
+        NULL, GpuGradient(this->blobs_[2].get(), recurrent_product_.lazy()),
+        NULL);
   }
-  input_product_.Backward_gpu(T_, bottom[0]->gpu_data(), gates_diff,
+  input_product_.Backward_gpu(T_, bottom[0]->gpu_data(), steps.gates_diff,
       propagate_down[0] ? bottom[0]->mutable_gpu_diff() : NULL,
       this->param_propagate_down_[0]
           ? GpuGradient(this->blobs_[0].get(), input_product_.lazy())
           : NULL,
       this->param_propagate_down_[1] ? this->blobs_[1]->mutable_gpu_diff()
                                      : NULL);
-}
-
-template <typename Dtype>
-void ApproxDropoutLSTMLayer<Dtype>::BackwardStep_gpu(int t, const Dtype* cont,
-    const Dtype* output_diff) {
-  const int count = hidden_.count();
-  const Dtype* cells = cells_.gpu_data() + cells_.offset(t);
-  BackwardStep<Dtype> step;
-  step.last = t + 1 == T_;
-  step.cont = cont;
-  step.cell_before = cells;
-  step.cell = cells + count;
-  step.gates = gates_.gpu_data() + gates_.offset(t);
-  step.output_diff = output_diff;
-  step.recurrent_input_diff = hidden_.gpu_diff();
-  step.cell_diff = cell_.mutable_gpu_diff();
-  step.gates_diff = gates_.mutable_gpu_diff() + gates_.offset(t);
-  // NOLINT_NEXT_LINE(whitespace/operators)
-  BackwardKernel<Dtype><<<CAFFE_GET_BLOCKS(count), CAFFE_CUDA_NUM_THREADS>>>(
-      count, Dropout(t, compact_index_.gpu_data()), step);
-  CUDA_POST_KERNEL_CHECK;
 }
 
 INSTANTIATE_LAYER_GPU_FUNCS(ApproxDropoutLSTMLayer);

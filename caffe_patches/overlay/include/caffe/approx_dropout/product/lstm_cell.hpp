@@ -46,12 +46,28 @@ struct HiddenDropout {
     }
   }
 
+  /// @brief The gradient of h from that of the step's output.
+  CAFFE_HOST_DEVICE Dtype OutputGradient(
+      int sample, int unit, const Dtype* output_diff) const {
+    const int p = index_of(sample, unit);
+    return p >= 0 ? scale * output_diff[sample * stored + p] : Dtype(0);
+  }
+
+  /// @brief What h is multiplied by in the next recurrent input: 0 where it
+  ///        has no influence, be it NaN.
+  CAFFE_HOST_DEVICE Dtype RecurrentFactor(
+      int sample, int unit, Dtype cont) const {
+    if (cont == 0 || !recurrent) {
+      return cont;
+    }
+    return index_of(sample, unit) >= 0 ? cont * scale : Dtype(0);
+  }
+
   /// @brief The unit's value of the next recurrent input.
   CAFFE_HOST_DEVICE Dtype Recurrent(int sample, int unit, Dtype h,
       Dtype cont) const {
-    if (cont == 0) { return 0; }
-    if (!recurrent) { return cont * h; }
-    return index_of(sample, unit) >= 0 ? cont * scale * h : Dtype(0);
+    const Dtype factor = RecurrentFactor(sample, unit, cont);
+    return factor == 0 ? Dtype(0) : factor * h;
   }
 
   /// @brief The gradient of h from those of the output and of the next
@@ -60,11 +76,10 @@ struct HiddenDropout {
   CAFFE_HOST_DEVICE Dtype Gradient(int sample, int unit,
       const Dtype* output_diff, const Dtype* recurrent_diff,
       Dtype cont) const {
-    const int p = index_of(sample, unit);
-    Dtype diff = p >= 0 ? scale * output_diff[sample * stored + p] : Dtype(0);
-    if (cont != 0 && !(recurrent && p < 0)) {
-      diff += (recurrent ? scale : Dtype(1)) * cont
-          * recurrent_diff[sample * units + unit];
+    Dtype diff = OutputGradient(sample, unit, output_diff);
+    const Dtype factor = RecurrentFactor(sample, unit, cont);
+    if (factor != 0) {
+      diff += factor * recurrent_diff[sample * units + unit];
     }
     return diff;
   }
