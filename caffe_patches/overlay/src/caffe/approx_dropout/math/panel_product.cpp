@@ -9,7 +9,7 @@ namespace caffe {
 namespace {
 
 // Depth of a panel that fits in the L1 cache.
-const int kPanelDepth = 256;
+const int kPassDepth = 256;
 
 // An Output of MicroKernel: `width` columns of C from `first` on.
 template <typename Dtype>
@@ -52,9 +52,9 @@ struct RowsProduct {
       const Factors<Dtype>& A, const Dtype* panels, bool accumulate,
       Dtype* const* C) {
     const int kWidth = Panel<Dtype>::kWidth;
-    for (int k = 0; k < depth || k == 0; k += kPanelDepth) {
+    for (int k = 0; k < depth || k == 0; k += kPassDepth) {
       const DepthRange<Dtype> range = {
-          0, std::min(kPanelDepth, depth - k), A.data + k * A.next};
+          0, std::min(kPassDepth, depth - k), A.data + k * A.next};
       const Depth<Dtype> part = {&range, 1, {A.row, A.next}};
       for (int j = 0; j < columns; j += kWidth) {
         const RowsOutput<Dtype> output = {
