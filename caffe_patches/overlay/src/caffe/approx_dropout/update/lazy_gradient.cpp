@@ -103,6 +103,40 @@ void LazyParameter<Dtype>::AddGradientOnThisThread(
 }
 
 template <typename Dtype>
+int LazyParameter<Dtype>::AddColumns(const vector<int>& columns) {
+  GrowScratch();
+  if (columns.size() == grid_.columns) {
+    return -1;
+  }
+  column_lists_.push_back(columns);
+  return column_lists_.size() - 1;
+}
+
+template <typename Dtype>
+Dtype* LazyParameter<Dtype>::ClaimRowOnThisThread(int row, int columns) {
+  CHECK_EQ(done_[row], steps_.size()) << "A gradient for weights that are "
+                                      << "not up to date";
+  if (gradient_[row] != NONE) {
+    return NULL;
+  }
+  gradient_[row] = NEW;
+  compact_[row] = columns;
+  return arrays_.gradient + grid_.offset(row);
+}
+
+template <typename Dtype>
+void LazyParameter<Dtype>::AddRowOnThisThread(
+    int row, const vector<int>& columns, const Dtype* part) {
+  Dtype* to = arrays_.gradient + grid_.offset(row);
+  if (compact_[row] >= 0) {
+    Expand(row, to);
+  }
+  for (size_t j = 0; j < columns.size(); ++j) {
+    to[columns[j]] += part[j];
+  }
+}
+
+template <typename Dtype>
 void LazyParameter<Dtype>::Expand(int row, Dtype* gradient) {
   const vector<int>& columns = column_lists_[compact_[row]];
   Dtype* scratch = scratch_[ThreadIndex()].row.data();
@@ -183,6 +217,10 @@ void LazyParameter<Dtype>::ShowDiff() {
       const vector<int>&, const vector<int>&, const Dtype*);              \
   template void LazyParameter<Dtype>::AddGradientOnThisThread(            \
       const vector<int>&, const vector<int>&, const Dtype*);              \
+  template int LazyParameter<Dtype>::AddColumns(const vector<int>&);      \
+  template Dtype* LazyParameter<Dtype>::ClaimRowOnThisThread(int, int);   \
+  template void LazyParameter<Dtype>::AddRowOnThisThread(                 \
+      int, const vector<int>&, const Dtype*);                             \
   template double LazyParameter<Dtype>::SumSquares() const;               \
   template void LazyParameter<Dtype>::ShowDiff()
 
