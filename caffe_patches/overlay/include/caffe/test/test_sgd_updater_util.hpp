@@ -154,7 +154,7 @@ class SGDUpdaterTestBase : public MultiDeviceTest<TypeParam> {
            Pattern("p", "probability: 0 probability: 0.7 probability: 0.3") +
            Product("a", "bottom: 'x' bottom: 'p'", 24, "") + layer +
            Product("b", "bottom: 'a' bottom: 'p'", 30,
-               "pattern: TILE tile_size: 4") +
+               "pattern: TILE tile_size: 16") +
            Product("c", "bottom: 'b'", 3, "pattern: NONE") + Loss("c");
   }
 

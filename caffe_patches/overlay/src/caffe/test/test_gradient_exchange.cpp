@@ -5,6 +5,7 @@
 #include "caffe/approx_dropout/solver/rank_requests.hpp"
 #include "caffe/test/test_ranks_util.hpp"
 #include "caffe/test/test_sgd_updater_util.hpp"
+#include "caffe/test/test_update_rules_util.hpp"
 
 namespace caffe {
 
