@@ -123,34 +123,33 @@ class InputStage {
   AlignedVector<Dtype, kWidth> runs_[kRuns];
 };
 
-// sum (kWarpRows x kTile / 2) += the products of the lane's columns from
-// `first_column` on that are staged, with its rows and samples.
+// A lane's share of the columns of its rows: where it begins, and each time as
+// far on as all shares reach.
+template <typename Dtype>
+struct LaneColumns {
+  const Dtype* unit[kWarpUnits];  // rows of the first gate
+  size_t gate_stride;             // to those of the next one
+  int first, stride;              // columns
+};
+
+// sum (kWarpRows x kTile / 2) += the products of `count` staged columns, or of
+// the lane's among them, with the lane's rows and samples. staged: those of the
+// lane's first sample.
 template <typename Dtype, int kWidth, int kTile>
-__device__ void MultiplyStage(const LSTMSteps<Dtype>& steps,
-    const ForwardCut& cut, int warp, int lane, int first_column,
-    const Dtype* staged, Dtype* sum) {
+__device__ void MultiplyStage(const LaneColumns<Dtype>& lane, int first_column,
+    int count, const Dtype* staged, Dtype* sum) {
   const int kLaneSamples = kTile / 2;
-  const int units = steps.units;
-  // Few pointers take few registers.
-  const Dtype* unit[kWarpUnits];
-#pragma unroll
-  for (int u = 0; u < kWarpUnits; ++u) {
-    const size_t row = cut.row(blockIdx.x, warp, u);
-    unit[u] = steps.weight + row * units + first_column;
-  }
-  for (int c = cut.first_column(warp, lane);
-       c < kStageColumns && first_column + c < units;
-       c += cut.column_stride()) {
+  for (int c = lane.first; c < count; c += lane.stride) {
     AlignedVector<Dtype, kWidth> w[kWarpRows];
 #pragma unroll
     for (int i = 0; i < kWarpRows; ++i) {
-      const size_t gate = static_cast<size_t>(i / kWarpUnits) * units * units;
-      w[i] = *VectorAt<Dtype, kWidth>(unit[i % kWarpUnits], gate + c);
+      w[i] = *VectorAt<Dtype, kWidth>(lane.unit[i % kWarpUnits],
+          i / kWarpUnits * lane.gate_stride + first_column + c);
     }
 #pragma unroll
     for (int s = 0; s < kLaneSamples; ++s) {
-      const AlignedVector<Dtype, kWidth> r = *VectorAt<Dtype, kWidth>(
-          staged, cut.tile_sample(lane, s, kTile) * kStageColumns + c);
+      const AlignedVector<Dtype, kWidth> r =
+          *VectorAt<Dtype, kWidth>(staged, s * kStageColumns + c);
 #pragma unroll
       for (int i = 0; i < kWarpRows; ++i) {
 #pragma unroll
@@ -172,16 +171,27 @@ __device__ void MultiplyColumns(const LSTMSteps<Dtype>& steps, int t,
   for (int i = 0; i < kWarpRows * kTile / 2; ++i) {
     sum[i] = 0;
   }
+  const int units = steps.units;
+  LaneColumns<Dtype> columns;
+#pragma unroll
+  for (int u = 0; u < kWarpUnits; ++u) {
+    const size_t row = cut.row(blockIdx.x, warp, u);
+    columns.unit[u] = steps.weight + row * units;
+  }
+  columns.gate_stride = static_cast<size_t>(units) * units;
+  columns.first = cut.first_column(warp, lane);
+  columns.stride = cut.column_stride();
+  const int first_sample = cut.tile_sample(lane, 0, kTile) * kStageColumns;
   InputStage<Dtype, kWidth, kTile> stage(steps, t, cut);
   stage.Load(0);
   int buffer = 0;
-  for (int column = 0; column < steps.units; column += kStageColumns) {
+  for (int column = 0; column < units; column += kStageColumns) {
     stage.Store(column, staged[buffer]);
     // The other one has been read by all.
     __syncthreads();
     stage.Load(column + kStageColumns);
-    MultiplyStage<Dtype, kWidth, kTile>(
-        steps, cut, warp, lane, column, staged[buffer], sum);
+    MultiplyStage<Dtype, kWidth, kTile>(columns, column,
+        min(kStageColumns, units - column), staged[buffer] + first_sample, sum);
     buffer = 1 - buffer;
   }
 }
