@@ -46,7 +46,8 @@ KERNELS = {
     f"{SOURCE}/layers/approx_dropout_lstm_layer.cu": (
         [], "ApproxDropoutLSTMLayerTest/2.*-*TestGradient*"),
     f"{SOURCE}/approx_dropout/product/lstm_step.cu": (
-        [f"{INCLUDE}/product/lstm_step.cuh",
+        [f"{INCLUDE}/product/lstm_step_forward.cuh",
+         f"{INCLUDE}/product/lstm_step_backward.cuh",
          f"{INCLUDE}/product/lstm_step.hpp"],
         "ApproxDropoutLSTMLayerTest/2.*-*TestGradient*"),
 }

@@ -117,6 +117,7 @@ const int kWarpRows = 4 * kWarpUnits;
 const int kRowLanes = 16;
 /// Columns of r_t that a block has in shared memory at a time.
 const int kStageColumns = 256;
+static_assert(kStageColumns % (4 * kRowLanes * 4) == 0, "whole runs of lanes");
 
 /// @brief How the forward kernel cuts r_t W_hc'. A block is some units, all
 ///        four rows of each, and one pass of samples. `splits` of its warps
@@ -271,6 +272,9 @@ GradientCut CutGradient(const LSTMSteps<Dtype>& steps) {
 }
 
 #ifndef CPU_ONLY
+/// Threads of a block whose threads have an element each.
+const int kCellThreads = 128;
+
 /// @brief All steps forward: from x's part of the gates, r_1 and c_0 all gates,
 ///        c_t, h_t and r_t = cont_t h_{t-1}.
 template <typename Dtype>
