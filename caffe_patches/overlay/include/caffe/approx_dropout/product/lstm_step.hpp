@@ -25,10 +25,9 @@ namespace caffe {
  * Sums are always taken in the same order.
  */
 
-/// Up to this many samples a step is ours, in at most two passes over them.
-/// Each pass reads the samples anew for every other unit, or part of the rows,
-/// while cuBLAS's blocks of 64 samples and more read them once per 64 outputs;
-/// of 40 samples, those blocks compute 24 for nothing.
+/// Up to this many samples a step is ours, in at most two passes over W_hc, the
+/// second of them out of the L2 cache. A third would take as long as cuBLAS,
+/// whose blocks of 64 samples are full by then.
 const int kMaxStepSamples = 40;
 
 /// @brief What the steps of a pass work on, in the device's memory.
