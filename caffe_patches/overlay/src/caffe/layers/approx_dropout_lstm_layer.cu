@@ -8,8 +8,6 @@ namespace caffe {
 
 namespace {
 
-const int kCellThreads = 128;
-
 // Blocks of that many threads, one per element.
 int CellBlocks(int count) { return (count - 1) / kCellThreads + 1; }
 

@@ -25,10 +25,9 @@ namespace caffe {
  * Sums are always taken in the same order.
  */
 
-/// Up to this many samples a step is ours, in at most two passes over them.
-/// Each pass reads the samples anew for every other unit, or part of the rows,
-/// while cuBLAS's blocks of 64 samples and more read them once per 64 outputs;
-/// of 40 samples, those blocks compute 24 for nothing.
+/// Up to this many samples a step is ours, in at most two passes over W_hc, the
+/// second of them out of the L2 cache. A third would take as long as cuBLAS,
+/// whose blocks of 64 samples are full by then.
 const int kMaxStepSamples = 40;
 
 /// @brief What the steps of a pass work on, in the device's memory.
@@ -117,6 +116,7 @@ const int kWarpRows = 4 * kWarpUnits;
 const int kRowLanes = 16;
 /// Columns of r_t that a block has in shared memory at a time.
 const int kStageColumns = 256;
+static_assert(kStageColumns % (4 * kRowLanes * 4) == 0, "whole runs of lanes");
 
 /// @brief How the forward kernel cuts r_t W_hc'. A block is some units, all
 ///        four rows of each, and one pass of samples. `splits` of its warps
@@ -271,6 +271,9 @@ GradientCut CutGradient(const LSTMSteps<Dtype>& steps) {
 }
 
 #ifndef CPU_ONLY
+/// Threads of a block whose threads have an element each.
+const int kCellThreads = 128;
+
 /// @brief All steps forward: from x's part of the gates, r_1 and c_0 all gates,
 ///        c_t, h_t and r_t = cont_t h_{t-1}.
 template <typename Dtype>

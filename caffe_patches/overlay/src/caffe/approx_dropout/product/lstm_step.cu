@@ -1,4 +1,5 @@
-#include "caffe/approx_dropout/product/lstm_step.cuh"
+#include "caffe/approx_dropout/product/lstm_step_backward.cuh"
+#include "caffe/approx_dropout/product/lstm_step_forward.cuh"
 
 namespace caffe {
 
