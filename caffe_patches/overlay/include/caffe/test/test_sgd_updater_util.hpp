@@ -98,15 +98,17 @@ class SGDUpdaterTestBase : public MultiDeviceTest<TypeParam> {
            Product("e", "bottom: 'd'", 3, "pattern: NONE") + Loss("e");
   }
 
-  // Some passes keep every tile.
+  // Some passes keep every tile; the second product has one row of them.
   static string TileNet(const string& groups) {
     return Data(37) +
            Pattern("p", groups +
                             "probability: 0 probability: 0.6 "
                             "probability: 0.3 probability: 0.1") +
-           Product("a", "bottom: 'x' bottom: 'p'", 45,
+           Product("a", "bottom: 'x' bottom: 'p'", 52,
                "pattern: TILE tile_size: 16") +
-           Product("c", "bottom: 'a'", 3, "pattern: NONE") + Loss("c");
+           Product("b", "bottom: 'a' bottom: 'p'", 12,
+               "pattern: TILE tile_size: 16") +
+           Product("c", "bottom: 'b'", 3, "pattern: NONE") + Loss("c");
   }
 
   // A lazily updated product whose outputs, two of three at a time, are to

@@ -70,6 +70,15 @@ TEST(BatchedBlocksTest, TestBlocksShareOutTheWeights) {
   }
 }
 
+static AlignedVector<float, 1> AddedTo(const ThreadRows& own,
+    const BlockList& columns, const BlockFinish<float>& finish) {
+  AlignedVector<float, 1> add = {};
+  if (columns(own.block, own.j) >= 0) {
+    add.value[0] = finish.Added(own.block, own.j);
+  }
+  return add;
+}
+
 // Gathered, every listed element is there and the rest is zero; scattered, it
 // goes back to where it came from. Rows of a thread are fewer or more than it
 // takes at once.
@@ -91,7 +100,7 @@ TEST(BatchedBlocksTest, TestGatherAndScatter) {
     const MatrixBatch<float> parts =
         Parts(part.data(), rows.size, columns.size);
     vector<float> bias(units, 0.5);
-    const BlockFinish<float> add = {
+    const BlockFinish<float> finish = {
         bias.data(), 3, out.List(out.side.weight), false};
     for (int k = 0; k < out.num_blocks * columns.size * 3; ++k) {
       const ThreadRows own = {
@@ -100,7 +109,8 @@ TEST(BatchedBlocksTest, TestGatherAndScatter) {
           View<const float>(whole.data(), units), rows, columns, own, parts);
       ScatterBlock<float, 1>(
           Parts<const float>(part.data(), rows.size, columns.size), rows,
-          columns, add, true, own, View(back.data(), units));
+          columns, AddedTo(own, columns, finish), false, true, own,
+          View(back.data(), units));
     }
     double sum = 0, expected = 0;
     for (int k = 0; k < part.size(); ++k) { sum += part[k]; }
@@ -206,7 +216,8 @@ TEST(BatchedBlocksTest, TestScatterRectifies) {
         const ThreadRows own = { b, j, 0, 1 };
         ScatterBlock<float, 1>(
             Parts<const float>(part.data(), rows.size, columns.size), rows,
-            columns, finish, false, own, View(whole.data(), units));
+            columns, AddedTo(own, columns, finish), true, false, own,
+            View(whole.data(), units));
         const int unit = out.side.weight[b * columns.size + j];
         for (int i = 0; unit >= 0 && i < rows.size; ++i) {
           const int k = (b * rows.size + i) * columns.size + j;

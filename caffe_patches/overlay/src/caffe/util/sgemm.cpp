@@ -24,8 +24,8 @@ cublasStatus_t Sgemm(cublasHandle_t handle, cublasOperation_t trans_a,
     const float* A, int lda, const float* B, int ldb, const float* beta,
     float* C, int ldc) {
   if (!AllowsBF16()) {
-    return cublasSgemm(handle, trans_a, trans_b, m, n, k, alpha, A, lda, B, ldb,
-        beta, C, ldc);
+    return cublasSgemm(
+        handle, trans_a, trans_b, m, n, k, alpha, A, lda, B, ldb, beta, C, ldc);
   }
   return cublasGemmEx(handle, trans_a, trans_b, m, n, k, alpha, A, CUDA_R_32F,
       lda, B, CUDA_R_32F, ldb, beta, C, CUDA_R_32F, ldc,

@@ -213,13 +213,6 @@ CAFFE_HOST_DEVICE inline Dtype Rectified(Dtype value) {
   return value > 0 ? value : value * Dtype(0);
 }
 
-template <typename Dtype, int kWidth>
-CAFFE_HOST_DEVICE inline void Rectify(AlignedVector<Dtype, kWidth>* values) {
-  for (int k = 0; k < kWidth; ++k) {
-    values->value[k] = Rectified(values->value[k]);
-  }
-}
-
 /// @brief What is done to the columns of a product: scale bias is added, bias
 ///        being listed by block like the columns, or NULL, and then, if
 ///        `rectify`, ReLU.
@@ -229,24 +222,25 @@ struct BlockFinish {
   Dtype scale;
   BlockList units;
   bool rectify;
+
+  /// @brief What is added to a block's j-th column, which has a unit.
+  CAFFE_HOST_DEVICE Dtype Added(int block, int j) const {
+    return bias ? scale * bias[units(block, j)] : Dtype(0);
+  }
 };
 
-/// @brief whole[rows(i)][columns(j)] = part[block][i][j], finished, or += it,
-///        for the elements and kWidth of GatherBlock. A part may lie in whole,
-///        each element where it belongs.
+/// @brief whole[rows(i)][columns(j)] = part[block][i][j] + add[j], rectified if
+///        so wanted, or += it, for the elements and kWidth of GatherBlock. A
+///        part may lie in whole, each element where it belongs.
 template <typename Dtype, int kWidth>
 CAFFE_HOST_DEVICE inline void ScatterBlock(
     const MatrixBatch<const Dtype>& parts, const BlockList& rows,
-    const BlockList& columns, const BlockFinish<Dtype>& finish, bool accumulate,
-    const ThreadRows& own, const PartView<Dtype>& whole) {
+    const BlockList& columns, const AlignedVector<Dtype, kWidth>& add,
+    bool rectify, bool accumulate, const ThreadRows& own,
+    const PartView<Dtype>& whole) {
   const int column = columns(own.block, own.j);
-  if (column < 0) { return; }
-  AlignedVector<Dtype, kWidth> add = {};
-  if (finish.bias) {
-    for (int k = 0; k < kWidth; ++k) {
-      add.value[k] =
-          finish.scale * finish.bias[finish.units(own.block, own.j + k)];
-    }
+  if (column < 0) {
+    return;
   }
   for (int i = own.first; i < rows.size; i += kRowsAtOnce * own.step) {
     const RowsAtOnce to(rows, own.block, i, own.step);
@@ -265,8 +259,8 @@ CAFFE_HOST_DEVICE inline void ScatterBlock(
         if (accumulate) {
           Add<Dtype, kWidth>(*at, &values[k]);
         }
-        if (finish.rectify) {
-          Rectify<Dtype, kWidth>(&values[k]);
+        for (int c = 0; rectify && c < kWidth; ++c) {
+          values[k].value[c] = Rectified(values[k].value[c]);
         }
         *at = values[k];
       }

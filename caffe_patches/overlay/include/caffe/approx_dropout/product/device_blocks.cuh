@@ -74,17 +74,27 @@ __global__ void GatherBlocksKernel(PartView<const Dtype> whole, BlockList rows,
 
 // The listed part of whole = part, finished, or += it; no position may be
 // listed twice, and the rest of whole is left alone. Threads and kWidth as in
-// GatherBlocksKernel.
+// GatherBlocksKernel. What is added to the block's columns is looked up once,
+// for all of its rows.
 template <typename Dtype, int kWidth>
 __global__ void ScatterBlocksKernel(MatrixBatch<const Dtype> parts,
     BlockList rows, BlockList columns, BlockFinish<Dtype> finish,
     bool accumulate, PartView<Dtype> whole) {
-  const ThreadRows own = OwnRows(kWidth);
-  if (own.j >= columns.size) {
-    return;
+  __shared__ AlignedVector<Dtype, kWidth> added[kColumnsPerBlock];
+  const int first = blockIdx.y * kColumnsPerBlock * kWidth;
+  for (int k = threadIdx.y * kColumnsPerBlock + threadIdx.x;
+       k < kColumnsPerBlock * kWidth; k += kColumnsPerBlock * kRowsPerBlock) {
+    const int j = first + k;
+    const bool there = j < columns.size && columns(blockIdx.x, j) >= 0;
+    added[k / kWidth].value[k % kWidth] =
+        there ? finish.Added(blockIdx.x, j) : Dtype(0);
   }
-  ScatterBlock<Dtype, kWidth>(
-      parts, rows, columns, finish, accumulate, own, whole);
+  __syncthreads();
+  const ThreadRows own = OwnRows(kWidth);
+  if (own.j < columns.size) {
+    ScatterBlock<Dtype, kWidth>(parts, rows, columns, added[threadIdx.x],
+        finish.rectify, accumulate, own, whole);
+  }
 }
 
 // The rows of a group in whole, `stored` columns, = the sums of its blocks'

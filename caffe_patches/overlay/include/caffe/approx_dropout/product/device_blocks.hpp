@@ -70,6 +70,8 @@ class DeviceBlocks {
   bool views_weight() const {
     return blocks_.output.stride > 0 && blocks_.input.stride == 1;
   }
+  /// @brief Whether the only block is rows that are updated lazily.
+  bool updates_rows() const { return lazy() && !tiled() && count() == 1; }
   BlockSide MakeSide(bool output) const;
   void ListUnits();
   /// @brief The same for DeviceParameter, of the only block.

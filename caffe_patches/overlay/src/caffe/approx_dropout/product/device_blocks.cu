@@ -198,7 +198,7 @@ void DeviceBlocks<Dtype>::GatherWeight(const Dtype* weight) {
   Dtype* data = GrowOnDevice(
       static_cast<size_t>(count()) * output.size * input.size, &packed_);
   weight_ = DenseMatrices<const Dtype>(data, output.size, input.size);
-  if (lazy() && count() == 1) {
+  if (updates_rows()) {
     lazy()->CatchUp(Cells(output), Cells(input), data);
     return;
   }
@@ -236,7 +236,7 @@ void DeviceBlocks<Dtype>::AddGradient(
   if (views_weight()) {
     return;
   }
-  if (lazy() && count() == 1) {
+  if (updates_rows()) {
     lazy()->AddGradient(
         Cells(blocks_.output), Cells(blocks_.input), gradient.data);
     return;
