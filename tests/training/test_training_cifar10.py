@@ -82,7 +82,7 @@ def trained_weights(net, folder):
     """All weights after a few iterations."""
     from caffe.proto import caffe_pb2
 
-    training.run.train(dataclasses.replace(net, iteration_limit=10), folder)
+    training.run.train(dataclasses.replace(net, iteration_limit=4), folder)
     (path,) = folder.glob("*.caffemodel")
     model = caffe_pb2.NetParameter.FromString(path.read_bytes())
     return np.concatenate(
@@ -101,7 +101,7 @@ def test_spatial_dropout_computed_densely_is_the_oracle(images, tmp_path):
         dense = dataclasses.replace(net, dense=True)
         compact = trained_weights(net, tmp_path / f"compact{groups}")
         wide = trained_weights(dense, tmp_path / f"dense{groups}")
-        assert np.abs(compact - wide).max() < 1e-4 * np.abs(wide).max()
+        assert np.abs(compact - wide).max() < 1e-3 * np.abs(wide).max()
         found[groups] = wide
     # Other patterns train other weights.
     largest = np.abs(found[1]).max()
