@@ -165,6 +165,7 @@ EOF
 use_emulator() {
   local emulator=$root/tests/cuda_emulator
   targets+=(emulator_faults emulator_counted)
+  nccl=ON
   options=(-DCPU_ONLY=OFF -DUSE_CUDNN=OFF -DCUDA_ARCH_NAME=Manual
     "-DCMAKE_MODULE_PATH=$emulator/cmake" -DCMAKE_EXPORT_COMPILE_COMMANDS=ON
     "-DBUILD_only_tests=$("$emulator/test_files.sh" | paste -sd,)"

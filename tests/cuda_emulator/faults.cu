@@ -1,9 +1,10 @@
 // usage: faults NAME
 // Runs a kernel, or a use of the device, that has one fault: the emulator must
-// report it. "sound" has none.
+// report it. "sound" and "two_devices" have none.
 
 #include <cublas_v2.h>
 #include <cuda_runtime.h>
+#include <nccl.h>
 
 #include <cstdio>
 #include <cstdlib>
@@ -11,6 +12,7 @@
 #include <functional>
 #include <map>
 #include <string>
+#include <thread>
 #include <vector>
 
 namespace {
@@ -241,8 +243,48 @@ void CopyTooMuch() {
   cudaMemcpy(numbers, Numbers(1), sizeof(numbers), cudaMemcpyDefault);
 }
 
+void UseOtherDevice() {
+  cudaSetDevice(1);
+  int* numbers = Numbers(kCount);
+  cudaSetDevice(0);
+  ShiftKernel<<<kBlocks, kThreads>>>(numbers, 0, Numbers(kCount));
+}
+
+// One device's part in sums over all, and in a copy of the first's.
+void Reduce(ncclComm_t comm, int device) {
+  cudaSetDevice(device);
+  float* data = NULL;
+  cudaMalloc(&data, 2 * sizeof(float));
+  const float values[] = {1.0f + device, 10};
+  float sums[2];
+  cudaMemcpy(data, values, sizeof(values), cudaMemcpyDefault);
+  for (int i = 0; i < 100; ++i) {
+    ncclBcast(data, 1, ncclFloat, 0, comm, NULL);
+  }
+  cudaMemcpy(sums, data, sizeof(sums), cudaMemcpyDefault);
+  Check(sums[0] == 1 && sums[1] == 10, "not the first device's");
+  ncclAllReduce(data, data, 2, ncclFloat, ncclSum, comm, NULL);
+  cudaMemcpy(sums, data, sizeof(sums), cudaMemcpyDefault);
+  Check(sums[0] == 2 && sums[1] == 20, "wrong sum of devices");
+}
+
+void TwoDevices() {
+  const int devices[] = {0, 1};
+  ncclComm_t comms[2];
+  ncclCommInitAll(comms, 2, devices);
+  std::thread second(Reduce, comms[1], 1);
+  Reduce(comms[0], 0);
+  second.join();
+  int* numbers = Numbers(1);
+  Check(ncclAllReduce(numbers, numbers, 1, ncclFloat, ncclSum, comms[1],
+            NULL) == ncclInvalidArgument,
+      "memory of another device is reduced");
+}
+
 const std::map<std::string, std::function<void()>> kFaults = {
     {"sound", Sound},
+    {"two_devices", TwoDevices},
+    {"other_device", UseOtherDevice},
     {"out_of_bounds",
         [] {
           ShiftKernel<<<kBlocks, kThreads>>>(

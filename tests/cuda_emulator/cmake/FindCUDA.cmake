@@ -41,13 +41,18 @@ execute_process(COMMAND "${PYTHON_EXECUTABLE}"
   "${PROJECT_SOURCE_DIR}/include/${header}"
   "${CMAKE_BINARY_DIR}/rewritten/${header}" COMMAND_ERROR_IS_FATAL ANY)
 
+# Some of Caffe's headers are others in kernels.
+set(header caffe/util/gpu_util.cuh)
+configure_file("${EMULATOR_DIR}/include/${header}"
+  "${CMAKE_BINARY_DIR}/rewritten/${header}" COPYONLY)
+
 # The tsan pass of the compiler turns each load and store into a call, which
 # goes to the emulator instead of libtsan. Without scalar replacement of
 # aggregates an access of 16 bytes stays one. Other sanitizers are the host's.
 set(EMULATOR_KERNEL_OPTIONS -fno-sanitize=all -fsanitize=thread
   --param=tsan-instrument-func-entry-exit=0 -fno-tree-sra -fno-plt -g1
   -D__CUDACC__ -D__CUDACC_VER_MAJOR__=12 -D__CUDACC_VER_MINOR__=4
-  -iquote "${EMULATOR_DIR}/include" -iquote "${CMAKE_BINARY_DIR}/rewritten")
+  -iquote "${CMAKE_BINARY_DIR}/rewritten")
 
 # Most of the time to compile a file goes into headers; this build is made where
 # nothing is cached yet. Caffe's own kernels go together too; a mutant is a

@@ -34,8 +34,8 @@ enum cudaMemcpyKind {
 
 typedef struct EmulatedStream* cudaStream_t;
 typedef struct EmulatedEvent* cudaEvent_t;
-const unsigned cudaStreamDefault = 0;
-const unsigned cudaStreamNonBlocking = 1;
+#define cudaStreamDefault 0
+#define cudaStreamNonBlocking 1
 
 typedef struct EmulatedGraph* cudaGraph_t;
 typedef struct EmulatedGraph* cudaGraphExec_t;

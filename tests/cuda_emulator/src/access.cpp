@@ -48,6 +48,8 @@ Cell* const cells = reinterpret_cast<Cell*>(
 enum Mode { IGNORE, CHECK, COUNT };
 thread_local Mode mode __attribute__((tls_model("initial-exec"))) = IGNORE;
 uint32_t launches = 0;
+const char* own_memory;  // of the device that the launch is on
+size_t own_size;
 uint32_t block_runs = 0;
 
 // The variables of the program and its libraries: those that can be written
@@ -181,6 +183,9 @@ void AccessGlobal(const char* at, size_t size, Kind kind, const void* call) {
   if (address % std::min<size_t>(size, 16)) {
     checker.Note("misaligned access");
   }
+  if (static_cast<size_t>(at - own_memory) >= own_size) {
+    checker.Note("access to another device's memory");
+  }
   if (size < kWord) {
     checker.Note("access to less than 4 bytes, which cannot be checked");
   }
@@ -260,6 +265,8 @@ inline void Access(
 
 void BeginLaunch() {
   ++launches;
+  own_size = kArena / NumDevices();
+  own_memory = arena + own_size * CurrentDevice();
   mode = !Profiling() ? CHECK : Counting() ? COUNT : IGNORE;
 }
 

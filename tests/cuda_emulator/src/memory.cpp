@@ -8,6 +8,7 @@
 #include <deque>
 #include <map>
 #include <mutex>
+#include <vector>
 
 #include "counts.hpp"
 #include "cuda_runtime.h"
@@ -54,12 +55,27 @@ const size_t kAlignment = 256;
 // used again: whoever still holds it is caught until then.
 const size_t kQuarantine = 64;
 
+const int kMaxDevices = 8;
+
+struct Device {
+  size_t used = 0;  // bytes of its part that have ever been allocated
+  std::map<size_t, std::deque<char*>> free_blocks;  // by what they take up
+};
+
 std::mutex mutex;
-size_t used = 0;  // bytes of the arena that have ever been allocated
-size_t accessible = 0;
-std::map<void*, size_t> sizes;                    // of what is allocated
-std::map<size_t, std::deque<char*>> free_blocks;  // by what they take up
+std::vector<Device> devices(NumDevices());
+std::map<void*, size_t> sizes;  // of what is allocated
 struct sigaction action_before;
+
+char* PartOf(int device) { return arena + kArena / NumDevices() * device; }
+
+void ProtectUsed(int protection) {
+  for (int i = 0; i < NumDevices(); ++i) {
+    const size_t size =
+        (devices[i].used + kHugePage - 1) / kHugePage * kHugePage;
+    mprotect(PartOf(i), size, protection);
+  }
+}
 
 // With the gap behind it, which is as large as the allocation itself: then an
 // index that is wrong by a row still meets the gap.
@@ -115,15 +131,32 @@ void CheckStates(
 
 }  // namespace
 
+int NumDevices() {
+  static const int count = [] {
+    const char* value = getenv("CUDA_EMULATOR_DEVICES");
+    const int devices = value ? atoi(value) : 1;
+    // Their parts begin at huge pages.
+    if (devices < 1 || devices > kMaxDevices || devices & (devices - 1)) {
+      Fail("CUDA_EMULATOR_DEVICES is %s; legal: 1, 2, 4, 8", value);
+    }
+    return devices;
+  }();
+  return count;
+}
+
+int& CurrentDevice() {
+  thread_local int device = 0;
+  return device;
+}
+
 DeviceAccess::DeviceAccess() {
   CheckNotCapturing();
   mutex.lock();
-  accessible = (used + kHugePage - 1) / kHugePage * kHugePage;
-  mprotect(arena, accessible, PROT_READ | PROT_WRITE);
+  ProtectUsed(PROT_READ | PROT_WRITE);
 }
 
 DeviceAccess::~DeviceAccess() {
-  mprotect(arena, accessible, PROT_NONE);
+  ProtectUsed(PROT_NONE);
   mutex.unlock();
 }
 
@@ -154,16 +187,16 @@ cudaError_t Allocate(void** pointer, size_t size) {
   const size_t taken = TakenUp(size);
   {
     const std::lock_guard<std::mutex> lock(mutex);
-    if (used == 0) {
-      HandleFaults();
-    }
-    std::deque<char*>* blocks = &free_blocks[taken];
+    static std::once_flag once;
+    std::call_once(once, HandleFaults);
+    Device* device = &devices[CurrentDevice()];
+    std::deque<char*>* blocks = &device->free_blocks[taken];
     if (blocks->size() > kQuarantine) {
       *pointer = blocks->front();
       blocks->pop_front();
-    } else if (used + taken <= kArena) {
-      *pointer = arena + used;
-      used += taken;
+    } else if (device->used + taken <= kArena / NumDevices()) {
+      *pointer = PartOf(CurrentDevice()) + device->used;
+      device->used += taken;
     } else {
       return cudaErrorMemoryAllocation;
     }
@@ -189,7 +222,8 @@ extern "C" cudaError_t cudaFree(void* pointer) {
     Fail("cudaFree of %p, which is not allocated", pointer);
   }
   SetStates(pointer, found->second, 0);
-  free_blocks[TakenUp(found->second)].push_back(static_cast<char*>(pointer));
+  devices[DeviceOf(pointer)].free_blocks[TakenUp(found->second)].push_back(
+      static_cast<char*>(pointer));
   sizes.erase(found);
   return cudaSuccess;
 }

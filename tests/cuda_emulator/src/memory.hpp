@@ -15,6 +15,12 @@ const size_t kWord = 4;
 const size_t kArena = size_t(16) << 30;
 extern char* const arena;
 
+// CUDA_EMULATOR_DEVICES of them, one if that is not set, share the range: each
+// has a part of the same size.
+int NumDevices();
+// The device that the calling thread uses, for cudaSetDevice to change.
+int& CurrentDevice();
+
 // What is known of a word; 0: that it belongs to no allocation.
 enum WordState : uint8_t { kAllocated = 1, kInitialised = 2 };
 extern uint8_t* const word_states;
@@ -22,6 +28,10 @@ extern uint8_t* const word_states;
 inline bool IsDevice(const void* pointer) {
   return static_cast<size_t>(static_cast<const char*>(pointer) - arena) <
          kArena;
+}
+
+inline int DeviceOf(const void* pointer) {
+  return (static_cast<const char*>(pointer) - arena) / (kArena / NumDevices());
 }
 
 inline size_t WordOf(const void* pointer) {

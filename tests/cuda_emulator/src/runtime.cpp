@@ -81,6 +81,14 @@ cudaError_t AllocateHost(void** pointer, size_t size) {
 using emulator::CountCall;
 using emulator::Fail;
 
+namespace {
+
+bool IsDeviceNumber(int device) {
+  return device >= 0 && device < emulator::NumDevices();
+}
+
+}  // namespace
+
 extern "C" {
 
 const char* cudaGetErrorString(cudaError_t error) {
@@ -110,27 +118,31 @@ cudaError_t cudaGetLastError() {
 cudaError_t cudaPeekAtLastError() { return emulator::last_error; }
 
 cudaError_t cudaGetDevice(int* device) {
-  *device = 0;
+  *device = emulator::CurrentDevice();
   return cudaSuccess;
 }
 
 cudaError_t cudaSetDevice(int device) {
-  return device == 0 ? cudaSuccess : cudaErrorInvalidDevice;
+  if (!IsDeviceNumber(device)) {
+    return cudaErrorInvalidDevice;
+  }
+  emulator::CurrentDevice() = device;
+  return cudaSuccess;
 }
 
 cudaError_t cudaGetDeviceCount(int* count) {
-  *count = 1;
+  *count = emulator::NumDevices();
   return cudaSuccess;
 }
 
 // As of an H100 or H200, where a number is asked for.
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp* prop, int device) {
-  if (device != 0) {
+  if (!IsDeviceNumber(device)) {
     return cudaErrorInvalidDevice;
   }
   *prop = cudaDeviceProp();
   std::strcpy(prop->name, "emulated device");
-  prop->totalGlobalMem = emulator::kArena;
+  prop->totalGlobalMem = emulator::kArena / emulator::NumDevices();
   prop->sharedMemPerBlock = 48 << 10;
   prop->totalConstMem = 64 << 10;
   prop->textureAlignment = 512;
@@ -151,8 +163,9 @@ cudaError_t cudaDeviceSynchronize() {
 }
 
 cudaError_t cudaPointerGetAttributes(
-    cudaPointerAttributes* attributes, const void*) {
-  attributes->device = 0;
+    cudaPointerAttributes* attributes, const void* pointer) {
+  attributes->device =
+      emulator::IsDevice(pointer) ? emulator::DeviceOf(pointer) : 0;
   return cudaSuccess;
 }
 
