@@ -42,7 +42,7 @@ emulate: dependencies  ## the same in GPU mode on an emulated device, no nvcc
 	@scripts/setup/build_caffe.sh --emulate
 
 emulate-mutants: emulate  ## see what it finds in broken kernels: 30 minutes
-	@$(PYTHON) tests/cuda_emulator/mutants.py
+	@$(PYTHON) tests/cuda_emulator/mutants.py --results build/mutants.json
 
 emulate-sanitize: dependencies  ## its tests under ASan and UBSan (half an hour)
 	@SANITIZE=1 $(PYTHON) -m pytest --timeout 3600 -k "not mutants" \

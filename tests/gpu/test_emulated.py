@@ -142,9 +142,10 @@ def test_bfloat16_is_allowed(emulated):
 def test_reports_mutants(emulated):
     """A sample of them; `make emulate-mutants` tries all."""
     done = run(["/usr/bin/python3", ROOT / "tests/cuda_emulator/mutants.py",
-                "--every", "60", "--first", "4"])
+                "--match", r"barrier, device_parameter|period > 1",
+                "--every", "3"])
     assert done.returncode == 0, done.stdout
-    assert done.stdout.endswith("\n1 reported, 1 explained\n")
+    assert re.search(r"\n1 explained, [1-9] reported\n$", done.stdout)
 
 
 def digits(folder):
