@@ -199,7 +199,8 @@ void LazyParameter<Dtype>::ShowDiff() {
   GrowScratch();
   FindMemory();
   const int num_cells = gradient_.size();
-#pragma omp parallel for schedule(dynamic, 16)
+  const size_t count = static_cast<size_t>(grid_.rows) * grid_.columns;
+#pragma omp parallel for schedule(dynamic, 16) if (count > kParallelElements)
   for (int i = 0; i < num_cells; ++i) {
     if (gradient_[i] == NONE) {
       ClearGradient(vector<int>(1, i));
