@@ -133,7 +133,8 @@ def test_caffes_tests_pass(emulated):
 def test_bfloat16_is_allowed(emulated):
     """The C++ test expects rounded factors then."""
     done = run([emulated / "test/test.testbin",
-                "--gtest_filter=SgemmGPUTest.*"], CAFFE_ALLOW_BF16="1")
+                "--gtest_filter=SgemmGPUTest.*"],
+               CAFFE_ALLOW_BF16="1", GLOG_logtostderr="1")
     assert done.returncode == 0, done.stdout
     assert "[  PASSED  ] 1 test." in done.stdout
     assert "CAFFE_ALLOW_BF16=1: products of float32" in done.stderr
