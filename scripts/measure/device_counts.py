@@ -78,10 +78,11 @@ def program(build):
     return path
 
 
-def count(build, solver, inputs, folder, first, last):
+def count(build, solver, inputs, folder, first, last, in_one_call=True):
     """The counts of the iterations after `first` up to `last`.
 
-    solver: a file, relative to the folder; inputs: as step_times takes them.
+    solver: a file, relative to the folder; inputs: as step_times takes them;
+    in_one_call: of Solver::Step, else each iteration is a call.
     Raises RuntimeError if the program fails.
     """
     file = Path(folder) / "counts.json"
@@ -94,7 +95,7 @@ def count(build, solver, inputs, folder, first, last):
             f"--profile_from={first}",
             f"--profile_to={last}",
         ],
-        input=f"{last}\n",
+        input=f"{last}\n" if in_one_call else "1\n" * last,
         capture_output=True,
         text=True,
         check=False,
@@ -122,7 +123,7 @@ def per_iteration(counts, iterations):
     return {part: list(map(divided, items)) for part, items in counts.items()}
 
 
-def count_experiment(some, inputs_of, first=FROM, last=TO):
+def count_experiment(some, inputs_of, first=FROM, last=TO, in_one_call=True):
     """The counts of an iteration of an experiment, as the mean of those after
     `first` up to `last`; inputs_of: gives the layers that feed it, and what
     step_times is to fill them with."""
@@ -135,7 +136,9 @@ def count_experiment(some, inputs_of, first=FROM, last=TO):
             nets.solver.timed_solver(some),
         )
         build = OURS if some.pattern else STOCK
-        counts = count(build, solver, inputs, folder, first, last)
+        counts = count(
+            build, solver, inputs, folder, first, last, in_one_call
+        )
     return per_iteration(counts, last - first)
 
 

@@ -175,3 +175,21 @@ def test_iteration_waits_for_the_loss_only(emulated, key, settings, inputs_of):
         expected["copy", "host to device"] = (1, ones)
         expected["wait", "cudaMemcpy"] = (1, 0)
     assert calls == expected
+
+
+@pytest.mark.parametrize("key, settings, inputs_of", [
+    ("mnist/row_0.5", MLP, bundle_nets.perceptron_inputs),
+    ("ptb/small_row_0.5", {**LSTM, "groups": 1}, bundle_nets.language_inputs),
+])
+def test_step_of_one_iteration_costs_no_more(
+        emulated, key, settings, inputs_of):
+    """Each call of Solver::Step leaves what waits where it is: the same work
+    as in one call, and step_times' own waits before and after."""
+    experiment = dataclasses.replace(registry.find(key), **settings)
+    many, one = (device_counts.count_experiment(
+        experiment, inputs_of, 12, 20, in_one_call)
+        for in_one_call in (True, False))
+    assert many["work"] == one["work"]
+    calls = [{(call["kind"], call["name"]): (call["count"], call["bytes"])
+              for call in counts["calls"]} for counts in (many, one)]
+    assert calls[1] == {**calls[0], ("wait", "cudaDeviceSynchronize"): (2, 0)}

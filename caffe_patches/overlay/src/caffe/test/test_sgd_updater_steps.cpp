@@ -36,20 +36,25 @@ TYPED_TEST_CASE(SGDUpdaterStepsTest, TestDtypesAndDevices);
 // Bit for bit, however the steps are counted out.
 TYPED_TEST(SGDUpdaterStepsTest, TestStepsOfOne) {
   typedef typename TypeParam::Dtype Dtype;
-  const string nets[] = {this->MixedNet(), this->RowNet(), this->EmbedNet()};
+  const bool on_gpu = TypeParam::device == Caffe::GPU;
+  const int kSteps = on_gpu ? 15 : 60;
+  vector<string> nets = {this->MixedNet(), this->RowNet()};
+  if (!on_gpu) {  // which adds up a word's gradients in any order
+    nets.push_back(this->EmbedNet());
+  }
   for (const string& net : nets) {
     vector<Dtype> values[3];
     for (int way = 0; way < 3; ++way) {
       const shared_ptr<SGDSolver<Dtype> > solver =
           this->MakeSolver(net, this->Momentum(), false);
       if (way == 0) {
-        solver->Step(60);
+        solver->Step(kSteps);
       } else if (way == 1) {
-        for (int i = 0; i < 60; ++i) {
+        for (int i = 0; i < kSteps; ++i) {
           solver->Step(1);
         }
       } else {
-        this->StepEagerly(60, solver.get());
+        this->StepEagerly(kSteps, solver.get());
       }
       values[way] = this->Values(solver.get());
     }
