@@ -77,11 +77,11 @@ test_interval: 25 test_iter: 2
 """
 
 
-def write_lmdb(path, count=SAMPLES, shape=(1, 8, 8)):
+def write_lmdb(path, count=SAMPLES, shape=(1, 8, 8), seed=0):
     """Random images of a shape (channels, height, width), of ten classes."""
     from caffe.proto import caffe_pb2
 
-    random = np.random.default_rng(0)
+    random = np.random.default_rng(seed)
     with lmdb.open(str(path), map_size=2**24) as database:
         with database.begin(write=True) as transaction:
             for i in range(count):

@@ -164,10 +164,23 @@ NETS = {
     "caffe_lstm": language_model("LSTM"),
 }
 
+# Not those of one process: crops, masks and the order of rows are drawn anew.
+OTHER_NETS = {
+    "own_draws": DATA.replace(
+        "scale: 0.004", "scale: 0.004 mirror: true crop_size: 7"
+    )
+    + row_mlp().replace(
+        'layer { name: "rfc1"',
+        'layer { name: "drop" type: "Dropout" bottom: "fc1" top: "fc1" }\n'
+        'layer { name: "rfc1"',
+    ),
+    "shuffled": language_model(shuffle="shuffle: true"),
+}
+
 SOLVER = """
 net: "{net}" type: "{type}" base_lr: 0.05 lr_policy: "fixed"
 max_iter: {iterations} snapshot: {snapshot} snapshot_prefix: "{folder}/{run}"
-solver_mode: CPU random_seed: 6 display: 5 {more}
+solver_mode: CPU random_seed: 6 {more}
 """
 
 
@@ -219,7 +232,7 @@ def command(
     run = run or f"{net}_{ranks}"
     path = folder / f"{run}.prototxt"
     path.write_text(
-        NETS[net]
+        {**NETS, **OTHER_NETS}[net]
         .replace("{folder}", str(folder))
         .replace("{batch}", str(BATCH // ranks))
         .replace("{{", "{")

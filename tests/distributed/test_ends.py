@@ -3,21 +3,40 @@ one message, and the last snapshot is whole."""
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import time
 
 import pytest
 
-from ranks import CAFFE, command, mpirun, needs_mpi, train, write_data
+from interrupted_nets import write_lmdb
+from ranks import (
+    CAFFE,
+    SAMPLES,
+    command,
+    mpirun,
+    needs_mpi,
+    train,
+    write_data,
+)
 
 pytestmark = needs_mpi
 END_S = 30
 
 
+@pytest.fixture(scope="module")
+def images(tmp_path_factory):
+    """So many that the log does not say all the time that they begin anew:
+    mpirun reads no more of it once it ends."""
+    path = tmp_path_factory.mktemp("images") / "lmdb"
+    write_lmdb(path, count=40000)
+    return path
+
+
 @pytest.fixture
-def folder(tmp_path):
-    write_data(tmp_path)
+def folder(tmp_path, images):
+    (tmp_path / "lmdb").symlink_to(images)
     return tmp_path
 
 
@@ -27,7 +46,12 @@ class Training:
     def __init__(self, folder, *flags, options=(), **settings):
         self.folder = folder
         self.log = folder / "log"
-        settings = {"iterations": 10**6, "snapshot": 50, **settings}
+        settings = {
+            "iterations": 10**6,
+            "snapshot": 500,
+            "more": "momentum: 0.9 display: 500",
+            **settings,
+        }
         with self.log.open("w") as log:
             self.process = subprocess.Popen(
                 [
@@ -76,9 +100,11 @@ class Training:
     def end(self):
         """Exit status and log, once all processes have ended."""
         ranks = self.ranks()
+        limit = time.monotonic() + END_S
         status = self.process.wait(END_S)
-        for rank in ranks:
-            assert not os.path.exists(f"/proc/{rank}"), "a rank is left"
+        while any(os.path.exists(f"/proc/{rank}") for rank in ranks):
+            assert time.monotonic() < limit, "a rank is left"
+            time.sleep(0.05)
         return status, self.text()
 
 
@@ -109,7 +135,7 @@ def resumes(folder):
 @pytest.mark.parametrize("rank", (0, 1))
 def test_killed_rank(folder, start, rank):
     training = start()
-    training.wait_for("_iter_100.solverstate")
+    training.wait_for("_iter_1000.solverstate")
     os.kill(training.ranks()[rank], signal.SIGKILL)
     status, _ = training.end()
     assert status != 0
@@ -118,7 +144,7 @@ def test_killed_rank(folder, start, rank):
 
 def test_hung_rank(folder, start):
     training = start("--rank_timeout=2")
-    training.wait_for("_iter_50.solverstate")
+    training.wait_for("_iter_500.solverstate")
     os.kill(training.ranks()[1], signal.SIGSTOP)
     status, log = training.end()
     assert status != 0
@@ -129,9 +155,9 @@ def test_hung_rank(folder, start):
 @pytest.mark.parametrize("number", (signal.SIGINT, signal.SIGTERM))
 def test_signal(folder, start, number):
     training = start(
-        snapshot=0, options=("--mca", "odls_base_sigkill_timeout", "20")
+        snapshot=0, options=("--mca", "odls_base_sigkill_timeout", "3")
     )
-    training.wait_for("Iteration 50 ")
+    training.wait_for("Iteration 500 ")
     training.process.send_signal(number)
     _, log = training.end()
     assert log.count("Snapshotting solver state") == 1
@@ -141,7 +167,7 @@ def test_signal(folder, start, number):
 
 def test_one_rank_is_signalled(folder, start):
     training = start(snapshot=0)
-    training.wait_for("Iteration 50 ")
+    training.wait_for("Iteration 500 ")
     os.kill(training.ranks()[1], signal.SIGHUP)  # a snapshot
     training.wait_for("Snapshotting solver state")
     os.kill(training.ranks()[1], signal.SIGINT)
@@ -150,10 +176,10 @@ def test_one_rank_is_signalled(folder, start):
     assert log.count("Snapshotting solver state") == 2
 
 
-def run_both(folder, first, second):
-    """Two commands as the ranks 0 and 1 of one training."""
+def run(launch):
+    """Exit status and log of mpirun."""
     done = subprocess.run(
-        [*mpirun(1), *first, ":", "-np", "1", *second],
+        launch,
         text=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -165,45 +191,54 @@ def run_both(folder, first, second):
 
 
 @pytest.mark.parametrize(
-    "what, options",
+    "what, file, old, new",
     (
-        ("solver", {"more": "momentum: 0.5"}),
-        ("net in layer 'fc1'", {"net": "other"}),
-        ("set of data in layer 'data'", {"data": True}),
+        ("solver", "solver.prototxt", "0.05", "0.06"),
+        ("net in layer 'fc1'", "net.prototxt", "160", "176"),
+        ("set of data in layer 'data'", "lmdb", None, None),
     ),
     ids=("solver", "net", "data"),
 )
-def test_ranks_that_differ(folder, what, options):
-    from ranks import NETS
-
-    NETS["other"] = NETS["row"].replace("num_output: 160", "num_output: 176")
-    first = command(folder, "row", 2, run="first")
-    net = options.pop("net", "row")
-    data = options.pop("data", False)
-    second_folder = folder / "second"
-    second_folder.mkdir()
-    if data:
-        pytest.skip("")
-    second = command(folder, net, 2, run="second", **options)
-    status, log = run_both(folder, first, second)
+def test_ranks_that_differ(tmp_path, what, file, old, new):
+    """Each in a folder of its own, with the same names in it."""
+    launch = mpirun(1)[:-2]
+    for rank, name in enumerate(("first", "second")):
+        folder = tmp_path / name
+        folder.mkdir()
+        write_data(folder)
+        arguments = command(folder, "row", 2, run="net")
+        for path in folder.glob("*.prototxt"):
+            text = path.read_text().replace(f"{folder}/", "")
+            path.write_text(text)
+        (folder / "net_solver.prototxt").rename(folder / "solver.prototxt")
+        launch += [":"] * rank + ["-np", "1", "-wdir", folder]
+        launch += [*arguments[:2], "--solver=solver.prototxt"]
+    if old:
+        text = (folder / file).read_text()
+        assert old in text
+        (folder / file).write_text(text.replace(old, new))
+    else:
+        shutil.rmtree(folder / file)
+        write_lmdb(folder / file, count=SAMPLES, shape=(1, 8, 8), seed=1)
+    status, log = run(launch)
     assert status != 0
-    assert f"Rank 1 has another {what} than rank 0" in log
+    assert log.count("all ranks end") == 1
+    assert f"Rank 1 has another {what} than rank 0 at the start" in log
 
 
 def test_wrong_net_is_said_once(folder):
     arguments = command(folder, "row", 2, run="bad")
     path = folder / "bad.prototxt"
-    path.write_text(path.read_text().replace("ReLU", "Relu"))
-    status, log = run_both(folder, arguments, arguments)
+    path.write_text(path.read_text().replace("SoftmaxWithLoss", "Loss2"))
+    status, log = run([*mpirun(2), *arguments])
     assert status != 0
-    assert log.count("Unknown layer type: Relu") == 1
+    assert log.count("Unknown layer type: Loss2") == 1
 
 
 def test_rank_whose_check_fails(folder):
     """Rank 1 fails where rank 0 does not: it has no such file."""
     good = command(folder, "row", 2, run="good")
-    status, log = run_both(
-        folder, good, [CAFFE, "train", f"--solver={folder}/missing.prototxt"]
-    )
+    missing = [CAFFE, "train", f"--solver={folder}/missing.prototxt"]
+    status, log = run([*mpirun(1), *good, ":", "-np", "1", *missing])
     assert status != 0
     assert "missing.prototxt" in log

@@ -63,7 +63,7 @@ def test_solvers(folder, kind):
     (
         "momentum: 0.9 clip_gradients: 0.2",
         "momentum: 0.9 iter_size: 2",
-        "momentum: 0.9 weight_decay: 0.01 iter_size: 2 clip_gradients: 0.5 "
+        "momentum: 0.9 weight_decay: 0.01 iter_size: 2 clip_gradients: 0.1 "
         "regularization_type: 'L1'",
         "momentum: 0.9 debug_info: true",  # Caffe's own update
     ),

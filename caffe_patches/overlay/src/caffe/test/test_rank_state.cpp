@@ -77,7 +77,9 @@ TEST_F(RankStateTest, TestOtherRanksDrawAnew) {
   EXPECT_EQ(first.layer(0).transform_generator(), "generator 0");
   const RunState second = RunOfRank(All(2, 6), 1, 4);
   EXPECT_FALSE(second.layer(0).has_transform_generator());
-  EXPECT_EQ(second.layer(0).records(), 7);  // where rank 0 stands
+  // Where the last one stands, behind what all have read.
+  EXPECT_EQ(first.layer(0).records(), 8);
+  EXPECT_EQ(second.layer(0).records(), 8);
 }
 
 // What does not fit is left to the layer, which says so.

@@ -71,6 +71,23 @@ void DealBlob(const vector<RunState>& saved, int k, int b, int rank, int size,
   dealt->mutable_shape()->set_dim(axis, all / size);
 }
 
+// A layer's place in the data is where the last rank stands, behind all records
+// that ranks have read; what rank 0 drew at random, it goes on to draw.
+void TakePlace(const LayerState& last, int rank, LayerState* layer) {
+  const LayerState first = *layer;
+  *layer = last;
+  layer->clear_transform_generator();
+  if (rank == 0 && first.has_transform_generator()) {
+    layer->set_transform_generator(first.transform_generator());
+  }
+  if (layer->type() == "WindowData") {
+    layer->clear_generator();
+    if (rank == 0 && first.has_generator()) {
+      layer->set_generator(first.generator());
+    }
+  }
+}
+
 }  // namespace
 
 void AddRank(const string& packed, RunState* run) {
@@ -144,14 +161,14 @@ RunState RunOfRank(const RunState& run, int rank, int size) {
   RunState own = saved[0];
   for (int k = 0; k < own.layer_size(); ++k) {
     LayerState* layer = own.mutable_layer(k);
-    for (int b = 0; b < layer->blob_size() && !layer->has_test_net(); ++b) {
-      DealBlob(saved, k, b, rank, size, layer->mutable_blob(b));
+    if (layer->has_test_net()) {
+      continue;
     }
-    if (rank > 0) {
-      layer->clear_transform_generator();
-      if (layer->type() == "WindowData") {
-        layer->clear_generator();
-      }
+    if (k < saved.back().layer_size()) {
+      TakePlace(saved.back().layer(k), rank, layer);
+    }
+    for (int b = 0; b < layer->blob_size(); ++b) {
+      DealBlob(saved, k, b, rank, size, layer->mutable_blob(b));
     }
   }
   return own;
