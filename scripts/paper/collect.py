@@ -225,7 +225,7 @@ def cell(results, study, point, series):
         **scores(runs, others, study.measure),
         "drop_rate": mean_and_error(rates)[0],
     }
-    if study.workload == "ptb" and study.measure == "accuracy":
+    if study.script == "ptb" and study.measure == "accuracy":
         found["perplexity"] = scores(runs, others, "perplexity")
     return found
 

@@ -99,7 +99,7 @@ def test_says_why_caffe_refuses_a_net(net, capsys):
     options = ["--shape=data:8,3,6,6", "--shape=label:7"]
     assert measure_net.main([str(net), *options]) == 1
     error = capsys.readouterr().err
-    assert "stock Caffe: its process ended; Check failed" in error
+    assert "Caffe cannot build the net: Check failed" in error
 
 
 def test_says_which_build_is_missing(net, monkeypatch, capsys):

@@ -308,7 +308,7 @@ def test_page_needs_no_other_file(report):
     page = (folder / "report.html").read_text()
     assert not re.search(r"https?:|<link|<script|@import|url\(", page)
     sources = re.findall(r'src="([^"]*)"', page)
-    assert len(sources) == 13  # ten studies, gaps, searches and units
+    assert len(sources) == 15  # twelve studies, gaps, searches and units
     assert all(
         source.startswith("data:image/png;base64,") for source in sources
     )

@@ -69,7 +69,7 @@ def test_dropped_feature_maps_learn(images, tmp_path, method):
     metrics = training.run.train(net, tmp_path / "run")
     assert metrics["status"] == "finished" and not metrics["diverged"]
     accuracy = metrics["tests"][-1]["accuracy"]
-    assert accuracy > 0.5  # chance: 0.1
+    assert accuracy > 0.4  # chance: 0.1
     assert metrics["drop_rate"]["realised"] == pytest.approx(0.3, abs=0.03)
     (weights,) = (tmp_path / "run").glob("*.caffemodel")
     stock = experiment("cifar10/conventional_0.3", images)
