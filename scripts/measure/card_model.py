@@ -19,8 +19,7 @@ class Card:
     flops: of float32 products, as cuBLAS reaches them.
     cache_bytes: a second, from the L2 cache to the multiprocessors.
     launch_s: from the end of one kernel to full speed of the next.
-    latency_s: from a request of memory to its answer; two of a warp's are on
-        their way at a time.
+    latency_s: from a request of memory to its answer.
     host_launch_s: of the host, for each launch.
     wait_s: idle after the host has waited for the device.
     allocation_s: each allocation or release.
@@ -63,6 +62,17 @@ TILES = (
 )
 SPLITS = (1, 2, 4, 8, 16)
 LEAST_DEPTH = 128  # of k, for each split
+
+
+# Of a warp's requests of memory so many are on their way at a time: more where
+# a kernel's machine code has loads before the first instruction that waits for
+# one of them, as is said here.
+REQUESTS = 2
+KERNELS_REQUESTS = {
+    "ForwardStepKernel": 8,
+    "HiddenGradientKernel": 6,
+    "BackwardCellKernel": 4,
+}
 
 
 def evenly(units, processors):
@@ -110,7 +120,9 @@ def kernel_s(work, card):
         + work["shared_requests"]
         + work["bank_conflicts"]
     )
-    waits = math.ceil(work["first_requests"] / launches / warps / 2)
+    name = work["name"].split("<")[0]
+    requests = KERNELS_REQUESTS.get(name, REQUESTS)
+    waits = math.ceil(work["first_requests"] / launches / warps / requests)
     moved = work["read_bytes"] + work["written_bytes"]
     return card.launch_s + max(
         moved / launches / card.memory_bytes,
@@ -140,14 +152,23 @@ def calls_s(calls, card=H200):
         "wait": lambda call: call["count"] * card.wait_s,
         "copy": lambda call: call["bytes"] / card.host_bytes,
         "allocation": lambda call: call["count"] * card.allocation_s,
+        "graph": lambda call: 0,
     }
     return sum(cost[call["kind"]](call) for call in calls)
+
+
+def host_launches(counts):
+    """Launches by the host: a graph is one, of as many kernels as its bytes
+    say."""
+    graphs = [call for call in counts["calls"] if call["kind"] == "graph"]
+    launches = sum(work["launches"] for work in counts["work"])
+    return launches + sum(call["count"] - call["bytes"] for call in graphs)
 
 
 def total_s(counts, card=H200):
     """An iteration: the device's work or the host's launches, whichever takes
     longer, and what both wait for."""
-    launches = sum(work["launches"] for work in counts["work"])
+    launches = host_launches(counts)
     device = sum(work_s(work, card) for work in counts["work"])
     return max(device, launches * card.host_launch_s) + calls_s(
         counts["calls"], card

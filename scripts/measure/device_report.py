@@ -60,7 +60,7 @@ def line(run, stock):
     return {
         "rate": f"{run['rate']:g}",
         "method": title(run),
-        "launches": f"{total(run['work'], 'launches'):.0f}",
+        "launches": f"{card_model.host_launches(run):.0f}",
         "GEMMs": f"{total(gemms, 'launches'):.0f}",
         "GFLOP": f"{total(gemms, 'flops') / 1e9:.1f}",
         "GEMMs' MB": f"{moved_mb(gemms):.0f}",

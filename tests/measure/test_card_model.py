@@ -72,6 +72,15 @@ def gemm(m, n, k, batch=1):
         ),
         # Eight blocks fit on each of 132; four reads of a warp, two at a time.
         (kernel(2 * 8 * 132, first_requests=4 * 8 * 16 * 132), 4 * 0.6e-6),
+        # A kernel with eight on their way.
+        (
+            kernel(
+                132,
+                name="ForwardStepKernel<Dtype>",
+                first_requests=32 * 8 * 132,
+            ),
+            4 * 0.6e-6,
+        ),
     ],
 )
 def test_kernel(work, seconds):
@@ -109,6 +118,18 @@ def test_iteration():
     counts["work"] += [gemm(4096, 4096, 4096)]
     device = sum(map(card_model.work_s, counts["work"]))
     assert card_model.total_s(counts) == pytest.approx(device + 2 * 20e-6)
+
+
+def test_graph_is_one_launch():
+    """Of its kernels, which are among all; the device takes as long."""
+    small = kernel(1, lines=0, sectors=0, read_bytes=0)
+    graph = {"kind": "graph", "name": "cudaGraphLaunch", "count": 2}
+    counts = {"work": [{**small, "launches": 70}],
+              "calls": [{**graph, "bytes": 70}]}
+    assert card_model.host_launches(counts) == 2
+    assert card_model.total_s(counts) == pytest.approx(70 * 2.5e-6, rel=0.5)
+    counts["calls"][0]["bytes"] = 35
+    assert card_model.host_launches(counts) == 37
 
 
 def test_tables():

@@ -3,6 +3,7 @@
 #include <utility>
 #include <vector>
 
+#include "counts.hpp"
 #include "cuda_emulator/thread.hpp"
 #include "report.hpp"
 
@@ -91,6 +92,7 @@ cudaError_t cudaGraphInstantiateWithFlags(cudaGraphExec_t* executable,
 
 cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t) {
   emulator::CheckNotCapturing();
+  emulator::CountCall("graph", "cudaGraphLaunch", executable->launches.size());
   for (const std::function<void()>& launch : executable->launches) {
     launch();
   }
