@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from conftest import ROOT
-from interrupted_nets import write_lmdb
+from interrupted_nets import write_images, write_lmdb
 
 CAFFE = ROOT / "build" / "bin" / "caffe"
 BATCH = 24  # samples of a step, on all ranks together
@@ -20,6 +20,12 @@ DATA = """
 layer {{ name: "data" type: "Data" top: "data" top: "label"
   data_param {{ source: "{folder}/lmdb" batch_size: {batch} backend: LMDB }}
   transform_param {{ scale: 0.004 }} }}
+"""
+IMAGES = """
+layer {{ name: "data" type: "ImageData" top: "data" top: "label"
+  image_data_param {{ source: "{folder}/images/list" shuffle: true
+    root_folder: "{folder}/images/" batch_size: {batch}
+    new_height: 8 new_width: 8 }} transform_param {{ scale: 0.004 }} }}
 """
 PATTERN = """
 layer {{ name: "{name}" type: "DropoutPattern" top: "{name}"
@@ -160,6 +166,7 @@ NETS = {
     "groups": DATA + row_mlp("groups: 2"),
     "tile": DATA + tile_mlp(),
     "convolution": DATA + CONVOLUTION + row_mlp(first="pool"),
+    "images": IMAGES + row_mlp(),
     "lstm": language_model(),
     "caffe_lstm": language_model("LSTM"),
 }
@@ -198,8 +205,11 @@ needs_mpi = pytest.mark.skipif(not has_mpi(), reason="no `make mpi`")
 
 
 def write_data(folder):
-    """An LMDB of images, and two HDF5 files of words of STREAMS streams."""
+    """An LMDB of images, JPEGs, and two HDF5 files of words of STREAMS
+    streams."""
     write_lmdb(folder / "lmdb", count=SAMPLES)
+    (folder / "images").mkdir()
+    write_images(folder / "images")
     random = np.random.default_rng(0)
     names = []
     for i, steps in enumerate((37, 24)):

@@ -38,7 +38,9 @@ def whole_and_resumed(folder, net, ranks, resumed_by, **options):
     return weights(folder, run, 30), weights(folder, f"{run}_{resumed_by}", 30)
 
 
-@pytest.mark.parametrize("net", ("row", "own_draws", "lstm", "shuffled"))
+@pytest.mark.parametrize(
+    "net", ("row", "own_draws", "images", "lstm", "shuffled")
+)
 def test_as_many_ranks_go_on_bit_for_bit(folder, net):
     whole, resumed = whole_and_resumed(folder, net, 2, 2)
     assert whole.tobytes() == resumed.tobytes()
@@ -46,7 +48,7 @@ def test_as_many_ranks_go_on_bit_for_bit(folder, net):
 
 @pytest.mark.parametrize(
     "net, resumed_by",
-    [(net, ranks) for net in ("row", "lstm") for ranks in (1, 4)]
+    [(net, ranks) for net in ("row", "images", "lstm") for ranks in (1, 4)]
     # One process would shuffle by another generator.
     + [("shuffled", 4)],
 )
