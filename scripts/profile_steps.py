@@ -19,7 +19,7 @@ import shlex
 import sys
 from pathlib import Path
 
-from measure import card_model, device_counts, device_report
+from gpu import card_model, device_counts, device_report
 from project import ROOT, commit, write_whole
 
 METHODS = ("conventional", "row", "tile")

@@ -8,8 +8,7 @@ import subprocess
 
 import pytest
 
-from gpu import bundle_nets
-from measure import device_counts
+from gpu import bundle_nets, device_counts
 from nets import registry
 from nets.rewrite import input_layer
 

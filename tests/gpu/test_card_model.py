@@ -4,8 +4,8 @@ import dataclasses
 
 import pytest
 
-from measure import card_model, device_counts, device_report
-from measure.card_model import H200
+from gpu import card_model, device_counts, device_report
+from gpu.card_model import H200
 
 MEGA = 2**20
 CARD = dataclasses.replace(H200, launch_s=0)

@@ -2,7 +2,7 @@
 
 import math
 
-from measure import card_model
+from gpu import card_model
 from reports.curves import TITLES
 from reports.table import table
 
