@@ -78,8 +78,8 @@ add_scripts() {
   cp -r build/caffe.orig/src/caffe/test/test_data "$part/src/caffe/test"
   mkdir "$part/scripts"
   (cd scripts && cp --parents {gpu,measure,training}/__init__.py \
-    gpu/{check,cxx_tests,step_times,torch_steps,trainings}.py \
-    measure/{step_workers,timing}.py training/caffe_{log,process}.py \
+    gpu/{check,cxx_tests,step_times,trainings}.py \
+    measure/{step_workers,timing,torch_steps}.py training/caffe_{log,process}.py \
     approx_dropout/{__init__,caffe_log}.py "../$part/scripts")
 }
 

@@ -21,7 +21,7 @@ GOALS = (
     ("LSTM 2x1500", 0.7, "stock 0.7", 4),
     ("LSTM 2x1500", 0.7, "PyTorch", 1),
 )
-TORCH = [sys.executable, "-m", "gpu.torch_steps"]
+TORCH = [sys.executable, "-m", "measure.torch_steps"]
 
 
 def start(check, case, run, cpu=False):

@@ -14,7 +14,7 @@ from project import ROOT
 
 DRAWS = 100  # steps whose patterns are drawn, for the kept products
 TORCH_MODULES = {
-    sweeps.TORCH: "gpu.torch_steps",
+    sweeps.TORCH: "measure.torch_steps",
     sweeps.TORCH_ROWS: "measure.torch_rows",
 }
 

@@ -1,12 +1,12 @@
 """Takes steps of PyTorch's nets that drop rows, as any user could write them:
 in each pass the kept units' rows and columns of the weights are picked by
 index_select, and the products are of those; the update is a dense one. Options
-and answers are gpu/torch_steps.py's."""
+and answers are torch_steps.py's."""
 
 import torch
 from torch.nn import functional
 
-from gpu import torch_steps
+from measure import torch_steps
 
 
 def kept_units(units, rate):

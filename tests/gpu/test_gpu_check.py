@@ -26,8 +26,9 @@ from nets.text import to_text
 from project import ROOT
 
 BUILD = ROOT / "build" / "caffe" / "build"
-SCRIPTS = ("gpu/check", "gpu/cxx_tests", "gpu/step_times", "gpu/torch_steps",
+SCRIPTS = ("gpu/check", "gpu/cxx_tests", "gpu/step_times",
            "gpu/trainings", "measure/step_workers", "measure/timing",
+           "measure/torch_steps",
            "training/caffe_log", "training/caffe_process",
            "approx_dropout/__init__",
            "approx_dropout/caffe_log")

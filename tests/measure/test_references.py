@@ -140,8 +140,7 @@ def test_pytorch_is_left_out_where_it_is_missing(
 
 def test_pytorch_with_rows_picked_equals_masked(monkeypatch):
     torch = pytest.importorskip("torch")
-    from gpu import torch_steps
-    from measure import torch_rows
+    from measure import torch_rows, torch_steps
 
     options = SimpleNamespace(
         workload="mnist", hidden=[12, 8], rate=0.5, batch_size=4, device="cpu"
