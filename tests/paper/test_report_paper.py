@@ -314,7 +314,7 @@ def test_page_needs_no_other_file(report):
     )
     assert "PERIOD (the paper&#39;s)" in page  # escaped
     pictures = re.findall(r"\]\((.*)\)", (folder / "report.md").read_text())
-    assert len(pictures) == 13
+    assert len(pictures) == 15
     assert all((folder / name).stat().st_size > 5000 for name in pictures)
 
 
