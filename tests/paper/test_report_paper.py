@@ -244,7 +244,7 @@ def test_report_holds_paper_and_measurement_side_by_side(report):
     (line,) = lines_of(text, "Table II", "0.5", "conventional")
     assert line[2:] == [
         "1", "1.00 (0.75–1.50)", "80.0", "47.3", "41.00 ± 1.00 (2)",
-        "–", "41.00 ± 1.00 (2)", "–", "–",
+        "–", "–", "41.00 ± 1.00 (2)", "–", "–",
     ]  # fmt: skip
     assert (
         "against conventional dropout in the build caffe-stock; 2 rounds of "
