@@ -27,6 +27,8 @@ class HDF5StreamsLayer : public HDF5DataLayer<Dtype> {
       : HDF5DataLayer<Dtype>(param) {}
   virtual void LayerSetUp(
       const vector<Blob<Dtype>*>& bottom, const vector<Blob<Dtype>*>& top);
+  virtual inline const char* type() const { return "HDF5Streams"; }
+  virtual const char* state_type() const { return "HDF5Data"; }
   virtual void RestoreState(const LayerState& state) {
     this->RestorePlace(state);
   }

@@ -25,6 +25,8 @@ class ResumableLayer {
   /// @brief Makes the next Forward start there. Where the data has changed
   ///        since, a warning says where it starts instead.
   virtual void RestoreState(const LayerState& state) = 0;
+  /// @brief The type whose states it writes and goes on from; NULL: its own.
+  virtual const char* state_type() const { return NULL; }
 };
 
 /// @brief A generator's state as text, the same for every version of Boost.

@@ -43,7 +43,8 @@ void AddPlaces(const Net<Dtype>& net, int test_net, vector<Place>* places) {
     place.layer = dynamic_cast<ResumableLayer*>(layer);
     if (!place.layer) { continue; }
     place.id.set_layer(layer->layer_param().name());
-    place.id.set_type(layer->type());
+    const char* type = place.layer->state_type();
+    place.id.set_type(type ? type : layer->type());
     if (test_net >= 0) { place.id.set_test_net(test_net); }
     places->push_back(place);
   }

@@ -53,7 +53,7 @@ string BatchSizes(const Net<float>& net, int ranks) {
     }
     // Of sequences, T x N, samples are on the second axis.
     const Blob<float>& top = *net.top_vecs()[i][0];
-    const bool streams = net.layers()[i]->layer_param().type() == "HDF5Streams";
+    const bool streams = type == "HDF5Streams";
     const int batch = streams          ? top.shape(1)
                       : top.num_axes() ? top.shape(0)
                                        : 1;
