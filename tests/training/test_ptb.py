@@ -56,7 +56,7 @@ def test_recipes(key, epochs, length, clip, rates):
     solver = nets.solver.solver(experiment, "net", "snapshot")
     assert solver["max_iter"] == epochs * experiment.epoch_iterations
     assert solver["lr_policy"] == "multistep" and solver["momentum"] == 0
-    assert solver["clip_gradients"] == [clip]
+    assert solver["clip_gradients"] == clip
     assert solver["snapshot"] == solver["test_interval"]
     for epoch, rate in rates.items():
         end = epoch * experiment.epoch_iterations
