@@ -8,6 +8,7 @@ results are named, and the exit status is 1.
 import argparse
 import sys
 
+from paper import step_figures  # noqa: F401  its tables are of PAGES too
 from paper.figures import PAGES, filled
 from project import ROOT, write_whole
 
