@@ -7,7 +7,6 @@ one take training steps in turn (race.py). A profile of profiles.py says
 how large the nets are, how long they train and with how many seeds.
 """
 
-import dataclasses
 from dataclasses import replace
 from functools import partial
 
@@ -15,45 +14,12 @@ from nets import registry
 from nets.experiment import METHODS, groups_text
 from nets.registry import PERIOD_LAMBDA3, RATES
 from paper.profiles import USUAL_PERIOD
+from paper.study import Point, Study
 from project import ROOT
 
 PYTHON = "/usr/bin/python3"
 SERIES = METHODS[1:]
 ROW_SERIES = ("conventional", "row_period", "row")
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Point:
-    """Nets that are compared with each other, the conventional one first.
-
-    trained, timed: {series: Experiment}; timed is {} if speed is no question.
-    seeds: each trained net is trained with seeds 1 ... seeds.
-    """
-
-    label: str
-    trained: dict
-    timed: dict
-    seeds: int
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Study:
-    """A table or figure. varies: what the points' labels are.
-
-    script: which scripts/reproduce_*.sh runs it, by the end of its name.
-    measure: what of a trained net is compared, "accuracy" or "perplexity".
-    curves: it is about the measure in the course of training.
-    gaps: it is about the difference to the conventional net there.
-    """
-
-    name: str
-    title: str
-    script: str
-    varies: str
-    points: tuple
-    measure: str
-    curves: bool = False
-    gaps: bool = False
 
 
 def _mlp(profile, method, rates, hidden=registry.USUAL_HIDDEN):

@@ -1,10 +1,11 @@
-"""What the tests of the emulated device share."""
+"""What the tests of the emulated device and of the check share."""
 
 import os
 import subprocess
 
 import pytest
 
+import gpu_bundle
 from conftest import ROOT
 
 # With SANITIZE=1 the host's code is under AddressSanitizer and UBSan.
@@ -18,3 +19,9 @@ def emulated():
     subprocess.run([ROOT / "scripts/setup/build_caffe.sh", f"--{FLAVOUR}"],
                    check=True)
     return ROOT / f"build/caffe-{FLAVOUR}" / "build"
+
+
+@pytest.fixture
+def bundle(tmp_path):
+    """A bundle without cases."""
+    return gpu_bundle.make_bundle(tmp_path)

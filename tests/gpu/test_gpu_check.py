@@ -2,16 +2,10 @@
 build. Nothing here needs a GPU or CUDA; test_bundle.py makes a real
 bundle, where nvcc is installed."""
 
-import argparse
 import dataclasses
-import json
 import os
-import shutil
-import signal
 import subprocess
 import sys
-import time
-from pathlib import Path
 
 import pytest
 
@@ -19,82 +13,19 @@ import nets.solver
 from conftest import CAFFE_CPU_TESTS
 from data import mnist
 from gpu import bundle_nets, cxx_tests, step_times
-from gpu import check as gpu_check
+from gpu_bundle import (
+    BUILD,
+    check,
+    checker,
+    put_launcher,
+    put_program,
+    small_case,
+    write_cases,
+)
 from nets import registry
 from nets.rewrite import without_python
 from nets.text import to_text
 from project import ROOT
-
-BUILD = ROOT / "build" / "caffe" / "build"
-SCRIPTS = ("gpu/check", "gpu/cxx_tests", "gpu/step_times",
-           "gpu/trainings", "measure/step_workers", "measure/timing",
-           "measure/torch_steps",
-           "training/caffe_log", "training/caffe_process",
-           "approx_dropout/__init__",
-           "approx_dropout/caffe_log")
-OUR_SUITES = ["ApproxDropoutTest", "ApproxDropoutLSTMStateTest",
-              "DeviceParameterGPUTest"]  # of fake_gtest.py
-
-
-def put_program(path, text):
-    """Puts a shell script in the place of a program."""
-    path.parent.mkdir(exist_ok=True)
-    path.unlink(missing_ok=True)
-    path.write_text("#!/bin/sh\n" + text)
-    path.chmod(0o755)
-
-
-def put_launcher(folder):
-    """The launcher under the names of its programs, which need no CUDA."""
-    for name in ("bin", "lib", "caffe/bin", "stock/bin", "scripts"):
-        (folder / name).mkdir(parents=True)
-    shutil.copy(ROOT / "scripts/gpu/launcher.sh", folder / "bin/launcher")
-    (folder / "lib/cuda_libraries").write_text("")
-    for name in ("caffe", "step_times", "test.testbin"):
-        (folder / "bin" / name).symlink_to("launcher")
-        (folder / "bin" / f"{name}-stock").symlink_to("launcher")
-
-
-@pytest.fixture
-def bundle(tmp_path):
-    """A bundle without cases."""
-    folder = tmp_path / "bundle"
-    put_launcher(folder)
-    for build in ("caffe", "stock"):
-        for name in ("caffe", "step_times"):
-            (folder / build / "bin" / name).symlink_to(BUILD / "tools" / name)
-    program = folder / "caffe/bin/test.testbin"
-    shutil.copy(ROOT / "tests/gpu/fake_gtest.py", program)
-    shutil.copy(ROOT / "scripts/gpu/check.sh", folder / "gpu_check.sh")
-    for name in SCRIPTS:
-        (folder / "scripts" / name).parent.mkdir(exist_ok=True)
-        shutil.copy(ROOT / f"scripts/{name}.py", folder / f"scripts/{name}.py")
-    write_cases(folder, steps=[], trainings=[])
-    return folder
-
-
-def write_cases(folder, **cases):
-    (folder / "cases.json").write_text(json.dumps(
-        {"commit": "1234", "data": {}, "our_suites": OUR_SUITES} | cases))
-
-
-def check(bundle, *arguments):
-    """Runs gpu_check.sh; returns status, output and the JSON."""
-    done = subprocess.run(
-        [bundle / "gpu_check.sh", "--output", bundle / "out", *arguments],
-        cwd="/", capture_output=True, text=True, check=False,
-        env={**os.environ, "PYTHON": sys.executable})
-    path = bundle / "out" / "gpu_check.json"
-    report = json.loads(path.read_text()) if path.exists() else None
-    return done.returncode, done.stdout + done.stderr, report
-
-
-def checker(bundle, limit):
-    """A Check without a command line, which would use a GPU."""
-    check = gpu_check.Check(argparse.Namespace(
-        output=bundle / "out", cpu=False, limit=limit), bundle)
-    check.jobs = 2
-    return check
 
 
 def test_goes_on_after_tests_that_fail_or_crash(bundle):
@@ -179,13 +110,6 @@ echo "I0101 $(date +%H:%M:%S.%N) $$ common.cpp:178] Device id: 0" >&2
 def test_unknown_parts_are_refused(bundle):
     status, output, report = check(bundle, "--cpu", "benhc")
     assert status == 2 and "no part 'benhc'" in output and report is None
-
-
-def small_case(folder, **changes):
-    case = bundle_nets.timed_case(
-        folder, "small", "mnist/", bundle_nets.perceptron_inputs, (0.5,),
-        hidden=(64, 64), batch_size=8, tile_size=4)
-    return case | {"rounds": 2, "steps": 3} | changes
 
 
 def test_steps_are_checked_and_timed(bundle, monkeypatch):
@@ -334,159 +258,3 @@ def test_launcher_finds_cudas_libraries(tmp_path):
     done = run_launcher(tmp_path, "caffe-stock",
                         LD_LIBRARY_PATH=f"{blas}:{home}/lib64")
     assert done.stdout == f"stock argument {blas}:{home}/lib64\n"
-
-
-NO_ERRORS = "memcheck 0 racecheck 0 synccheck 0 initcheck 0 "
-
-
-@pytest.fixture
-def sanitizer(bundle, monkeypatch):
-    """Stands for compute-sanitizer: each run of a tool reports the tool's
-    number of errors in $ERRORS, or that it does not support the device."""
-    put_program(bundle / "tools/compute-sanitizer", f"""
-for argument; do
-  shift
-  case $argument in
-    --help) echo "  --kernel-$WORD arg  key1=val1"; exit ;;
-    --kernel-*) kernels=$argument ;;
-    --log-file=*) log=$(echo "${{argument#*=}}" | sed "s/%p/$$/") ;;
-    --tool=*) tool=${{argument#*=}} ;;
-    --*) ;;
-    *) break ;;
-  esac
-done
-echo $tool $kernels "$@" >>{bundle}/runs
-count=$(echo "$ERRORS" | sed "s/.*$tool //; s/ .*//")
-case $tool in
-  racecheck)
-    text="RACECHECK SUMMARY: $count hazards displayed (0 errors, $count warn"
-    ;;
-  *) text="ERROR SUMMARY: $count errors" ;;
-esac
-[ -z "$CRASH" ] || text="Error: Device not supported."
-echo "========= $text" >"$log"
-exec "$argument" "$@"
-""")
-    monkeypatch.setenv("PATH", f"{bundle}/tools:{os.environ['PATH']}")
-    monkeypatch.setenv("WORD", "name")
-
-
-@pytest.mark.parametrize("word", ["name", "regex"])
-def test_races_in_cublas_are_not_looked_for(bundle, sanitizer, monkeypatch,
-                                            word):
-    monkeypatch.setenv("WORD", word)
-    monkeypatch.setenv("ERRORS", NO_ERRORS)
-    checker(bundle, limit=60).run("sanitizer")
-    runs = {tuple(line.split(" --gtest")[0].split())
-            for line in (bundle / "runs").read_text().splitlines()}
-    ours = f"--kernel-{word}=kernel_substring=caffe"
-    assert runs == {("memcheck",), ("racecheck", ours), ("synccheck", ours),
-                    ("initcheck", ours)}
-
-
-def test_sanitizer_errors_are_counted(bundle, sanitizer, monkeypatch):
-    program = bundle / "caffe/bin/test.testbin"
-    text = program.read_text()
-    check = checker(bundle, limit=60)
-    monkeypatch.setenv("ERRORS",
-                       "memcheck 1 racecheck 3 synccheck 0 initcheck 0 ")
-    program.write_text(text.replace("StepByStep", "Bad"))
-    result = check.run("sanitizer")
-    assert result["status"] == "failed" and len(result["failures"]) == 2
-    # Of two suites, each in a process of its own.
-    assert result["memcheck"]["errors"] == 2
-    assert result["memcheck"]["names"] == {
-        "failed": ["ApproxDropoutLSTMStateTest/2.TestGradientBad"]}
-    assert result["racecheck"]["errors"] == 3
-    assert result["synccheck"]["errors"] == 0
-
-    program.write_text(text)
-    monkeypatch.setenv("ERRORS", NO_ERRORS)
-    result = check.run("sanitizer")
-    assert result["status"] == "passed"
-    assert [result[tool]["passed"]
-            for tool in ("memcheck", "racecheck", "synccheck", "initcheck")
-            ] == [3, 2, 2, 2]
-    assert not list((bundle / "out").glob("sanitizer.*"))
-
-
-def test_sanitizer_is_tried_with_one_test_first(bundle, sanitizer,
-                                                monkeypatch):
-    monkeypatch.setenv("CRASH", "1")
-    result = checker(bundle, limit=60).run("sanitizer")
-    assert result["status"].startswith("skipped: compute-sanitizer does not")
-    assert (bundle / "runs").read_text() == (
-        "memcheck --gtest_filter=DeviceParameterGPUTest/0.TestRows\n")
-
-
-def test_sanitized_tests_are_there():
-    """By name; those of the CPU have the same names but for the number."""
-    tests = {".".join(test).replace("/0.", "/2.")
-             for test in cxx_tests.list_tests(BUILD / "test/test.testbin")}
-    assert set(cxx_tests.LONG_TESTS) <= tests
-    assert sorted(filter(cxx_tests.SHARED_MEMORY.match, tests)) == [
-        "ApproxDropoutConvolutionLayerTest/2.TestAgainstMaskedConvolution",
-        "ApproxDropoutInnerProductLayerTest/2.TestAgainstMaskedProduct",
-        "ApproxDropoutLSTMLayerTest/2.TestAgainstMaskedLSTM",
-        "ApproxDropoutLayerTest/2.TestKeepsAndScales"]
-
-
-def let_hang(bundle):
-    """Has all programs wait for a child that holds their output too."""
-    for build in ("caffe", "stock"):
-        for name in ("caffe", "step_times", "test.testbin"):
-            put_program(bundle / build / "bin" / name, f"""
-case $1 in
-  --gtest_list_tests) printf 'NetTest/0.\\n  Good\\n' ;;
-  *) touch {bundle}/hangs; sleep 100; exit ;;
-esac
-""")
-    training = {"name": "mnist/hangs", "stock": True, "solver": ""}
-    write_cases(bundle, steps=[small_case(bundle)], trainings=[training])
-
-
-@pytest.mark.parametrize("part, said", [
-    ("tests", "caffe: 1 tests not_run"), ("train", "no time was left"),
-    ("bench", "its process ended")])
-def test_what_hangs_is_stopped(bundle, part, said):
-    let_hang(bundle)
-    start = time.monotonic()
-    status, output, _ = check(bundle, "--cpu", "--limit", "3", part)
-    assert status == 1 and said in output
-    assert time.monotonic() - start < 50
-
-
-def test_what_runs_is_stopped_with_the_check(bundle):
-    let_hang(bundle)
-    with subprocess.Popen([bundle / "gpu_check.sh", "--cpu", "--output",
-                           bundle / "out", "tests"],
-                          env={**os.environ, "PYTHON": sys.executable}) as run:
-        while not (bundle / "hangs").exists():
-            time.sleep(0.1)
-        run.send_signal(signal.SIGTERM)
-        assert run.wait(50) == 1
-    report = json.loads((bundle / "out/gpu_check.json").read_text())
-    assert report["parts"]["tests"]["caffe"]["not_run"] == 1
-
-
-@pytest.mark.parametrize("part", ["tests", "train"])
-def test_what_runs_ends_with_the_check(bundle, part):
-    """Even when that is killed; so does what the program has started."""
-    let_hang(bundle)
-    for name in ("caffe/bin/test.testbin", "stock/bin/caffe"):
-        program = bundle / name
-        program.write_text(program.read_text().replace(
-            f"touch {bundle}/hangs; sleep 100; exit",
-            f"sleep 100 & echo $! >{bundle}/id; touch {bundle}/hangs; wait"))
-    with subprocess.Popen([bundle / "gpu_check.sh", "--cpu", "--output",
-                           bundle / "out", part],
-                          env={**os.environ, "PYTHON": sys.executable}) as run:
-        while not (bundle / "hangs").exists():
-            time.sleep(0.1)
-        run.kill()
-    stat = Path("/proc", (bundle / "id").read_text().strip(), "stat")
-    deadline = time.monotonic() + 50
-    # Nobody may be there to collect it: then it stays, as a zombie.
-    while stat.exists() and stat.read_text().rpartition(")")[2][1] != "Z":
-        assert time.monotonic() < deadline
-        time.sleep(0.05)

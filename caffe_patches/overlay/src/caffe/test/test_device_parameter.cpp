@@ -263,9 +263,11 @@ TYPED_TEST(DeviceParameterGPUTest, TestClippingAndWholeUpdate) {
     DeviceParameter<TypeParam> whole(&b, &bh, rule, 1, &steps);
     LazyParameter<TypeParam> lazy(&w2, &h2, rule);
     LazyParameter<TypeParam> whole2(&b2, &bh2, rule);
-    Blob<int> memory;
-    EXPECT_TRUE(device.ClaimGradient(this->List(rows, &memory))
-        == Claim::OVERWRITE);
+    KeptCells kept = {};  // the same rows
+    kept.period = 2;
+    kept.kept = 1;
+    kept.residues[0] = 1;
+    EXPECT_TRUE(device.ClaimGradient(kept) == Claim::OVERWRITE);
     lazy.ClaimGradient(rows);
     device.SumSquares(false);
     whole.SumSquares(true);

@@ -68,12 +68,11 @@ __global__ void StampKernel(ParameterView<Dtype> p, CellList<Dtype> cells) {
   }
 }
 
-// Overwrites the gradient of the listed cells with zeros and stamps them;
-// if_none: only of cells that have none of this iteration. Blocks and kWidth
-// as in CatchUpKernel; if a word occurs twice, its first block does the work.
+// Overwrites the gradient of those of the listed cells that have none of this
+// iteration with zeros, and stamps them. Blocks and kWidth as in CatchUpKernel;
+// if a word occurs twice, its first block does the work.
 template <typename Dtype, int kWidth>
-__global__ void ClearKernel(ParameterView<Dtype> p, CellList<Dtype> cells,
-    bool if_none) {
+__global__ void ClearKernel(ParameterView<Dtype> p, CellList<Dtype> cells) {
   __shared__ int before;
   const int cell = cells(blockIdx.x);
   if (cell < 0) { return; }
@@ -81,7 +80,9 @@ __global__ void ClearKernel(ParameterView<Dtype> p, CellList<Dtype> cells,
     before = atomicExch(p.gradient_step + cell, p.num_steps);
   }
   __syncthreads();
-  if (if_none && before == p.num_steps) { return; }
+  if (before == p.num_steps) {
+    return;
+  }
   ClearCell<Dtype, kWidth>(p, cell, threadIdx.x, blockDim.x);
 }
 

@@ -62,11 +62,10 @@ class DeviceParameter {
   /// @brief As LazyParameter's.
   void SetCells(int cell_rows, int cell_columns);
 
-  void CatchUp(const DeviceList& rows);
-  /// @brief The same, and part[i][j] = the value in (rows(i), columns(j)).
-  void CatchUp(const DeviceList& rows, const DeviceList& columns, Dtype* part);
-  /// @brief For the tiles that a pattern keeps or, cells being rows, the rows.
+  /// @brief Of the tiles that a pattern keeps or, cells being rows, the rows.
   void CatchUp(const KeptCells& tiles);
+  /// @brief Of rows, and part[i][j] = the value in (rows(i), columns(j)).
+  void CatchUp(const DeviceList& rows, const DeviceList& columns, Dtype* part);
   /// @brief For the rows that `words`, on the device, name.
   void CatchUpWords(const Dtype* words, int num_words);
   /// @brief As LazyParameter's. The steps stay; before they are cleared,
@@ -76,12 +75,10 @@ class DeviceParameter {
   void ShowDiff();
 
   /// @brief As LazyParameter's. OVERWRITE for the first call per iteration.
-  Claim ClaimGradient(const DeviceList& rows);
   Claim ClaimGradient(const KeptCells& tiles);
   /// @brief The gradient of these rows will be added to; it is cleared where
   ///        there is none of this iteration.
   void ClaimGradientOfWords(const Dtype* words, int num_words);
-  void ClearGradient(const DeviceList& rows);
   void AddGradient(const DeviceList& rows, const DeviceList& columns,
       const Dtype* part);
 
@@ -111,7 +108,7 @@ class DeviceParameter {
   template <typename Step>
   void UpdateWholeBy();
   Claim ClaimGradient(const CellList<Dtype>& cells);
-  void ClearGradient(const CellList<Dtype>& cells, bool if_none);
+  void ClearMissing(const CellList<Dtype>& cells);
   void ForgetGradients();
 
   ParameterMemory memory_;

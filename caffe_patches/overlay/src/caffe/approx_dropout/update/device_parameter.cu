@@ -212,11 +212,6 @@ void DeviceParameter<Dtype>::CatchUpBy(const CellList<Dtype>& cells,
 }
 
 template <typename Dtype>
-void DeviceParameter<Dtype>::CatchUp(const DeviceList& rows) {
-  CatchUp(Rows(rows), false, kNoColumns, NULL);
-}
-
-template <typename Dtype>
 void DeviceParameter<Dtype>::CatchUp(const DeviceList& rows,
     const DeviceList& columns, Dtype* part) {
   CatchUp(Rows(rows), false, columns, part);
@@ -250,7 +245,7 @@ void DeviceParameter<Dtype>::ShowDiff() {
   shows_diff_ = true;
   if (in_step_) {
     has_gradient_ = true;
-    ClearGradient(Tiles(AllCells()), true);
+    ClearMissing(Tiles(AllCells()));
   } else if (whole_) {
     caffe_gpu_memcpy(count_ * sizeof(Dtype), memory_.history[0]->raw_gpu_data(),
         memory_.diff->raw_mutable_gpu_data());
@@ -286,7 +281,7 @@ void DeviceParameter<Dtype>::EndStep() {
 template <typename Dtype>
 Claim DeviceParameter<Dtype>::ClaimGradient(const CellList<Dtype>& cells) {
   if (has_gradient_) {
-    ClearGradient(cells, true);
+    ClearMissing(cells);
     return Claim::ADD;
   }
   has_gradient_ = true;
@@ -299,11 +294,6 @@ Claim DeviceParameter<Dtype>::ClaimGradient(const CellList<Dtype>& cells) {
 }
 
 template <typename Dtype>
-Claim DeviceParameter<Dtype>::ClaimGradient(const DeviceList& rows) {
-  return ClaimGradient(Rows(rows));
-}
-
-template <typename Dtype>
 Claim DeviceParameter<Dtype>::ClaimGradient(const KeptCells& tiles) {
   return ClaimGradient(Tiles(tiles));
 }
@@ -312,26 +302,20 @@ template <typename Dtype>
 void DeviceParameter<Dtype>::ClaimGradientOfWords(const Dtype* words,
     int num_words) {
   has_gradient_ = true;
-  ClearGradient(Words(words, num_words), true);
+  ClearMissing(Words(words, num_words));
 }
 
 template <typename Dtype>
-void DeviceParameter<Dtype>::ClearGradient(const DeviceList& rows) {
-  ClearGradient(Rows(rows), false);
-}
-
-template <typename Dtype>
-void DeviceParameter<Dtype>::ClearGradient(const CellList<Dtype>& cells,
-    bool if_none) {
+void DeviceParameter<Dtype>::ClearMissing(const CellList<Dtype>& cells) {
   if (cells.size == 0) { return; }
   const ParameterView<Dtype> view = View();
   if (CanAlign16(view)) {
     // NOLINT_NEXT_LINE(whitespace/operators)
-    ClearKernel<Dtype, Aligned16<Dtype>::kWidth><<<cells.size, kThreads>>>(view,
-        cells, if_none);
+    ClearKernel<Dtype, Aligned16<Dtype>::kWidth>
+        <<<cells.size, kThreads>>>(view, cells);
   } else {
     // NOLINT_NEXT_LINE(whitespace/operators)
-    ClearKernel<Dtype, 1><<<cells.size, kThreads>>>(view, cells, if_none);
+    ClearKernel<Dtype, 1><<<cells.size, kThreads>>>(view, cells);
   }
   CUDA_POST_KERNEL_CHECK;
 }
