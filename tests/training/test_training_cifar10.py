@@ -37,6 +37,8 @@ def experiment(key, images):
         maps=(16, 16, 32, 32),
         hidden=(64,),
         rates=(0.3,) * 5,
+        # At 0.01 PERIOD, which may keep one map of 16, diverges now and then.
+        base_lr=0.003,
         groups=2 if "period" not in key else 1,
         batch_size=32,
         epochs=EPOCHS,
@@ -69,7 +71,7 @@ def test_dropped_feature_maps_learn(images, tmp_path, method):
     metrics = training.run.train(net, tmp_path / "run")
     assert metrics["status"] == "finished" and not metrics["diverged"]
     accuracy = metrics["tests"][-1]["accuracy"]
-    assert accuracy > 0.4  # chance: 0.1
+    assert accuracy > 0.5  # chance: 0.1
     assert metrics["drop_rate"]["realised"] == pytest.approx(0.3, abs=0.03)
     (weights,) = (tmp_path / "run").glob("*.caffemodel")
     stock = experiment("cifar10/conventional_0.3", images)
