@@ -186,9 +186,13 @@ class Run:
         """Removes those before the last one to go on from, states and models.
 
         Caffe logs an iteration after it has written that iteration's
-        snapshot, so later ones may be half done.
+        snapshot, so later ones may be half done. A state goes before its
+        model, so that no state is ever without one.
         """
-        files = [*self.files_of_snapshots()]
+        files = sorted(
+            self.files_of_snapshots(),
+            key=lambda file: file[1].suffix != ".solverstate",
+        )
         if len({i for i, _ in files}) < 2:
             return
         states = [i for i in self.snapshots(log) if i <= log.iteration]

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import math
 import os
+import pathlib
 import re
 import subprocess
 import sys
@@ -126,6 +127,23 @@ def test_only_the_last_snapshot_is_kept(fake, tmp_path):
         "snapshot_iter_1407.solverstate",
         "snapshot_iter_1407.caffemodel",
     }
+
+
+def test_state_is_removed_before_its_model(fake, tmp_path, monkeypatch):
+    """Killed in between, it leaves no state that cannot be gone on from."""
+    unlink, removed = pathlib.Path.unlink, []
+
+    def noted(path, **settings):
+        removed.append(path.name)
+        unlink(path, **settings)
+
+    monkeypatch.setattr(pathlib.Path, "unlink", noted)
+    fake(epochs=3)
+    for iteration in (469, 938):
+        state, model = (
+            removed.index(f"snapshot_iter_{iteration}.{suffix}")
+            for suffix in ("solverstate", "caffemodel"))
+        assert state < model
 
 
 @pytest.mark.parametrize("state", ["die", "cut", "empty"])
