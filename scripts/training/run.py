@@ -186,13 +186,10 @@ class Run:
         """Removes those before the last one to go on from, states and models.
 
         Caffe logs an iteration after it has written that iteration's
-        snapshot, so later ones may be half done. A state goes before its
-        model, so that no state is ever without one.
+        snapshot, so later ones may be half done. A pair's state goes
+        first, its model then: no state is ever without one.
         """
-        files = sorted(
-            self.files_of_snapshots(),
-            key=lambda file: file[1].suffix != ".solverstate",
-        )
+        files = sorted(self.files_of_snapshots(), reverse=True)
         if len({i for i, _ in files}) < 2:
             return
         states = [i for i in self.snapshots(log) if i <= log.iteration]
