@@ -322,7 +322,7 @@ void PackedProduct<Dtype>::InputGradient(
     const Strip& strip, int num_samples, Dtype* dx) {
   Scratch* scratch = &scratch_[ThreadIndex()];
   const size_t depth = num_outputs();
-  const Dtype* packed = packed_.data() + strip.begin * depth;
+  const Dtype* packed;
   if (inputs_.weight.contiguous()) {
     GrowTo(depth * kInputs, &scratch->weight);
     for (int o = 0; o < depth; ++o) {
@@ -331,6 +331,8 @@ void PackedProduct<Dtype>::InputGradient(
           scratch->weight.data());
     }
     packed = scratch->weight.data();
+  } else {
+    packed = packed_.data() + strip.begin * depth;
   }
   Dtype* const* sums = RowsOf(strip.size(), num_samples, scratch);
   for (int i = 0; i < strip.size(); i += kFactors) {
