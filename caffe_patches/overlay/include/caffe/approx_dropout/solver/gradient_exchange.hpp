@@ -6,17 +6,20 @@
 #include "caffe/approx_dropout/ranks/ranks.hpp"
 #include "caffe/approx_dropout/solver/sgd_updater.hpp"
 #include "caffe/net.hpp"
+#include "caffe/util/benchmark.hpp"
 
 namespace caffe {
 
-/// @brief What one process has exchanged so far.
+/// @brief What one process has exchanged so far, its first step left out: there
+///        it waits for those that start later.
 struct ExchangeTotals {
   static ExchangeTotals* Get();
 
   int steps;
   double sent_bytes;   // gradients that it gave to the exchange
   double whole_bytes;  // those of whole parameters
-  double waited_s;     // for the others, behind Backward
+  double taken_s;      // from the first message of a step to the last sum
+  double waited_s;     // of it for the others, computing nothing
 };
 
 /**
@@ -29,6 +32,10 @@ struct ExchangeTotals {
  * so they are the same cells. Where samples choose them, as words do an
  * embedding's rows, ranks first agree on those that any of them has. Small
  * parameters share the last message.
+ *
+ * With CAFFE_SEND_WHOLE_GRADIENTS in the environment of all ranks as many bytes
+ * travel as whole gradients have, zeros for what is dropped, so that
+ * scripts/measure_ranks.py can tell what the cells save.
  */
 template <typename Dtype>
 class GradientExchange : public Net<Dtype>::Callback {
@@ -63,9 +70,13 @@ class GradientExchange : public Net<Dtype>::Callback {
   /// @brief Starts the exchange of the i-th parameter, or puts it to the small
   ///        ones.
   void Start(int i);
+  /// @brief Gives all ranks the cells that any of them has.
+  void AgreeOnCells(LazyParameter<Dtype>* lazy);
+  void Send(Dtype* values, size_t size);
   void StartSmall();
   /// @brief Takes the small ones out of their message; returns its end.
   const Dtype* TakeSmall();
+  void AddToTotals();
 
   Ranks* ranks_;
   Net<Dtype>* net_;
@@ -76,6 +87,10 @@ class GradientExchange : public Net<Dtype>::Callback {
   vector<Dtype> small_values_;  // theirs, then requests
   int passes_;                  // backward, of this step
   size_t sent_;                 // values of this step
+  CPUTimer taken_;              // runs from this step's first message on
+  double waited_us_;            // in this step
+  const bool sends_whole_;
+  bool is_first_;  // is this step
 
   DISABLE_COPY_AND_ASSIGN(GradientExchange);
 };

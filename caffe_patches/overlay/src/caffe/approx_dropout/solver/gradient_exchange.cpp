@@ -1,10 +1,10 @@
 #include "caffe/approx_dropout/solver/gradient_exchange.hpp"
 
 #include <algorithm>
+#include <cstdlib>
 #include <vector>
 
 #include "caffe/approx_dropout/solver/rank_requests.hpp"
-#include "caffe/util/benchmark.hpp"
 #include "caffe/util/math_functions.hpp"
 
 namespace caffe {
@@ -29,7 +29,10 @@ GradientExchange<Dtype>::GradientExchange(Ranks* ranks, Net<Dtype>* net,
       param_(param),
       updater_(updater),
       passes_(0),
-      sent_(0) {
+      sent_(0),
+      waited_us_(0),
+      sends_whole_(std::getenv("CAFFE_SEND_WHOLE_GRADIENTS")),
+      is_first_(true) {
   for (const Blob<Dtype>* blob : net->learnable_params()) {
     Parameter parameter = {};
     for (int l = net->layers().size() - 1; l >= 0; --l) {
@@ -62,6 +65,22 @@ void GradientExchange<Dtype>::run(int layer) {
 }
 
 template <typename Dtype>
+void GradientExchange<Dtype>::AgreeOnCells(LazyParameter<Dtype>* lazy) {
+  vector<char> cells = lazy->HasGradient();
+  CPUTimer timer;
+  timer.Start();
+  ranks_->TakeAny(&cells);
+  waited_us_ += timer.MicroSeconds();
+  lazy->AddZeros(cells);
+}
+
+template <typename Dtype>
+void GradientExchange<Dtype>::Send(Dtype* values, size_t size) {
+  taken_.Start();  // or goes on
+  ranks_->StartSum(values, size);
+}
+
+template <typename Dtype>
 void GradientExchange<Dtype>::Start(int i) {
   Parameter* parameter = &parameters_[i];
   LazyLayer<Dtype>* layer;
@@ -72,14 +91,13 @@ void GradientExchange<Dtype>::Start(int i) {
   }
   parameter->started = true;
   if (lazy && !layer->PatternsChooseCells()) {
-    vector<char> cells = lazy->HasGradient();
-    ranks_->TakeAny(&cells);
-    lazy->AddZeros(cells);
+    AgreeOnCells(lazy);
   }
   const Dtype scale = Dtype(1) / ranks_->size();
   const size_t size = lazy ? lazy->GradientSize() : blob->count();
-  sent_ += size;
-  if (size < kSmall) {
+  const size_t sent = sends_whole_ ? blob->count() : size;
+  sent_ += sent;
+  if (sent < kSmall) {
     small_.push_back(i);
     small_values_.resize(small_values_.size() + size);
     Dtype* values = small_values_.data() + small_values_.size() - size;
@@ -90,12 +108,15 @@ void GradientExchange<Dtype>::Start(int i) {
     }
   } else if (lazy) {
     parameter->is_packed = true;
-    parameter->packed.resize(std::max(size, parameter->packed.size()));
+    parameter->packed.resize(std::max(sent, parameter->packed.size()));
     lazy->CopyGradient(scale, parameter->packed.data());
-    ranks_->StartSum(parameter->packed.data(), size);
+    if (sent > size) {
+      std::fill(parameter->packed.begin() + size, parameter->packed.end(), 0);
+    }
+    Send(parameter->packed.data(), sent);
   } else {
     caffe_scal<Dtype>(size, scale, blob->mutable_cpu_diff());
-    ranks_->StartSum(blob->mutable_cpu_diff(), size);
+    Send(blob->mutable_cpu_diff(), size);
   }
 }
 
@@ -105,7 +126,7 @@ void GradientExchange<Dtype>::StartSmall() {
   RankRequests::Get()->Own(&stop, &snapshot);
   small_values_.push_back(stop);
   small_values_.push_back(snapshot);
-  ranks_->StartSum(small_values_.data(), small_values_.size());
+  Send(small_values_.data(), small_values_.size());
 }
 
 template <typename Dtype>
@@ -135,8 +156,8 @@ void GradientExchange<Dtype>::Average() {
   CPUTimer timer;
   timer.Start();
   ranks_->WaitForSums();
-  ExchangeTotals* totals = ExchangeTotals::Get();
-  totals->waited_s += timer.Seconds();
+  waited_us_ += timer.MicroSeconds();
+  AddToTotals();
   for (size_t i = 0; i < parameters_.size(); ++i) {
     if (parameters_[i].is_packed) {
       LazyLayer<Dtype>* layer;
@@ -146,15 +167,28 @@ void GradientExchange<Dtype>::Average() {
   }
   const Dtype* requests = TakeSmall();
   RankRequests::Get()->SetAgreed(requests[0] > 0, requests[1] > 0);
+  small_.clear();
+  small_values_.clear();
+  sent_ = 0;
+  waited_us_ = 0;
+  passes_ = 0;
+}
+
+template <typename Dtype>
+void GradientExchange<Dtype>::AddToTotals() {
+  const double taken_us = taken_.MicroSeconds();  // which stops it
+  if (is_first_) {
+    is_first_ = false;
+    return;
+  }
+  ExchangeTotals* totals = ExchangeTotals::Get();
   for (const Blob<Dtype>* blob : net_->learnable_params()) {
     totals->whole_bytes += blob->count() * sizeof(Dtype);
   }
   totals->sent_bytes += sent_ * sizeof(Dtype);
+  totals->taken_s += 1e-6 * taken_us;
+  totals->waited_s += 1e-6 * waited_us_;
   ++totals->steps;
-  small_.clear();
-  small_values_.clear();
-  sent_ = 0;
-  passes_ = 0;
 }
 
 INSTANTIATE_CLASS(GradientExchange);

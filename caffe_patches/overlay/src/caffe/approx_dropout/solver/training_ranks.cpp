@@ -205,7 +205,8 @@ void TrainingRanks::Finish() {
     LOG(INFO) << "Gradients of a step: " << totals.sent_bytes / totals.steps
               << " of " << totals.whole_bytes / totals.steps << " bytes ("
               << 100 * totals.sent_bytes / totals.whole_bytes
-              << " %) went to the exchange; rank 0 waited "
+              << " %) went to the exchange, which took "
+              << 1000 * totals.taken_s / totals.steps << " ms; rank 0 waited "
               << 1000 * totals.waited_s / totals.steps << " ms for it";
   }
   Ranks::Finish();
