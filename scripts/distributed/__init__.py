@@ -1,0 +1,1 @@
+"""Trainings of several ranks, timed on hosts of one machine, and modelled."""
