@@ -100,12 +100,17 @@ def fitted(every):
     return exchange, max(map(abs, errors))
 
 
-def efficiency(results, name, found):
-    """ "0.61 (0.60–0.63)", round by round."""
-    shares = [
+def efficiencies(results, name, found):
+    """Of runs of one case, round by round."""
+    return [
         beside / run["step_ms"]
         for beside, run in zip(compute_ms(results, name), found)
     ]
+
+
+def efficiency(results, name, found):
+    """ "0.61 (0.60–0.63)"."""
+    shares = efficiencies(results, name, found)
     if not shares:
         return "-"
     text = f"{statistics.median(shares):.2f}"
