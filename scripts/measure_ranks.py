@@ -19,6 +19,7 @@ import datetime
 import json
 import os
 import shlex
+import signal
 import subprocess
 import sys
 import tempfile
@@ -163,4 +164,6 @@ def main(arguments=None):
 
 
 if __name__ == "__main__":
+    # So that hosts and ranks end with it.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     sys.exit(main())

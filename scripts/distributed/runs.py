@@ -100,6 +100,16 @@ def read(process, hosts, start):
     return log, "".join(lines), sent
 
 
+def end(process):
+    """Ends a process that may have ended; mpirun ends its ranks then."""
+    process.terminate()
+    try:
+        process.wait(timeout=10)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
 def run(net, case, hosts, folder):
     """Trains; what there is to say of it, as a dict."""
     folder = Path(folder)
@@ -120,8 +130,7 @@ def run(net, case, hosts, folder):
         found = [read(each, hosts, net.interval) for each in processes]
     finally:
         for each in processes:
-            each.kill()
-            each.wait()
+            end(each)
     intervals_ms = [log.timing()["intervals_ms"][1:] for log, _, _ in found]
     result = {
         "net": net.name,
