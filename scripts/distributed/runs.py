@@ -11,6 +11,7 @@ import os
 import re
 import statistics
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from approx_dropout.caffe_log import CaffeLog
@@ -87,13 +88,13 @@ def commands(case, hosts, solver, folder):
     return [[*hosts.enter(i), *train] for i in range(case.ranks)]
 
 
-def read(process, hosts, start):
-    """The log of a process, and what each host had sent when the iteration
-    `start` was logged and at the end: [(iteration, bytes of each)]."""
+def read(process, hosts, iterations):
+    """The log of a process, as it is and as text, and what each host had sent
+    when iterations of that range were logged: [(iteration, bytes of each)]."""
     log, lines, sent = CaffeLog(), [], []
     for line in process.stdout:
         lines.append(line)
-        if log.feed(line) and max(log.losses) >= start:
+        if log.feed(line) and max(log.losses) in iterations:
             sent.append((max(log.losses), hosts.sent_bytes()))
     if process.wait():
         raise RunError("".join(lines[-LOG_LINES_SHOWN:]))
@@ -123,14 +124,19 @@ def run(net, case, hosts, folder):
         "cwd": ROOT,
         "env": environment(case),
     }
+    # Lines that come at the same point of a step, the first left out.
+    lines = range(net.interval, net.interval * (net.intervals + 1) + 1)
     processes = []
-    try:
-        for command in commands(case, hosts, solver, folder):
-            processes.append(subprocess.Popen(command, **options))
-        found = [read(each, hosts, net.interval) for each in processes]
-    finally:
-        for each in processes:
-            end(each)
+    with ThreadPoolExecutor() as pool:
+        try:
+            for command in commands(case, hosts, solver, folder):
+                processes.append(subprocess.Popen(command, **options))
+            found = list(
+                pool.map(lambda each: read(each, hosts, lines), processes)
+            )
+        finally:
+            for each in processes:
+                end(each)
     intervals_ms = [log.timing()["intervals_ms"][1:] for log, _, _ in found]
     result = {
         "net": net.name,
