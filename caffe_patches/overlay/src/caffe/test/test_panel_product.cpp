@@ -76,6 +76,47 @@ TYPED_TEST(PanelProductTest, TestAgainstSums) {
   }
 }
 
+// Rows in blocks, as they lie for the gradient of inputs, have the same sums.
+TYPED_TEST(PanelProductTest, TestBlocksOfRows) {
+  const int kBlock = 5;
+  const int kColumns = 40;
+  const int sizes[] = {1, 5, 6, 13, 25};
+  const int depths[] = {1, 256, 300};
+  for (int rows : sizes) {
+    for (int depth : depths) {
+      const vector<TypeParam> a = this->Numbers(rows * depth, 1);
+      const vector<TypeParam> panels = this->Numbers(
+          Panel<TypeParam>::count(kColumns) * Panel<TypeParam>::kWidth * depth,
+          2);
+      const int blocks = (rows + kBlock - 1) / kBlock;
+      vector<TypeParam> packed(blocks * kBlock * depth, NAN);
+      vector<TypeParam> c(2 * rows * kColumns, NAN);
+      vector<TypeParam*> expected(rows), found(rows);
+      for (int r = 0; r < rows; ++r) {
+        expected[r] = &c[2 * r * kColumns];
+        found[r] = expected[r] + kColumns;
+        for (int k = 0; k < depth; ++k) {
+          packed[(r / kBlock * depth + k) * kBlock + r % kBlock] =
+              a[r * depth + k];
+        }
+      }
+      const size_t stride = depth;
+      const Factors<TypeParam> whole = {a.data(), stride, 1};
+      const Factors<TypeParam> in_blocks = {
+          packed.data(), 1, kBlock, kBlock, kBlock * stride};
+      multiply_panels(
+          rows, depth, kColumns, whole, panels.data(), false, expected.data());
+      multiply_panels(
+          rows, depth, kColumns, in_blocks, panels.data(), false, found.data());
+      for (int r = 0; r < rows; ++r) {
+        for (int j = 0; j < kColumns; ++j) {
+          ASSERT_EQ(expected[r][j], found[r][j]) << rows << ", " << depth;
+        }
+      }
+    }
+  }
+}
+
 TYPED_TEST(PanelProductTest, TestPackRowsTransposes) {
   const int kWidth = Panel<TypeParam>::kWidth;
   const int sizes[] = {1, kWidth - 1, kWidth, kWidth + 1, 70};

@@ -8,11 +8,14 @@
 namespace caffe {
 
 /// @brief The factors of a product: that of sum r for row k of the panels is
-///        data[r * row + k * next].
+///        data[r * row + k * next]. Of more than `block_rows` sums, each so
+///        many have a block of their own, `block` elements behind the last.
 template <typename Dtype>
 struct Factors {
   const Dtype* data;
   size_t row, next;
+  int block_rows;  // 0: all of them
+  size_t block;
 };
 
 /// @brief C = A B, or C += it, single-threaded. A is (rows x depth), B (depth x

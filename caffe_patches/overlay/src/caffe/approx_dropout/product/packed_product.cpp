@@ -335,11 +335,10 @@ void PackedProduct<Dtype>::InputGradient(
     packed = packed_.data() + strip.begin * depth;
   }
   Dtype* const* sums = RowsOf(strip.size(), num_samples, scratch);
-  for (int i = 0; i < strip.size(); i += kFactors) {
-    const Factors<Dtype> factors = {packed + i * depth, 1, kFactors};
-    multiply_panels(std::min(kFactors, strip.size() - i), depth, num_samples,
-        factors, dy_panels_.data(), false, sums + i);
-  }
+  const Factors<Dtype> factors = {
+      packed, 1, kFactors, kFactors, kFactors * depth};
+  multiply_panels(strip.size(), depth, num_samples, factors, dy_panels_.data(),
+      false, sums);
   const int* column = inputs_.stored.index.data() + strip.begin;
   for (int s = 0; s < num_samples; ++s) {
     Dtype* to = dx + static_cast<size_t>(s) * spec_->stored_input;
