@@ -108,9 +108,9 @@ def mlp(method, rate, **changes):
     return dataclasses.replace(registry.mnist(method, rates), **changes)
 
 
-def lstm(method, rate, **changes):
-    """The medium language model with one pattern for all samples."""
-    experiment = registry.ptb("medium", method, rate)
+def lstm(method, rate, size="medium", **changes):
+    """A language model with one pattern for all samples."""
+    experiment = registry.ptb(size, method, rate)
     return dataclasses.replace(experiment, **{"groups": 1, **changes})
 
 
@@ -207,6 +207,17 @@ def sweeps(quick=False):
         ("groups", "groups"): [
             held(mlp, 0.5, ours, mlp_groups, **small),
             held(lstm, 0.5, ours, lstm_groups, **small_lstm),
+        ],
+        ("tiles", "rate"): [
+            held(mlp, rate, ("tile", "tile_before"), **small)
+            for rate in rates[1:]
+        ],
+        ("lstms", ""): [
+            *(
+                held(lstm, rate, ours, (1, 5), **small_lstm)
+                for rate in rates[1:]
+            ),
+            held(lstm, 0.7, ours, size="large8800", **small_lstm),
         ],
         **reference_sweeps(rates[1:], sizes[-2:], small, small_lstm),
     }

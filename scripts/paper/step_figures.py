@@ -1,20 +1,50 @@
-"""The tables of docs/results.md on what ROW is held against beside stock Caffe:
-the sweeps products, solvers and ones of `make bench`."""
+"""The tables of docs/results.md that come from cpu/speed: the sweeps products,
+tiles, lstms, solvers, pytorch and ones of `make bench`."""
 
-from paper.figures import RATES, results, shown, spread, table
+import statistics
 
+from paper.figures import (
+    LSTM,
+    METHODS,
+    RATES,
+    RESULTS,
+    STEP_METHODS,
+    number,
+    results,
+    shown,
+    spread,
+    table,
+)
+
+MLP = "784-2048-2048-10"
 NETS = {
-    "784-2048-2048-10": "MLP 784–2048–2048–10",
+    MLP: "MLP 784–2048–2048–10",
     "784-4096-4096-10": "MLP 784–4096–4096–10",
 }
+LARGE_LSTM = "LSTM 2x1500, V=8800"
 SOLVERS = "SGD", "Nesterov", "AdaGrad", "RMSProp", "AdaDelta", "Adam"
+# What was aimed at, at each of RATES.
+GOALS = {
+    (MLP, "tile"): (1.6, 1.9, 2.5),
+    (MLP, "tile_before"): (1.8, 2.2, 3.2),
+    (LSTM, "row"): (2.5, 2.9, 3.6),
+    (LSTM, "tile"): (2.4, 2.8, 3.3),
+    (MLP, "PyTorch"): (2.5, 4.5, 9.0),
+    (MLP, "PyTorch, rows picked"): (2.6, 2.6, 3.5),
+    (LSTM, "PyTorch"): (1.6, 2.0, 2.8),
+}
+MISSING = ["X"] * len(RATES)
 
 
 def rows(sweep, **wanted):
-    """The rows that have these values, of the rates in their order."""
+    """The rows that have these values, of the rates in their order; none of a
+    sweep that has not been run."""
+    path = f"speed/{sweep}.json"
+    if not (RESULTS / path).exists():
+        return []
     found = [
         row
-        for row in results(f"speed/{sweep}.json")["rows"]
+        for row in results(path)["rows"]
         if all(row[name] == value for name, value in wanted.items())
     ]
     return sorted(found, key=lambda row: row["rate"])
@@ -37,8 +67,7 @@ def products_speed():
             ("ROW, ms", {"method": "row", "reference": False}),
             ("kept products alone, ms", {"reference": True}),
         ):
-            found = rows("products", net=net, **wanted)
-            times = [f"{row['wall_ms']:.1f}" for row in found]
+            times = milliseconds("products", net=net, **wanted)
             lines.append([title, name, *times])
             title = ""
         shares = [
@@ -46,6 +75,86 @@ def products_speed():
             for row in rows("products", net=net, reference=True)
         ]
         lines.append(["", "share of their speed", *shares])
+    return table(["", "", *(f"rate {rate}" for rate in RATES)], lines)
+
+
+def goals(net, what):
+    return [f"{goal:.1f}" for goal in GOALS[net, what]]
+
+
+@shown
+def tiles_speed():
+    lines = [["stock", "ms", *(milliseconds("tiles", method="conventional"))]]
+    for method in ("tile", "tile_before"):
+        title = STEP_METHODS[method]
+        found = rows("tiles", method=method)
+        speeds = [ratio(row) for row in found]
+        bounds = [f"{row['bound']:.2f}" for row in found]
+        lines += [
+            [title, "ms", *milliseconds("tiles", method=method)],
+            ["", "over stock", *(speeds or MISSING)],
+            ["", "bound of the multiply-adds", *(bounds or MISSING)],
+            ["", "goal", *goals(MLP, method)],
+        ]
+    return table(["", "", *(f"rate {rate}" for rate in RATES)], lines)
+
+
+def milliseconds(sweep, **wanted):
+    """Of each rate, "X" if it was not measured."""
+    found = rows(sweep, **wanted)
+    return [f"{row['wall_ms']:.1f}" for row in found] or MISSING
+
+
+def dearer(five, one):
+    """How much longer steps with five groups take than with one, in percent,
+    with the range of the rounds."""
+    pairs = zip(five["wall_ms_all"], one["wall_ms_all"])
+    more = [100 * (long / short - 1) for long, short in pairs]
+    middle, low, high = (
+        number(value, "+.0f")
+        for value in (statistics.median(more), min(more), max(more))
+    )
+    return f"{middle} % ({low}–{high})"
+
+
+@shown
+def lstms_speed():
+    lines = []
+    stock = milliseconds("lstms", net=LSTM, method="conventional")
+    lines.append(["LSTM 2×650, stock", "ms", *stock])
+    for method in ("row", "tile"):
+        one, five = (
+            rows("lstms", net=LSTM, method=method, groups=groups)
+            for groups in (1, 5)
+        )
+        wanted = {"net": LSTM, "method": method, "groups": 1}
+        extra = [dearer(*pair) for pair in zip(five, one)]
+        lines += [
+            [METHODS[method], "ms", *milliseconds("lstms", **wanted)],
+            ["", "over stock", *([ratio(row) for row in one] or MISSING)],
+            ["", "goal", *goals(LSTM, method)],
+            ["", "five groups; goal +10 %", *(extra or MISSING)],
+        ]
+    for method in ("row", "tile"):
+        found = rows("lstms", net=LARGE_LSTM, method=method)
+        speed = [ratio(row) for row in found] or ["X"]
+        title = f"LSTM 2×1500, {METHODS[method]}"
+        lines.append([title, "over stock; goal 3.0", "", "", *speed])
+    return table(["", "", *(f"rate {rate}" for rate in RATES)], lines)
+
+
+@shown
+def pytorch_speed():
+    lines = []
+    for net, title in ((MLP, NETS[MLP]), (LSTM, "LSTM 2×650")):
+        for build in ("PyTorch", "PyTorch, rows picked"):
+            found = rows("pytorch", net=net, build=build)
+            name = build.replace("PyTorch", "ROW over PyTorch")
+            speeds = [ratio(row, "our_") for row in found] or MISSING
+            lines.append([title, name, *speeds])
+            title = ""
+            if (net, build) in GOALS:
+                lines.append(["", "goal", *goals(net, build)])
     return table(["", "", *(f"rate {rate}" for rate in RATES)], lines)
 
 

@@ -109,7 +109,7 @@ def test_bound_is_the_one_that_inspect_finds(name, net, shapes):
 def test_sweeps_hold_what_is_to_be_compared():
     every = sweeps.sweeps()
     assert list(every) == [
-        "rates", "sizes", "batches", "lstm", "groups",
+        "rates", "sizes", "batches", "lstm", "groups", "tiles", "lstms",
         "products", "solvers", "pytorch", "ones",
     ]  # fmt: skip
     for sweep in every.values():

@@ -5,7 +5,7 @@ import re
 import pytest
 
 import report_figures
-from paper import figures
+from paper import figures, step_figures
 from project import ROOT
 
 
@@ -65,3 +65,16 @@ def test_numbers_as_text(monkeypatch):
     assert figures.race("fig6a", "0.5", "row") == "X"
     with pytest.raises(ValueError, match="fig6a has no tile at 0.5"):
         figures.race("fig6a", "0.5", "tile")
+
+
+def test_how_much_longer_five_groups_take():
+    """By the ratios of each round."""
+    one, five = {"wall_ms_all": [10, 20, 40]}, {"wall_ms_all": [11, 19, 44.4]}
+    assert step_figures.dearer(five, one) == "+10 % (−5–+11)"
+
+
+def test_a_sweep_that_was_not_run(tmp_path, monkeypatch):
+    monkeypatch.setattr(step_figures, "RESULTS", tmp_path)
+    assert step_figures.rows("tiles") == []
+    assert "| | over stock | X | X | X |" in step_figures.tiles_speed()
+    assert "goal 3.0 | | | X |" in step_figures.lstms_speed()
