@@ -88,10 +88,13 @@ struct MicroKernel {
     Vector sum[kRows][kVectors] = {};
     for (size_t i = 0; i < depth.num_ranges; ++i) {
       const DepthRange<Dtype> range = depth.ranges[i];
+      const int size = range.end - range.begin;
+      if (size == 0) {
+        continue;  // there may be no factors
+      }
       const Dtype* a = range.factors + first * strides.row;
       const Vector* b = reinterpret_cast<const Vector*>(panel)
           + range.begin * kVectors;
-      const int size = range.end - range.begin;
       for (int k = 0; k < size; ++k) {
         output.Fetch(k);
 #pragma GCC unroll 12
