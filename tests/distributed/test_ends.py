@@ -15,6 +15,7 @@ from ranks import (
     CAFFE,
     SAMPLES,
     command,
+    launched,
     mpirun,
     needs_mpi,
     train,
@@ -176,20 +177,6 @@ def test_one_rank_is_signalled(folder, start):
     assert log.count("Snapshotting solver state") == 2
 
 
-def run(launch):
-    """Exit status and log of mpirun."""
-    done = subprocess.run(
-        launch,
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        check=False,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        timeout=END_S + 30,
-    )
-    return done.returncode, done.stdout
-
-
 @pytest.mark.parametrize(
     "what, file, old, new",
     (
@@ -220,7 +207,7 @@ def test_ranks_that_differ(tmp_path, what, file, old, new):
     else:
         shutil.rmtree(folder / file)
         write_lmdb(folder / file, count=SAMPLES, shape=(1, 8, 8), seed=1)
-    status, log = run(launch)
+    status, log = launched(launch)
     assert status != 0
     assert log.count("all ranks end") == 1
     assert f"Rank 1 has another {what} than rank 0 at the start" in log
@@ -230,7 +217,7 @@ def test_wrong_net_is_said_once(folder):
     arguments = command(folder, "row", 2, run="bad")
     path = folder / "bad.prototxt"
     path.write_text(path.read_text().replace("SoftmaxWithLoss", "Loss2"))
-    status, log = run([*mpirun(2), *arguments])
+    status, log = launched([*mpirun(2), *arguments])
     assert status != 0
     assert log.count("Unknown layer type: Loss2") == 1
 
@@ -239,6 +226,6 @@ def test_rank_whose_check_fails(folder):
     """Rank 1 fails where rank 0 does not: it has no such file."""
     good = command(folder, "row", 2, run="good")
     missing = [CAFFE, "train", f"--solver={folder}/missing.prototxt"]
-    status, log = run([*mpirun(1), *good, ":", "-np", "1", *missing])
+    status, log = launched([*mpirun(1), *good, ":", "-np", "1", *missing])
     assert status != 0
     assert "missing.prototxt" in log
