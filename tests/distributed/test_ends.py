@@ -143,14 +143,33 @@ def test_killed_rank(folder, start, rank):
     assert resumes(folder)
 
 
-def test_hung_rank(folder, start):
-    training = start("--rank_timeout=2")
+@pytest.mark.parametrize(
+    "flags, number, timeout_s",
+    ((["--rank_timeout=2"], None, 2), ([], signal.SIGTERM, 10)),
+    ids=("timeout", "SIGTERM"),
+)
+def test_hung_rank(folder, start, flags, number, timeout_s):
+    """After SIGTERM no rank waits for long: a launcher may send it where
+    another rank has died."""
+    training = start(*flags)
     training.wait_for("_iter_500.solverstate")
-    os.kill(training.ranks()[1], signal.SIGSTOP)
+    ranks = training.ranks()
+    os.kill(ranks[1], signal.SIGSTOP)
+    if number:
+        os.kill(ranks[0], number)
     status, log = training.end()
     assert status != 0
-    assert re.search(r"Rank 0 has waited \S+ s for rank 1 to send", log)
+    assert re.search(
+        rf"Rank 0 has waited {timeout_s}\S* s for rank 1 to send", log
+    )
     assert resumes(folder)
+
+
+def test_launcher_of_another_mpi(folder):
+    """MPICH's, say, of which Open MPI knows nothing."""
+    status, log = launched(["env", "PMI_SIZE=2", *command(folder, "row", 2)])
+    assert status == 1
+    assert "one of 2 processes" in log and "mpirun of the same MPI" in log
 
 
 @pytest.mark.parametrize("number", (signal.SIGINT, signal.SIGTERM))
