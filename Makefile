@@ -15,7 +15,7 @@ IMAGE_ARGUMENTS := BASE_IMAGE RUNTIME_IMAGE CUDA_ARCH CAFFE_SRC
 PTB_DATA := $(PYTHON) scripts/prepare_ptb.py --output build/data
 
 .DEFAULT_GOAL := help
-.PHONY: help dependencies caffe mpi cuda emulate emulate-mutants \
+.PHONY: help dependencies caffe mpi-packages mpi cuda emulate emulate-mutants \
   emulate-sanitize emulate-profile bundle docker test-docker data mnist \
   ptb-data ptb cifar-data cifar bench figures prototxt check test test-cuda \
   sanitize sanitize-threads fuzz clean
@@ -30,12 +30,14 @@ dependencies:  ## install the missing packages through apt (root or sudo)
 caffe: dependencies  ## get, patch and build Caffe (CPU) into build/
 	@scripts/setup/build_caffe.sh
 
-mpi: dependencies  ## the same for `mpirun`, too (Open MPI, or what mpicc is of)
+mpi-packages: dependencies
 	@command -v mpicc >/dev/null || \
 	  scripts/setup/install_dependencies.sh libopenmpi-dev openmpi-bin
+
+mpi: mpi-packages  ## the same for `mpirun`, too (Open MPI, or what mpicc is of)
 	@MPI=1 scripts/setup/build_caffe.sh
 
-cuda: dependencies  ## the same with CUDA, in build/caffe-cuda (nvcc; CUDNN=1)
+cuda: $(if $(MPI),mpi-packages) dependencies  ## with CUDA (CUDNN=1, MPI=1)
 	@scripts/setup/build_caffe.sh --cuda
 
 emulate: dependencies  ## the same in GPU mode on an emulated device, no nvcc

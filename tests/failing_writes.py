@@ -12,6 +12,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from conftest import PYTHONPATH
 
 FOR_GOOD = 2**62
@@ -91,3 +93,20 @@ def survey(folder, program, before, after):
             assert "Traceback" not in text, (which, text)
             after(which, text)
     print(f"{count} writes, {2 * count} failures")
+
+
+def in_small_disk(disk, script):
+    """Runs a shell script with 450 KiB of tmpfs mounted at a folder, which go
+    with it; skips where the system does not let us."""
+    script = f"mount -t tmpfs -o size=450k tmpfs {disk} || exit 77\n{script}"
+    for options in "-m", "-rm":
+        done = subprocess.run(
+            ["unshare", options, "sh", "-c", script],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        if done.returncode == 0:
+            return
+    pytest.skip(f"no tmpfs can be mounted here: {done.stdout.strip()}")

@@ -15,6 +15,7 @@ from ranks import (
     CAFFE,
     SAMPLES,
     command,
+    launched,
     mpirun,
     needs_mpi,
     train,
@@ -142,14 +143,33 @@ def test_killed_rank(folder, start, rank):
     assert resumes(folder)
 
 
-def test_hung_rank(folder, start):
-    training = start("--rank_timeout=2")
+@pytest.mark.parametrize(
+    "flags, number, timeout_s",
+    ((["--rank_timeout=2"], None, 2), ([], signal.SIGTERM, 10)),
+    ids=("timeout", "SIGTERM"),
+)
+def test_hung_rank(folder, start, flags, number, timeout_s):
+    """After SIGTERM no rank waits for long: a launcher may send it where
+    another rank has died."""
+    training = start(*flags)
     training.wait_for("_iter_500.solverstate")
-    os.kill(training.ranks()[1], signal.SIGSTOP)
+    ranks = training.ranks()
+    os.kill(ranks[1], signal.SIGSTOP)
+    if number:
+        os.kill(ranks[0], number)
     status, log = training.end()
     assert status != 0
-    assert re.search(r"Rank 0 has waited \S+ s for rank 1 to send", log)
+    assert re.search(
+        rf"Rank 0 has waited {timeout_s}\S* s for rank 1 to send", log
+    )
     assert resumes(folder)
+
+
+def test_launcher_of_another_mpi(folder):
+    """MPICH's, say, of which Open MPI knows nothing."""
+    status, log = launched(["env", "PMI_SIZE=2", *command(folder, "row", 2)])
+    assert status == 1
+    assert "one of 2 processes" in log and "mpirun of the same MPI" in log
 
 
 @pytest.mark.parametrize("number", (signal.SIGINT, signal.SIGTERM))
@@ -174,20 +194,6 @@ def test_one_rank_is_signalled(folder, start):
     status, log = training.end()
     assert status == 0
     assert log.count("Snapshotting solver state") == 2
-
-
-def run(launch):
-    """Exit status and log of mpirun."""
-    done = subprocess.run(
-        launch,
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        check=False,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        timeout=END_S + 30,
-    )
-    return done.returncode, done.stdout
 
 
 @pytest.mark.parametrize(
@@ -220,7 +226,7 @@ def test_ranks_that_differ(tmp_path, what, file, old, new):
     else:
         shutil.rmtree(folder / file)
         write_lmdb(folder / file, count=SAMPLES, shape=(1, 8, 8), seed=1)
-    status, log = run(launch)
+    status, log = launched(launch)
     assert status != 0
     assert log.count("all ranks end") == 1
     assert f"Rank 1 has another {what} than rank 0 at the start" in log
@@ -230,7 +236,7 @@ def test_wrong_net_is_said_once(folder):
     arguments = command(folder, "row", 2, run="bad")
     path = folder / "bad.prototxt"
     path.write_text(path.read_text().replace("SoftmaxWithLoss", "Loss2"))
-    status, log = run([*mpirun(2), *arguments])
+    status, log = launched([*mpirun(2), *arguments])
     assert status != 0
     assert log.count("Unknown layer type: Loss2") == 1
 
@@ -239,6 +245,6 @@ def test_rank_whose_check_fails(folder):
     """Rank 1 fails where rank 0 does not: it has no such file."""
     good = command(folder, "row", 2, run="good")
     missing = [CAFFE, "train", f"--solver={folder}/missing.prototxt"]
-    status, log = run([*mpirun(1), *good, ":", "-np", "1", *missing])
+    status, log = launched([*mpirun(1), *good, ":", "-np", "1", *missing])
     assert status != 0
     assert "missing.prototxt" in log

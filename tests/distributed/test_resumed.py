@@ -16,33 +16,38 @@ def folder(tmp_path_factory):
     return path
 
 
-def whole_and_resumed(folder, net, ranks, resumed_by, **options):
+def whole_and_resumed(
+    folder, net, ranks, resumed_by, snapshot_format="BINARYPROTO"
+):
     """Weights after 30 iterations of `ranks`, and where `resumed_by` have
     gone on from their snapshot of iteration 12."""
-    run = f"{net}_{ranks}"
-    if not (folder / f"{run}_iter_30.caffemodel").exists():
-        train(
-            folder, net, ranks, run=run, iterations=30, snapshot=12, **options
-        )
-    state = folder / f"{run}_iter_12.solverstate"
+    run = f"{net}_{snapshot_format}_{ranks}"
+    settings = {"iterations": 30, "snapshot_format": snapshot_format}
+    if not list(folder.glob(f"{run}_iter_30.caffemodel*")):
+        train(folder, net, ranks, run=run, snapshot=12, **settings)
+    (state,) = folder.glob(f"{run}_iter_12.solverstate*")
     _, log = train(
         folder,
         net,
         resumed_by,
         run=f"{run}_{resumed_by}",
-        iterations=30,
         flags=[f"--snapshot={state}"],
-        **options,
+        **settings,
     )
     assert "another shape" not in log and "has changed" not in log
     return weights(folder, run, 30), weights(folder, f"{run}_{resumed_by}", 30)
 
 
 @pytest.mark.parametrize(
-    "net", ("row", "own_draws", "images", "lstm", "shuffled")
+    "net, snapshot_format",
+    [
+        (net, "BINARYPROTO")
+        for net in ("row", "own_draws", "images", "windows", "lstm", "shuffled")
+    ]
+    + [(net, "HDF5") for net in ("own_draws", "lstm")],
 )
-def test_as_many_ranks_go_on_bit_for_bit(folder, net):
-    whole, resumed = whole_and_resumed(folder, net, 2, 2)
+def test_as_many_ranks_go_on_bit_for_bit(folder, net, snapshot_format):
+    whole, resumed = whole_and_resumed(folder, net, 2, 2, snapshot_format)
     assert whole.tobytes() == resumed.tobytes()
 
 

@@ -45,6 +45,15 @@ def test_number_of_devices(emulated):
     assert "CUDA_EMULATOR_DEVICES is 3; legal: 1, 2, 4, 8" in done.stderr
 
 
+def test_gradients_of_ranks(emulated):
+    """Threads that act as ranks exchange them by NCCL."""
+    done = run([emulated / "test/test.testbin",
+                "--gtest_filter=DeviceSumsGPUTest.*"])
+    assert done.returncode == 0, done.stdout
+    assert "[  PASSED  ] 3 tests." in done.stdout
+    assert "Not tested" not in done.stderr
+
+
 def parameters(path):
     """Those of a .caffemodel, by the layer's name and index."""
     from caffe.proto import caffe_pb2

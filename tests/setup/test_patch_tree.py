@@ -144,6 +144,29 @@ def test_tag_1_0_always_has_hdf5(tree):
     assert save < text.index("CloseHDF5InMemory(") < restore
 
 
+def test_tag_1_0_and_before(tree):
+    """There memory answers by functions that are not const, and pycaffe gives
+    no address on a GPU; SSD writes another message."""
+    memory = tree / "include/caffe/syncedmem.hpp"
+    for name in ("head()", "size()"):
+        edit(memory, f"{name} const", name)
+    edit(tree / SOLVER, "is writable.", "is writeable.")
+    path = tree / "python/caffe/_caffe.cpp"
+    text, properties = re.subn(
+        r'    \.add_property\("_gpu_d.*?_diff\)\)\n', "", path.read_text(),
+        flags=re.S)
+    assert properties == 1
+    path.write_text(text)
+    status, said = patch(tree)
+    assert status == 0, said
+    (left_out,) = re.findall(r"left out (\S+)", said)
+    assert left_out == "count-gpu-views.patch"
+    assert "void add_views(int count)" in memory.read_text()
+    assert "PLOG(FATAL) << \"Cannot write to" in (tree / SOLVER).read_text()
+    assert not list(tree.rglob("device_views.hpp"))
+    assert patch(tree) == (0, f"patch_caffe: {tree} is patched already\n")
+
+
 def test_include_that_is_there(tree):
     """A header that the fork includes in another place is not added."""
     path = tree / LAYERS / "hdf5_data_layer.cpp"

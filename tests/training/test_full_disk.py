@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 import pytest
 
-from failing_writes import FOR_GOOD, REASON, preloaded
+from failing_writes import FOR_GOOD, REASON, in_small_disk, preloaded
 from interrupted_nets import FORMATS, SNAPSHOT, command, prepare
 
 PROBE = ".tempfile"  # made, and removed, before training starts
@@ -164,23 +164,6 @@ def test_logs_that_cannot_be_written(tmp_path, last):
         status, log, _ = training.attempt(training.logs, n, max(n, last))
         assert status == 0, log
         assert snapshots(training.out) == whole
-
-
-def in_small_disk(disk, script):
-    """Runs a shell script with 450 KiB of tmpfs mounted at a folder, which go
-    with it; skips where the system does not let us."""
-    script = f"mount -t tmpfs -o size=450k tmpfs {disk} || exit 77\n{script}"
-    for options in "-m", "-rm":
-        done = subprocess.run(
-            ["unshare", options, "sh", "-c", script],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-        )
-        if done.returncode == 0:
-            return
-    pytest.skip(f"no tmpfs can be mounted here: {done.stdout.strip()}")
 
 
 @pytest.mark.parametrize("snapshot_format", FORMATS)

@@ -28,7 +28,7 @@ typedef struct EmulatedComm* ncclComm_t;
 
 extern "C" {
 const char* ncclGetErrorString(ncclResult_t result);
-// Of several processes: not there.
+// Between threads of this process only.
 ncclResult_t ncclGetUniqueId(ncclUniqueId* id);
 ncclResult_t ncclCommInitRank(
     ncclComm_t* comm, int ranks, ncclUniqueId id, int rank);

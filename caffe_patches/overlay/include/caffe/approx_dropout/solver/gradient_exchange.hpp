@@ -3,6 +3,7 @@
 
 #include <vector>
 
+#include "caffe/approx_dropout/ranks/device_sums.hpp"
 #include "caffe/approx_dropout/ranks/ranks.hpp"
 #include "caffe/approx_dropout/solver/sgd_updater.hpp"
 #include "caffe/net.hpp"
@@ -31,7 +32,8 @@ struct ExchangeTotals {
  * that have a gradient travel, as they lie: all ranks draw the same patterns,
  * so they are the same cells. Where samples choose them, as words do an
  * embedding's rows, ranks first agree on those that any of them has. Small
- * parameters share the last message.
+ * parameters share the last message. On GPUs whole gradients travel, by NCCL
+ * from GPU to GPU where the build has it, else by way of the host.
  *
  * With CAFFE_SEND_WHOLE_GRADIENTS in the environment of all ranks as many bytes
  * travel as whole gradients have, zeros for what is dropped, so that
@@ -67,6 +69,9 @@ class GradientExchange : public Net<Dtype>::Callback {
     return *updater_ ? (*updater_)->lazy(i, layer) : NULL;
   }
 
+  /// @brief In the first step: rank 0 makes its solver before the others do,
+  ///        so they cannot meet before.
+  void MeetDevices();
   /// @brief Starts the exchange of the i-th parameter, or puts it to the small
   ///        ones.
   void Start(int i);
@@ -82,6 +87,8 @@ class GradientExchange : public Net<Dtype>::Callback {
   Net<Dtype>* net_;
   const SolverParameter& param_;
   const shared_ptr<SGDUpdater<Dtype> >* updater_;
+  bool devices_met_;
+  shared_ptr<DeviceSums> device_sums_;  // NULL: by way of the host
   vector<Parameter> parameters_;
   vector<int> small_;           // those of the shared message
   vector<Dtype> small_values_;  // theirs, then requests

@@ -55,9 +55,9 @@ class MPIRanks : public Ranks {
     Requests request;
     Start(
         values->data(), values->size(), 1, MPI_SIGNED_CHAR, MPI_MAX, &request);
-    Wait(&request, rank_timeout_s);
+    Wait(&request, true);
   }
-  virtual void WaitForSums() { Wait(&sums_, rank_timeout_s); }
+  virtual void WaitForSums() { Wait(&sums_, true); }
   virtual void Abort() { MPI_Abort(MPI_COMM_WORLD, 1); }
 
  private:
@@ -66,9 +66,8 @@ class MPIRanks : public Ranks {
 
   void Start(void* values, size_t count, size_t bytes, MPI_Datatype type,
       MPI_Op op, Requests* requests);
-  // Until all are done; ends all ranks after the timeout, unless it is
-  // negative.
-  void Wait(Requests* requests, double timeout_s);
+  // Until all are done; ends all ranks after the timeout, if there is one.
+  void Wait(Requests* requests, bool has_timeout);
   bool Test(Requests* requests);
   // Moves sums on while this rank computes: MPI itself does so only when it is
   // called.
@@ -76,6 +75,8 @@ class MPIRanks : public Ranks {
   // Says to those who ask that this rank waits too.
   void Answer();
   void SendEmpty(int to, int tag);
+  // Who has sent a message of this tag, which is received; -1: nobody yet.
+  int TakeEmpty(int tag);
   // Of each rank whether it says that it waits.
   vector<bool> WaitingRanks();
   void EndLate(double waited_s);
@@ -126,7 +127,7 @@ void MPIRanks::Broadcast(void* data, size_t bytes) {
     MPI_Ibcast(from + i, std::min(bytes - i, kMaxCount), MPI_BYTE, 0,
         MPI_COMM_WORLD, &requests.back());
   }
-  Wait(&requests, -1);
+  Wait(&requests, false);
 }
 
 vector<string> MPIRanks::Gather(const string& text) {
@@ -170,7 +171,7 @@ bool MPIRanks::Test(Requests* requests) {
   return done;
 }
 
-void MPIRanks::Wait(Requests* requests, double timeout_s) {
+void MPIRanks::Wait(Requests* requests, bool has_timeout) {
   const double begin = MPI_Wtime();
   for (int spins = 0; !Test(requests); ++spins) {
     if (spins < kSpins) {
@@ -181,7 +182,7 @@ void MPIRanks::Wait(Requests* requests, double timeout_s) {
     if (waited_s > kAskAfter_s) {
       Answer();
     }
-    if (timeout_s >= 0 && waited_s > timeout_s) {
+    if (has_timeout && waited_s > rank_timeout_s) {
       EndLate(waited_s);
     }
   }
@@ -202,18 +203,27 @@ void MPIRanks::Progress() {
 }
 
 void MPIRanks::Answer() {
-  Lock lock(mutex_);
-  int asked;
-  MPI_Status status;
-  MPI_Iprobe(MPI_ANY_SOURCE, kAsk, MPI_COMM_WORLD, &asked, &status);
-  if (asked) {
-    MPI_Recv(NULL, 0, MPI_BYTE, status.MPI_SOURCE, kAsk, MPI_COMM_WORLD,
-        MPI_STATUS_IGNORE);
-    SendEmpty(status.MPI_SOURCE, kWaiting);
+  const int from = TakeEmpty(kAsk);
+  if (from >= 0) {
+    SendEmpty(from, kWaiting);
   }
 }
 
+int MPIRanks::TakeEmpty(int tag) {
+  Lock lock(mutex_);
+  int is_there;
+  MPI_Status status;
+  MPI_Iprobe(MPI_ANY_SOURCE, tag, MPI_COMM_WORLD, &is_there, &status);
+  if (!is_there) {
+    return -1;
+  }
+  MPI_Recv(NULL, 0, MPI_BYTE, status.MPI_SOURCE, tag, MPI_COMM_WORLD,
+      MPI_STATUS_IGNORE);
+  return status.MPI_SOURCE;
+}
+
 void MPIRanks::SendEmpty(int to, int tag) {
+  Lock lock(mutex_);
   MPI_Request request;
   MPI_Isend(NULL, 0, MPI_BYTE, to, tag, MPI_COMM_WORLD, &request);
   MPI_Request_free(&request);
@@ -224,23 +234,15 @@ vector<bool> MPIRanks::WaitingRanks() {
   waits[rank_] = true;
   for (int i = 0; i < size_; ++i) {
     if (i != rank_) {
-      Lock lock(mutex_);
       SendEmpty(i, kAsk);
     }
   }
   const double begin = MPI_Wtime();
   while (MPI_Wtime() - begin < kAnswer_s) {
     Answer();
-    {
-      Lock lock(mutex_);
-      int answered;
-      MPI_Status status;
-      MPI_Iprobe(MPI_ANY_SOURCE, kWaiting, MPI_COMM_WORLD, &answered, &status);
-      if (answered) {
-        MPI_Recv(NULL, 0, MPI_BYTE, status.MPI_SOURCE, kWaiting, MPI_COMM_WORLD,
-            MPI_STATUS_IGNORE);
-        waits[status.MPI_SOURCE] = true;
-      }
+    const int from = TakeEmpty(kWaiting);
+    if (from >= 0) {
+      waits[from] = true;
     }
     std::this_thread::sleep_for(kPause);
   }

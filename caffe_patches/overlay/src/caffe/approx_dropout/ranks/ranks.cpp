@@ -1,5 +1,6 @@
 #include "caffe/approx_dropout/ranks/ranks.hpp"
 
+#include <csignal>
 #include <cstdlib>
 #include <string>
 
@@ -39,11 +40,19 @@ Ranks* Ranks::Get() { return Joined().get(); }
 void Ranks::Start() {
   const int size = StartedProcesses();
   if (size > 1) {
+    // That another rank has ended is told by SIGTERM, for which glog would
+    // print a stack trace.
+    std::signal(SIGTERM, SIG_DFL);
     Joined() = StartMPI();
-    CHECK(Get()) << "This is one of " << size << " processes that were started "
-                 << "together, but this build of Caffe has no MPI, and would "
-                 << "train " << size << " times the same: build it by "
+    const string each = "This is one of " + std::to_string(size) +
+                        " processes that were started together, and each "
+                        "would train the same: ";
+    CHECK(Get()) << each << "this build of Caffe has no MPI. Build it by "
                  << "`make mpi`, or start one process";
+    CHECK_GT(Get()->size(), 1)
+        << each << "the MPI of this build does not know what started them. "
+        << "It must be the mpirun of the same MPI, or srun with a --mpi that "
+        << "it knows: pmix for Open MPI, pmi2 for MPICH";
   }
 }
 

@@ -28,6 +28,7 @@ GradientExchange<Dtype>::GradientExchange(Ranks* ranks, Net<Dtype>* net,
       net_(net),
       param_(param),
       updater_(updater),
+      devices_met_(false),
       passes_(0),
       sent_(0),
       waited_us_(0),
@@ -48,8 +49,17 @@ GradientExchange<Dtype>::GradientExchange(Ranks* ranks, Net<Dtype>* net,
 }
 
 template <typename Dtype>
+void GradientExchange<Dtype>::MeetDevices() {
+  if (!devices_met_) {
+    device_sums_ = DeviceSums::Make(ranks_);
+    devices_met_ = true;
+  }
+}
+
+template <typename Dtype>
 void GradientExchange<Dtype>::run(int layer) {
-  if (!*updater_) {
+  MeetDevices();
+  if (!*updater_ && !device_sums_) {
     return;  // with Caffe's own update, Average starts all
   }
   if (passes_ + 1 == param_.iter_size()) {
@@ -90,10 +100,15 @@ void GradientExchange<Dtype>::Start(int i) {
     return;  // weights that are not learned have no gradient
   }
   parameter->started = true;
+  const Dtype scale = Dtype(1) / ranks_->size();
+  if (device_sums_) {
+    sent_ += blob->count();
+    device_sums_->Start(scale, blob->mutable_gpu_diff(), blob->count());
+    return;
+  }
   if (lazy && !layer->PatternsChooseCells()) {
     AgreeOnCells(lazy);
   }
-  const Dtype scale = Dtype(1) / ranks_->size();
   const size_t size = lazy ? lazy->GradientSize() : blob->count();
   const size_t sent = sends_whole_ ? blob->count() : size;
   sent_ += sent;
@@ -149,6 +164,7 @@ const Dtype* GradientExchange<Dtype>::TakeSmall() {
 
 template <typename Dtype>
 void GradientExchange<Dtype>::Average() {
+  MeetDevices();
   for (int i = parameters_.size() - 1; i >= 0; --i) {
     Start(i);  // unless it has left already
   }
@@ -156,6 +172,9 @@ void GradientExchange<Dtype>::Average() {
   CPUTimer timer;
   timer.Start();
   ranks_->WaitForSums();
+  if (device_sums_) {
+    device_sums_->Wait();  // all ranks have started the same sums
+  }
   waited_us_ += timer.MicroSeconds();
   AddToTotals();
   for (size_t i = 0; i < parameters_.size(); ++i) {

@@ -2,6 +2,7 @@
 
 #include <dlfcn.h>
 
+#include <algorithm>
 #include <csignal>
 #include <fstream>
 #include <iterator>
@@ -19,8 +20,14 @@ namespace caffe {
 
 namespace {
 
-// mpirun's way to say that a job ends: as Ctrl-C, with a snapshot.
-void StopAtSIGTERM(int) { raise(SIGINT); }
+// A launcher's way to say that a job ends: as Ctrl-C, with a snapshot. It may
+// be that another rank has died; Slurm kills those that wait for it after 30 s.
+const int kTimeoutAfterSIGTERM_s = 10;
+
+void StopAtSIGTERM(int) {
+  rank_timeout_s = std::min(rank_timeout_s, kTimeoutAfterSIGTERM_s);
+  raise(SIGINT);
+}
 
 // The file that this function is in: Caffe's library.
 uint64_t ProgramChecksum() {
