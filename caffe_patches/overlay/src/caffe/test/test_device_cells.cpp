@@ -187,7 +187,7 @@ TYPED_TEST(DeviceCellsTest, TestEachElementHasOneCell) {
 
 TYPED_TEST(DeviceCellsTest, TestLists) {
   const int kIndex[] = {3, 4, 9};
-  const DeviceList given = { kIndex, 3, 0, 1, 1 };
+  const DeviceList given = {kIndex, 3, 0, 1, NULL};
   const TypeParam kWords[] = {5, 0, 5};
   CellList<TypeParam> list = { CellList<TypeParam>::LISTED, 3, given, kWords,
       AllCells(), 3 };
@@ -206,10 +206,15 @@ TYPED_TEST(DeviceCellsTest, TestLists) {
   }
 }
 
-// Values between rows and their parts, and what is around them.
-TYPED_TEST(DeviceCellsTest, TestGatherAndScatterRow) {
+// Values between rows and their parts, twice, and what is around them.
+TYPED_TEST(DeviceCellsTest, TestGatherAndAddColumns) {
   const int kIndex[] = {4, 5, 6, 7, 16, 17, 18, 19};
-  const DeviceList columns = { kIndex, 8, 0, 1, 1 };
+  int places[24];
+  std::fill_n(places, 24, -1);
+  for (int i = 0; i < 8; ++i) {
+    places[kIndex[i]] = i;
+  }
+  const DeviceList columns = {kIndex, 8, 0, 1, places};
   Blob<TypeParam> row(vector<int>(1, 24)), part(vector<int>(1, 8));
   FillGaussian(&row);
   for (int threads = 1; threads < 4; ++threads) {
@@ -218,17 +223,34 @@ TYPED_TEST(DeviceCellsTest, TestGatherAndScatterRow) {
       GatherRow<TypeParam, 2>(row.mutable_cpu_data(), columns,
           part.mutable_cpu_data(), t, threads);
     }
-    Blob<TypeParam> to(row.shape());
-    for (int i = 0; i < 24; ++i) { to.mutable_cpu_data()[i] = i; }
+    Blob<TypeParam> to(vector<int>(1, 25));
+    Poison(to.mutable_cpu_data(), 24);
+    to.mutable_cpu_data()[24] = 1;
     for (int pass = 0; pass < 2; ++pass) {
       for (int t = 0; t < threads; ++t) {
-        ScatterRow<TypeParam, 2>(part.mutable_cpu_data(), columns, pass == 1,
+        AddColumns(part.cpu_data(), columns, 24, pass == 1,
             to.mutable_cpu_data(), t, threads);
       }
     }
     for (int i = 0; i < 24; ++i) {
-      const bool listed = std::count(kIndex, kIndex + 8, i) > 0;
-      EXPECT_EQ(listed ? 2 * row.cpu_data()[i] : i, to.cpu_data()[i]) << i;
+      const TypeParam expected = places[i] < 0 ? 0 : 2 * row.cpu_data()[i];
+      EXPECT_EQ(expected, to.cpu_data()[i]) << i;
+    }
+    EXPECT_EQ(1, to.cpu_data()[24]);
+  }
+}
+
+TYPED_TEST(DeviceCellsTest, TestAddRow) {
+  Blob<TypeParam> part(vector<int>(1, 24)), row(part.shape());
+  FillGaussian(&part);
+  Poison(row.mutable_cpu_data(), 24);
+  for (int pass = 0; pass < 2; ++pass) {
+    for (int t = 0; t < 5; ++t) {
+      AddRow<TypeParam, 2>(
+          part.cpu_data(), 24, pass == 1, row.mutable_cpu_data(), t, 5);
+    }
+    for (int i = 0; i < 24; ++i) {
+      EXPECT_EQ((1 + pass) * part.cpu_data()[i], row.cpu_data()[i]) << i;
     }
   }
 }

@@ -59,12 +59,19 @@ class DeviceParameterGPUTest : public GPUDeviceTest<Dtype> {
     return some;
   }
 
-  // The list in a blob's memory on the device.
-  static DeviceList List(const vector<int>& index, Blob<int>* memory) {
-    memory->Reshape(vector<int>(1, index.size()));
-    std::copy(index.begin(), index.end(), memory->mutable_cpu_data());
-    const DeviceList list = { memory->gpu_data(),
-        static_cast<int>(index.size()), 0, 1, 1 };
+  // The list, of some of `count` positions, in a blob's memory on the device.
+  static DeviceList List(
+      const vector<int>& index, int count, Blob<int>* memory) {
+    const int size = index.size();
+    memory->Reshape(vector<int>(1, size + count));
+    int* values = memory->mutable_cpu_data();
+    std::fill_n(values + size, count, -1);
+    for (int i = 0; i < size; ++i) {
+      values[i] = index[i];
+      values[size + index[i]] = i;
+    }
+    const int* data = memory->gpu_data();
+    const DeviceList list = {data, size, 0, 1, data + size};
     return list;
   }
 
@@ -115,8 +122,9 @@ TYPED_TEST(DeviceParameterGPUTest, TestRows) {
         const vector<int> rows = this->Some(s + pass, this->kRows);
         const vector<int> used = this->Some(s, columns);
         Blob<int> row_memory, column_memory;
-        const DeviceList row_list = this->List(rows, &row_memory);
-        const DeviceList column_list = this->List(used, &column_memory);
+        const DeviceList row_list = this->List(rows, this->kRows, &row_memory);
+        const DeviceList column_list =
+            this->List(used, columns, &column_memory);
         Blob<TypeParam> part(rows.size(), used.size(), 1, 1);
         Blob<TypeParam> part2(part.shape());
         Poison(part.mutable_cpu_data(), part.count());

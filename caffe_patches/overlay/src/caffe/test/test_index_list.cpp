@@ -28,13 +28,17 @@ TEST(IndexListTest, TestStride) {
 
 TEST(IndexListTest, TestDeviceList) {
   const int kIndex[] = {7, 2, 5};
-  const DeviceList listed = { kIndex, 3, 0, 1, 1 };
+  const int kPlaces[] = {-1, -1, 1, -1, -1, 2, -1, 0};
+  const DeviceList listed = {kIndex, 3, 0, 1, kPlaces};
   EXPECT_EQ(2, listed(1));
-  const DeviceList strided = { NULL, 4, 2, 1, 5 };
+  EXPECT_EQ(1, listed.place(2));
+  EXPECT_EQ(-1, listed.place(3));
+  const DeviceList strided = {NULL, 4, 2, 5, NULL};
   EXPECT_EQ(17, strided(3));
-  const DeviceList runs = { NULL, 6, 4, 2, 10 };
-  const int kExpected[] = {4, 5, 14, 15, 24, 25};
-  for (int i = 0; i < 6; ++i) { EXPECT_EQ(kExpected[i], runs(i)) << i; }
+  for (int position = 0; position < 30; ++position) {
+    const bool there = position % 5 == 2 && position <= 17;
+    EXPECT_EQ(there ? position / 5 : -1, strided.place(position)) << position;
+  }
 }
 
 // What the host lists at once, and unit by unit as kernels do.

@@ -35,7 +35,11 @@ CAFFE_HOST_DEVICE inline const AlignedVector<Dtype, kWidth>* VectorAt(
 template <typename Dtype, int kWidth>
 CAFFE_HOST_DEVICE inline void Add(const AlignedVector<Dtype, kWidth>& more,
     AlignedVector<Dtype, kWidth>* sum) {
-  for (int k = 0; k < kWidth; ++k) { sum->value[k] += more.value[k]; }
+  // At once: through the reference nvcc reads one value at a time.
+  const AlignedVector<Dtype, kWidth> values = more;
+  for (int k = 0; k < kWidth; ++k) {
+    sum->value[k] += values.value[k];
+  }
 }
 
 /// @brief Whether data begins at whole 16 bytes; NULL does.

@@ -26,14 +26,23 @@ struct IndexList {
 };
 
 /// @brief Ascending positions along one side of a matrix, for a kernel:
-///        index[i] if index is not NULL, else
-///        first + i / run * run_stride + i % run.
+///        index[i] if index is not NULL, else first + i * stride.
 struct DeviceList {
   const int* index;
-  int size, first, run, run_stride;
+  int size, first, stride;
+  const int* places;  // of each position, where it is in index; -1: nowhere
 
   CAFFE_HOST_DEVICE int operator()(int i) const {
-    return index ? index[i] : first + i / run * run_stride + i % run;
+    return index ? index[i] : first + i * stride;
+  }
+  /// @brief The i of a position, or -1 if it is not listed.
+  CAFFE_HOST_DEVICE int place(int position) const {
+    if (index) {
+      return places[position];
+    }
+    const int i = (position - first) / stride;
+    return position >= first && i < size && first + i * stride == position ? i
+                                                                           : -1;
   }
 };
 

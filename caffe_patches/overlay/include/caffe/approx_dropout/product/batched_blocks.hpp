@@ -34,7 +34,7 @@ struct BlockSide {
   int units, width, tile_size;  // width: see KeptUnits
   int blocks_a_group;
   int size;            // of a block's list
-  int first, stride;   // stride > 0: there is one block, its units are first,
+  int first, stride;   // stride > 0: the units of every block are first,
                        // first + stride, ..., and there are no lists
   int* weight;         // (blocks x size): units, i.e. rows or columns of W
   int* stored;         // (blocks x size): their indices in storage
@@ -140,9 +140,8 @@ struct BlockList {
   const int* index;  // (blocks x size), -1: none; or NULL
   int size;
   int blocks_a_group;
-  GroupRows samples;  // without index: those of a block's group, or
-  int first, stride;  // stride > 0: first, first + stride, ... of the only
-                      // block
+  GroupRows samples;  // without index: those of a block's group, or, if
+  int first, stride;  // stride > 0: first, first + stride, ... of each
 
   CAFFE_HOST_DEVICE int operator()(int block, int i) const {
     if (index) {
@@ -165,10 +164,9 @@ CAFFE_HOST_DEVICE inline size_t PartOffset(
   return block * parts.distance + static_cast<size_t>(i) * parts.stride + j;
 }
 
-/// @brief The rows of `rows` at i, i + step, ... that a thread takes at once,
-/// -1
-///        where there is none. All are asked for before any is used, and so are
-///        the values: a thread waits once for all of them.
+/// @brief The rows of `rows` at i, i + step, ... that a thread takes at once:
+///        -1 where there is none. All are asked for before any is used, and so
+///        are the values: a thread waits once for all of them.
 struct RowsAtOnce {
   int row[kRowsAtOnce];
 
@@ -284,13 +282,15 @@ CAFFE_HOST_DEVICE inline void SumBlocks(const MatrixBatch<const Dtype>& parts,
       const int block = first_block + b;
       const int column =
           input.stored_index[static_cast<size_t>(block) * input.units + own.j];
+      AlignedVector<Dtype, kWidth> values[kRowsAtOnce] = {};
       for (int k = 0; k < kRowsAtOnce; ++k) {
         if (column >= 0 && to.row[k] >= 0) {
-          Add<Dtype, kWidth>(
-              *VectorAt<Dtype, kWidth>(parts.data,
-                  PartOffset(parts, block, i + k * own.step, column)),
-              &sums[k]);
+          values[k] = *VectorAt<Dtype, kWidth>(
+              parts.data, PartOffset(parts, block, i + k * own.step, column));
         }
+      }
+      for (int k = 0; k < kRowsAtOnce; ++k) {
+        Add<Dtype, kWidth>(values[k], &sums[k]);
       }
     }
     for (int k = 0; k < kRowsAtOnce; ++k) {
@@ -327,29 +327,35 @@ template <typename Dtype, int kWidth>
 CAFFE_HOST_DEVICE inline void AddParts(const MatrixBatch<const Dtype>& parts,
     const ProductBlocks& blocks, const ThreadRows& own, bool overwrites,
     Dtype* dweight) {
-  const BlockSide& input = blocks.input;
-  const int num_outputs = blocks.output.units;
-  for (int o = own.first; o < num_outputs; o += kRowsAtOnce * own.step) {
+  const BlockSide &input = blocks.input, &output = blocks.output;
+  for (int o = own.first; o < output.units; o += kRowsAtOnce * own.step) {
     AlignedVector<Dtype, kWidth> sums[kRowsAtOnce] = {};
     bool writes[kRowsAtOnce] = {};
     for (int g = 0; g < blocks.num_groups; ++g) {
       int block[kRowsAtOnce], row[kRowsAtOnce], column[kRowsAtOnce];
+      int last_block = -1, place = -1;  // without tiles one for all rows
       for (int k = 0; k < kRowsAtOnce; ++k) {
         const int unit = o + k * own.step;
         row[k] = column[k] = -1;
-        if (unit < num_outputs) {
+        if (unit < output.units) {
           block[k] = blocks.of_output(g, unit);
-          row[k] = blocks.output.place(block[k], unit);
-          column[k] = input.place(block[k], own.j);
+          row[k] = output.place(block[k], unit);
+          if (block[k] != last_block) {
+            place = input.place(block[k], own.j);
+          }
+          last_block = block[k];
+          column[k] = place;
+        }
+      }
+      AlignedVector<Dtype, kWidth> values[kRowsAtOnce] = {};
+      for (int k = 0; k < kRowsAtOnce; ++k) {
+        if (row[k] >= 0 && column[k] >= 0) {
+          values[k] = *VectorAt<Dtype, kWidth>(
+              parts.data, PartOffset(parts, block[k], row[k], column[k]));
         }
       }
       for (int k = 0; k < kRowsAtOnce; ++k) {
-        if (row[k] >= 0 && column[k] >= 0) {
-          Add<Dtype, kWidth>(
-              *VectorAt<Dtype, kWidth>(
-                  parts.data, PartOffset(parts, block[k], row[k], column[k])),
-              &sums[k]);
-        }
+        Add<Dtype, kWidth>(values[k], &sums[k]);
         writes[k] |=
             row[k] >= 0 && (column[k] >= 0 || (overwrites && !input.tiled));
       }

@@ -68,7 +68,8 @@ class DeviceBlocks {
   }
   /// @brief Whether the only block is rows of W, equally far apart.
   bool views_weight() const {
-    return blocks_.output.stride > 0 && blocks_.input.stride == 1;
+    return count() == 1 && blocks_.output.stride > 0 &&
+           blocks_.input.stride == 1;
   }
   /// @brief Whether the only block is rows that are updated lazily.
   bool updates_rows() const { return lazy() && !tiled() && count() == 1; }

@@ -252,16 +252,44 @@ CAFFE_HOST_DEVICE inline void GatherRow(const Dtype* row,
   }
 }
 
-/// @brief row[columns(j)] = part[j], or += it; kWidth as for GatherRow.
+/// @brief row[j] = part[j], or += it, for all columns, kWidth at a time.
 template <typename Dtype, int kWidth>
-CAFFE_HOST_DEVICE inline void ScatterRow(const Dtype* part,
-    const DeviceList& columns, bool accumulate, Dtype* row, int thread,
-    int num_threads) {
-  for (int j = thread * kWidth; j < columns.size; j += num_threads * kWidth) {
+CAFFE_HOST_DEVICE inline void AddRow(const Dtype* part, int columns,
+    bool accumulate, Dtype* row, int thread, int num_threads) {
+  for (int j = thread * kWidth; j < columns; j += num_threads * kWidth) {
     AlignedVector<Dtype, kWidth> value = *VectorAt<Dtype, kWidth>(part, j);
-    AlignedVector<Dtype, kWidth>* to = VectorAt<Dtype, kWidth>(row, columns(j));
+    AlignedVector<Dtype, kWidth>* to = VectorAt<Dtype, kWidth>(row, j);
     if (accumulate) { Add<Dtype, kWidth>(*to, &value); }
     *to = value;
+  }
+}
+
+/// @brief The same of a part that has the listed columns only: others become
+///        zero, or stay. A thread takes four columns, so that it waits for them
+///        together.
+template <typename Dtype>
+CAFFE_HOST_DEVICE inline void AddColumns(const Dtype* part,
+    const DeviceList& listed, int columns, bool accumulate, Dtype* row,
+    int thread, int num_threads) {
+  const int kAtOnce = 4;
+  for (int j = thread; j < columns; j += kAtOnce * num_threads) {
+    int place[kAtOnce];
+    for (int k = 0; k < kAtOnce; ++k) {
+      const int column = j + k * num_threads;
+      place[k] = column < columns ? listed.place(column) : -1;
+    }
+    Dtype value[kAtOnce];
+    for (int k = 0; k < kAtOnce; ++k) {
+      value[k] = place[k] >= 0 ? part[place[k]] : Dtype(0);
+    }
+    for (int k = 0; k < kAtOnce; ++k) {
+      Dtype* to = row + j + k * num_threads;
+      if (accumulate && place[k] >= 0) {
+        *to += value[k];
+      } else if (!accumulate && j + k * num_threads < columns) {
+        *to = value[k];
+      }
+    }
   }
 }
 

@@ -89,14 +89,13 @@ __global__ void ClearKernel(ParameterView<Dtype> p, CellList<Dtype> cells) {
 // gradient[rows(i)][columns(j)] += part[i][j], cells being rows and part
 // dense, in rows that have a gradient of this iteration; rows without one are
 // overwritten, all of them, with zeros in other columns. Stamps the rows. One
-// block per row, each listed once; kWidth > 1 also where all columns are listed
-// and part's rows are aligned to 16 bytes, else columns go one by one.
+// block per row, each listed once; kWidth > 1 where all columns are listed and
+// the rows of both are aligned to 16 bytes.
 template <typename Dtype, int kWidth>
 __global__ void AddGradientKernel(ParameterView<Dtype> p, DeviceList rows,
     DeviceList columns, const Dtype* part) {
   __shared__ int before;
   const int row = rows(blockIdx.x);
-  const bool whole = columns.size == p.grid.columns;
   if (threadIdx.x == 0) {
     before = p.gradient_step[row];
     p.gradient_step[row] = p.num_steps;
@@ -105,17 +104,13 @@ __global__ void AddGradientKernel(ParameterView<Dtype> p, DeviceList rows,
   const bool accumulate = before == p.num_steps;
   const Dtype* from = part + static_cast<size_t>(blockIdx.x) * columns.size;
   Dtype* to = p.gradient + p.grid.offset(row);
-  if (whole) {
-    ScatterRow<Dtype, kWidth>(from, columns, accumulate, to, threadIdx.x,
-        blockDim.x);
-    return;
+  if (columns.size == p.grid.columns) {
+    AddRow<Dtype, kWidth>(
+        from, p.grid.columns, accumulate, to, threadIdx.x, blockDim.x);
+  } else {
+    AddColumns(
+        from, columns, p.grid.columns, accumulate, to, threadIdx.x, blockDim.x);
   }
-  if (!accumulate) {
-    ClearCell<Dtype, kWidth>(p, row, threadIdx.x, blockDim.x);
-    __syncthreads();
-  }
-  ScatterRow<Dtype, 1>(from, columns, accumulate, to, threadIdx.x,
-      blockDim.x);
 }
 
 // sums[b] = the sum of squares over strips b, b + gridDim.x, ...; see

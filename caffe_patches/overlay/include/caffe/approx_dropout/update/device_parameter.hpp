@@ -79,6 +79,7 @@ class DeviceParameter {
   /// @brief The gradient of these rows will be added to; it is cleared where
   ///        there is none of this iteration.
   void ClaimGradientOfWords(const Dtype* words, int num_words);
+  /// @brief As LazyParameter's. columns must have places.
   void AddGradient(const DeviceList& rows, const DeviceList& columns,
       const Dtype* part);
 

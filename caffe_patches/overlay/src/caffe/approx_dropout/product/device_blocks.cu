@@ -122,9 +122,12 @@ BlockSide DeviceBlocks<Dtype>::MakeSide(bool output) const {
                                   NumCells(spec_->num_output, side.tile_size));
   const KeptCells& kept = cells(side)[0];
   const bool one_block = spec_->num_groups() == 1 && !side.tiled;
+  // All units, by all groups; a padded list is longer.
+  const bool all =
+      !side.tiled && kept.keeps_all() && side.units % kPadding == 0;
   const int longest =
       std::max(1, LongestList(side, spec_->output, spec_->input));
-  if (one_block && (side.width == 1 || kept.keeps_all())) {
+  if (all || (one_block && (side.width == 1 || kept.keeps_all()))) {
     side.first = kept.residues[0];
     side.stride = StrideOf(kept);
   }
@@ -314,7 +317,8 @@ BlockList DeviceBlocks<Dtype>::Stored(const BlockSide& side) const {
 
 template <typename Dtype>
 DeviceList DeviceBlocks<Dtype>::Cells(const BlockSide& side) const {
-  const DeviceList list = {side.weight, side.size, side.first, 1, side.stride};
+  const DeviceList list = {
+      side.weight, side.size, side.first, side.stride, side.compact_index};
   return list;
 }
 

@@ -10,7 +10,7 @@ namespace caffe {
 
 namespace {
 
-const DeviceList kNoColumns = { NULL, 0, 0, 1, 1 };
+const DeviceList kNoColumns = {NULL, 0, 0, 1, NULL};
 
 template <typename Dtype>
 Dtype* DataOf(const shared_ptr<SyncedMemory>& memory) {
