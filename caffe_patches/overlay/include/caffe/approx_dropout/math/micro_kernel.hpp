@@ -93,8 +93,8 @@ struct MicroKernel {
         continue;  // there may be no factors
       }
       const Dtype* a = range.factors + first * strides.row;
-      const Vector* b = reinterpret_cast<const Vector*>(panel)
-          + range.begin * kVectors;
+      const Vector* b =
+          reinterpret_cast<const Vector*>(panel) + range.begin * kVectors;
       for (int k = 0; k < size; ++k) {
         output.Fetch(k);
 #pragma GCC unroll 12
