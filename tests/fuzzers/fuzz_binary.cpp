@@ -25,11 +25,11 @@ extern "C" size_t LLVMFuzzerCustomMutator(
   } else {
     message.reset(new caffe::NetParameter);
   }
-  if (random() % 8 == 0 || !message->ParseFromArray(bytes, size)) {
+  if (random() % 8 == 0 || !message->ParsePartialFromArray(bytes, size)) {
     return LLVMFuzzerMutate(bytes, size, max);
   }
   MutateMessage(&random, message.get());
-  const std::string changed = message->SerializeAsString();
+  const std::string changed = message->SerializePartialAsString();
   if (changed.size() > max) {
     return LLVMFuzzerMutate(bytes, size, max);
   }
