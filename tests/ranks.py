@@ -188,16 +188,19 @@ snapshot_format: $format solver_mode: CPU random_seed: 6 $more
 
 
 def has_mpi():
-    """Whether mpirun is there and the build is for it."""
+    """Whether the build is for mpirun, and that is Open MPI's, whose options
+    these tests give it."""
     cache = ROOT / "build/caffe/build/CMakeCache.txt"
-    return (
-        shutil.which("mpirun") is not None
-        and cache.is_file()
-        and "USE_MPI:BOOL=ON" in cache.read_text()
+    if not (shutil.which("mpirun") and cache.is_file()):
+        return False
+    version = subprocess.run(
+        ["mpirun", "--version"], capture_output=True, text=True, check=False
     )
+    is_open = "Open MPI" in version.stdout
+    return is_open and "USE_MPI:BOOL=ON" in cache.read_text()
 
 
-needs_mpi = pytest.mark.skipif(not has_mpi(), reason="no `make mpi`")
+needs_mpi = pytest.mark.skipif(not has_mpi(), reason="no Open MPI: `make mpi`")
 
 
 def write_data(folder):
