@@ -13,7 +13,7 @@ FLOORS = (
     ("training",),
     ("reports",),
     ("measure",),
-    ("paper", "gpu"),
+    ("paper", "gpu", "distributed"),
 )
 
 
