@@ -20,6 +20,11 @@ SOURCES = sorted(
 HEADERS = [path for path in SOURCES if path.suffix in (".hpp", ".cuh")]
 TESTS = sorted((OVERLAY / "src" / "caffe" / "test").glob("test_*.cpp"))
 INCLUDE = re.compile(r'#include "caffe/(.*)"')
+PATCHED = {
+    Path(file).stem
+    for patch in OVERLAY.parent.glob("*.patch")
+    for file in re.findall(r"^\+\+\+ b/(\S+)", patch.read_text(), re.M)
+}
 
 
 def name(path):
@@ -35,9 +40,9 @@ def floor(path):
 
 def files_tested_by(path):
     """Those of test_<file>.cpp or, where a file's tests are in parts,
-    test_<file>_<part>.cpp."""
+    test_<file>_<part>.cpp. Files of ours, and of Caffe's those patched."""
     tested = path.stem.removeprefix("test_")
-    files = {
+    files = PATCHED | {
         other.stem for other in SOURCES if not other.stem.startswith("test_")
     }
     return [

@@ -21,14 +21,14 @@ static vector<int> Visited(
   return visited;
 }
 
-TEST(KernelLoopGPUTest, TestVisitsEveryNth) {
+TEST(DeviceAlternateGPUTest, TestVisitsEveryNth) {
   EXPECT_EQ(vector<int>({5, 17, 29}), Visited(30, 3, 4, 1, 1));
   EXPECT_EQ(vector<int>({5, 17}), Visited(29, 3, 4, 1, 1));
   EXPECT_EQ(vector<int>(), Visited(5, 3, 4, 1, 1));
 }
 
 // A loop over as many elements as a blob can have.
-TEST(KernelLoopGPUTest, TestEndsBeforeIndexOverflows) {
+TEST(DeviceAlternateGPUTest, TestEndsBeforeIndexOverflows) {
   const int most = std::numeric_limits<int>::max();
   const int threads = CAFFE_CUDA_NUM_THREADS;
   const int blocks = CAFFE_GET_BLOCKS(most);
@@ -44,7 +44,7 @@ TEST(KernelLoopGPUTest, TestEndsBeforeIndexOverflows) {
       vector<int>({7, half + 7}), Visited(most, blocks / 2, threads, 0, 7));
 }
 
-TEST(KernelLoopGPUTest, TestNumberOfBlocks) {
+TEST(DeviceAlternateGPUTest, TestNumberOfBlocks) {
   EXPECT_EQ(1, CAFFE_GET_BLOCKS(1));
   EXPECT_EQ(1, CAFFE_GET_BLOCKS(512));
   EXPECT_EQ(2, CAFFE_GET_BLOCKS(513));
