@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes the tables of README.md and docs/results.md from results/cpu.
+"""Writes the tables of README.md, docs/results.md, docs/gpu.md from results/.
 
 With --check nothing is written: documents whose tables are not those of the
 results are named, and the exit status is 1.
@@ -8,7 +8,7 @@ results are named, and the exit status is 1.
 import argparse
 import sys
 
-from paper import step_figures  # noqa: F401  its tables are of PAGES too
+from paper import device_figures, step_figures  # noqa: F401  of PAGES too
 from paper.figures import PAGES, filled
 from project import ROOT, write_whole
 
@@ -28,7 +28,7 @@ def main(arguments=None):
                 continue
             if options.check:
                 print(
-                    f"{page}: its tables are not those of results/cpu; run"
+                    f"{page}: its tables are not those of results/; run"
                     " python3 scripts/report_figures.py",
                     file=sys.stderr,
                 )

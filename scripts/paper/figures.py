@@ -1,4 +1,4 @@
-"""The tables of README.md and docs/results.md, made of the committed results.
+"""The tables of PAGES, made of the committed results.
 
 A document holds a table between two comments, `<!-- figures: NAME -->` and
 `<!-- figures end -->`; NAME is a function of TABLES.
@@ -11,7 +11,7 @@ from paper import reported
 from project import ROOT, read_json
 
 RESULTS = ROOT / "results/cpu"
-PAGES = "README.md", "docs/results.md"
+PAGES = "README.md", "docs/results.md", "docs/gpu.md"
 BLOCK = re.compile(
     r"(<!-- figures: (\w+) -->\n).*?(<!-- figures end -->)", re.DOTALL
 )
