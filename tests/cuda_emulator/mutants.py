@@ -204,6 +204,8 @@ def verdict(mutant):
             capture_output=True, text=True, check=False,
             preexec_fn=lambda: resource.setrlimit(
                 resource.RLIMIT_CPU, (LIMIT_S, LIMIT_S + 5)))
+    if "[ RUN" not in done.stdout:
+        raise RuntimeError(f"no test was run: {done.stderr}")
     if done.returncode == -signal.SIGXCPU:
         return "hangs"
     if "cuda_emulator: " in done.stderr:
