@@ -94,7 +94,7 @@ bench: data ptb-data  ## time training steps in turn with stock Caffe's (SWEEPS)
 	@scripts/setup/build_caffe.sh --stock
 	@$(PYTHON) scripts/measure_steps.py $(SWEEPS)
 
-figures:  ## write the tables of README.md and docs/results.md from results/
+figures:  ## write the tables of the documents from results/
 	@$(PYTHON) scripts/report_figures.py
 
 prototxt:  ## generate prototxt/ from scripts/nets/registry.py

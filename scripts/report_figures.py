@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Writes the tables of README.md and docs/results.md from results/cpu.
+"""Writes the tables of README.md, docs/results.md and docs/distributed.md from
+results/cpu.
 
 With --check nothing is written: documents whose tables are not those of the
 results are named, and the exit status is 1.
@@ -8,7 +9,10 @@ results are named, and the exit status is 1.
 import argparse
 import sys
 
-from paper import step_figures  # noqa: F401  its tables are of PAGES too
+from paper import (  # noqa: F401  their tables are of PAGES too
+    rank_figures,
+    step_figures,
+)
 from paper.figures import PAGES, filled
 from project import ROOT, write_whole
 

@@ -1,4 +1,5 @@
-"""The tables of README.md and docs/results.md, made of the committed results.
+"""The tables of README.md, docs/results.md and docs/distributed.md, made of the
+committed results.
 
 A document holds a table between two comments, `<!-- figures: NAME -->` and
 `<!-- figures end -->`; NAME is a function of TABLES.
@@ -11,7 +12,7 @@ from paper import reported
 from project import ROOT, read_json
 
 RESULTS = ROOT / "results/cpu"
-PAGES = "README.md", "docs/results.md"
+PAGES = "README.md", "docs/results.md", "docs/distributed.md"
 BLOCK = re.compile(
     r"(<!-- figures: (\w+) -->\n).*?(<!-- figures end -->)", re.DOTALL
 )
@@ -28,7 +29,7 @@ STEP_METHODS = {
 }
 LSTM = "LSTM 2x650, V=10000"
 RATES = "0.3", "0.5", "0.7"
-TEXT_HEADS = "", "rate", "MB", "LSTM, rate", "net, batch"
+TEXT_HEADS = "", "rate", "MB", "LSTM, rate", "net, batch", "link"
 TABLES = {}
 
 
