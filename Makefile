@@ -96,7 +96,7 @@ bench: data ptb-data  ## time training steps in turn with stock Caffe's (SWEEPS)
 	@scripts/setup/build_caffe.sh --stock
 	@$(PYTHON) scripts/measure_steps.py $(SWEEPS)
 
-figures:  ## write the tables of README.md, docs/results.md and docs/gpu.md
+figures:  ## write the tables of the documents from results/
 	@$(PYTHON) scripts/report_figures.py
 
 prototxt:  ## generate prototxt/ from scripts/nets/registry.py

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes the tables of README.md, docs/results.md, docs/gpu.md from results/.
+"""Writes the tables of the documents, paper.figures.PAGES, from results/.
 
 With --check nothing is written: documents whose tables are not those of the
 results are named, and the exit status is 1.
@@ -8,7 +8,11 @@ results are named, and the exit status is 1.
 import argparse
 import sys
 
-from paper import device_figures, step_figures  # noqa: F401  of PAGES too
+from paper import (  # noqa: F401  their tables are of PAGES too
+    device_figures,
+    rank_figures,
+    step_figures,
+)
 from paper.figures import PAGES, filled
 from project import ROOT, write_whole
 

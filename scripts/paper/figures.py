@@ -11,7 +11,12 @@ from paper import reported
 from project import ROOT, read_json
 
 RESULTS = ROOT / "results/cpu"
-PAGES = "README.md", "docs/results.md", "docs/gpu.md"
+PAGES = (
+    "README.md",
+    "docs/results.md",
+    "docs/gpu.md",
+    "docs/distributed.md",
+)
 BLOCK = re.compile(
     r"(<!-- figures: (\w+) -->\n).*?(<!-- figures end -->)", re.DOTALL
 )
@@ -28,7 +33,7 @@ STEP_METHODS = {
 }
 LSTM = "LSTM 2x650, V=10000"
 RATES = "0.3", "0.5", "0.7"
-TEXT_HEADS = "", "rate", "MB", "LSTM, rate", "net, batch"
+TEXT_HEADS = "", "rate", "MB", "LSTM, rate", "net, batch", "link"
 TABLES = {}
 
 
