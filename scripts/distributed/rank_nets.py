@@ -43,24 +43,28 @@ class RankNet:
 
     def net(self, ranks):
         """The net of one of so many ranks, as nested dicts without Python."""
-        net = nets.solver.net(self._experiment(ranks))
+        shared = self.data(ranks)
+        data = shared.data if shared else self.experiment.data
+        net = nets.solver.net(dataclasses.replace(self.experiment, data=data))
         if self.own_data:
             net = for_timing(net, [vgg_inputs(self.experiment.batch_size)])
             product = next(x for x in net["layer"] if x["name"] == "fc3")
             product["inner_product_param"]["num_output"] = VGG_CLASSES
         return without_python(net)
 
-    def _experiment(self, ranks):
-        """Streams of text are shared out: so many ranks need more of them."""
+    def data(self, ranks):
+        """The experiment of one process whose data so many ranks read, None if
+        there is none. Streams of text are shared out: they need more of them.
+        """
+        if self.own_data:
+            return None
         if self.experiment.workload != "ptb" or ranks == 1:
             return self.experiment
         size = self.experiment.batch_size * ranks
         data = registry.ptb("large", "row", 0.5, batch_size=size).data
-        return dataclasses.replace(self.experiment, data=data)
-
-    def data(self, ranks):
-        """The experiment whose data is read, None if there is none."""
-        return None if self.own_data else self._experiment(ranks)
+        return dataclasses.replace(
+            self.experiment, data=data, batch_size=size
+        )
 
     def solver(self, net_file):
         """The solver that is timed."""

@@ -11,6 +11,8 @@ import pytest
 
 import measure_ranks
 from distributed import hosts, model, rank_nets, runs
+from nets import registry
+from nets.text import to_text
 from ranks import needs_mpi, train, weights, write_data
 
 needs_hosts = pytest.mark.skipif(
@@ -111,6 +113,17 @@ def test_fit_finds_what_steps_were_made_of():
     found = model.fit(measured)
     assert found.handling == pytest.approx(true.handling, rel=0.01)
     assert found.share == pytest.approx(true.share, rel=0.01)
+
+
+def test_streams_of_text_are_enough_for_all_ranks():
+    net = rank_nets.rank_nets()["lstm"]
+    (streams,) = (
+        option for option in registry.preparation(net.data(2))
+        if option.startswith("--batch-size="))
+    assert streams == f"--batch-size={2 * net.experiment.batch_size}"
+    for ranks in 1, 2:
+        sources = to_text(net.net(ranks))
+        assert f'"{net.data(ranks).data}/train.txt"' in sources
 
 
 @pytest.mark.parametrize(
