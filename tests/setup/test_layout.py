@@ -13,7 +13,8 @@ FLOORS = (
     ("training",),
     ("reports",),
     ("measure",),
-    ("paper", "gpu", "distributed"),
+    ("gpu", "distributed"),
+    ("paper",),
 )
 
 
