@@ -24,10 +24,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from pathlib import Path
 
 from distributed import hosts, rank_nets, report, runs
 from measure import turns
+from measure.command_line import add_options, chosen_names
 from nets import registry
 from project import ROOT, commit, import_caffe, machine, write_whole
 from training.run import TrainingError, data_source
@@ -117,30 +117,17 @@ def measure(options, names):
 def main(arguments=None):
     """Runs the command line."""
     known = list(rank_nets.rank_nets())
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument(
-        "names", nargs="*", metavar="NET", help=f"of {', '.join(known)}; all"
-    )
+    parser = argparse.ArgumentParser(description=__doc__)
+    add_options(parser, "net", known, ROOT / "runs/ranks")
     parser.add_argument("--ranks", type=int, default=2, help="(%(default)s)")
     parser.add_argument(
         "--gbit", type=float, nargs="+", default=[10, 1], help="(%(default)s)"
     )
     parser.add_argument(
-        "--quick", action="store_true", help="tiny nets, to try the program"
-    )
-    parser.add_argument(
         "--report", action="store_true", help="write table and model only"
     )
-    parser.add_argument(
-        "-o", "--output", type=Path, default=ROOT / "runs/ranks", help="folder"
-    )
     options = parser.parse_args(arguments)
-    names = options.names or known
-    if unknown := set(names) - set(known):
-        parser.error(f"no net {' '.join(unknown)}; there are: {known}")
+    names = chosen_names(parser, options, "net", known)
     if options.ranks < 2:
         parser.error(f"--ranks is {options.ranks}, must be at least 2")
     if min(options.gbit) <= 0:

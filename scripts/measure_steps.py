@@ -20,9 +20,9 @@ import json
 import os
 import shlex
 import sys
-from pathlib import Path
 
 from measure import references, sweeps, timer, turns
+from measure.command_line import add_options, chosen_names
 from project import ROOT, commit, machine, write_whole
 from training.run import TrainingError
 
@@ -84,27 +84,14 @@ def main(arguments=None):
     from measure import report  # each net's process imports this file
 
     known = list(sweeps.sweeps())
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument(
-        "names", nargs="*", metavar="SWEEP", help=f"of {', '.join(known)}; all"
-    )
+    parser = argparse.ArgumentParser(description=__doc__)
+    add_options(parser, "sweep", known, ROOT / "runs/bench")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument(
         "--steps", type=int, default=0, help="in a turn (50; of LSTMs 20)"
     )
-    parser.add_argument(
-        "--quick", action="store_true", help="tiny nets, to try the program"
-    )
-    parser.add_argument(
-        "-o", "--output", type=Path, default=ROOT / "runs/bench", help="folder"
-    )
     options = parser.parse_args(arguments)
-    names = options.names or known
-    if unknown := set(names) - set(known):
-        parser.error(f"no sweep {' '.join(unknown)}; there are: {known}")
+    names = chosen_names(parser, options, "sweep", known)
     if options.rounds < 1:
         parser.error(f"--rounds is {options.rounds}, must be at least 1")
     if options.steps < 0:

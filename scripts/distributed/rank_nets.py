@@ -62,9 +62,7 @@ class RankNet:
             return self.experiment
         size = self.experiment.batch_size * ranks
         data = registry.ptb("large", "row", 0.5, batch_size=size).data
-        return dataclasses.replace(
-            self.experiment, data=data, batch_size=size
-        )
+        return dataclasses.replace(self.experiment, data=data, batch_size=size)
 
     def solver(self, net_file):
         """The solver that is timed."""

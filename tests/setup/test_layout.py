@@ -2,6 +2,7 @@
 and its folders use only those below them."""
 
 import ast
+import os
 
 from project import ROOT
 
@@ -71,3 +72,16 @@ def test_folders_use_those_below():
     packages = (ROOT / "scripts").glob("*/__init__.py")
     found = {path.parent.name for path in packages}
     assert found - {"approx_dropout", "setup"} == everything - {"project"}
+
+
+def test_programs_can_be_started():
+    """The documents type scripts/NAME.py; those that are imported only, as
+    project.py, have no first line for the shell."""
+    programs = [
+        path
+        for path in (ROOT / "scripts").iterdir()
+        if path.is_file() and path.read_bytes().startswith(b"#!")
+    ]
+    assert len(programs) > 15
+    for path in programs:
+        assert os.access(path, os.X_OK), path
