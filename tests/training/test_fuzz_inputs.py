@@ -1,4 +1,7 @@
-"""The prototxt that fuzzers keep, with `caffe train`: trained, or refused."""
+"""The prototxt that fuzzers keep, with `caffe train`: trained, or refused.
+
+And each fuzzer, for a minute.
+"""
 
 import re
 import subprocess
@@ -45,3 +48,22 @@ def test_kept_input(tmp_path, path):
     else:
         assert done.returncode == 0, done.stderr
         assert "Optimization Done." in done.stderr
+
+
+def test_a_minute_of_each_fuzzer():
+    done = subprocess.run(
+        [ROOT / "scripts/setup/fuzz.sh", "--plain"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    tried = re.findall(r"^fuzz: (\w+) tried (\d+) inputs", done.stdout, re.M)
+    assert {name for name, _ in tried} == {
+        "fuzz_binary_model",
+        "fuzz_binary_state",
+        "fuzz_hdf5_model",
+        "fuzz_hdf5_state",
+        "fuzz_net",
+    }
+    assert all(int(inputs) > 10 for _, inputs in tried), tried
