@@ -215,6 +215,7 @@ def main(arguments=None):
     options = parser.parse_args(arguments)
     os.environ.setdefault("GLOG_minloglevel", "2")
     timer.let_waiting_threads_sleep()
+    timer.use_blas_kernels()
     now = datetime.datetime.now(datetime.timezone.utc)
     try:
         project.import_caffe()

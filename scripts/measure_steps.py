@@ -80,6 +80,7 @@ def write(sweep, options):
 def main(arguments=None):
     """Runs the command line."""
     timer.let_waiting_threads_sleep()
+    timer.use_blas_kernels()
     os.environ["GLOG_minloglevel"] = "2"
     from measure import report  # each net's process imports this file
 

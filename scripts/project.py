@@ -121,6 +121,7 @@ def machine():
             "OMP_NUM_THREADS",
             "OMP_WAIT_POLICY",
             "GOMP_SPINCOUNT",
+            "OPENBLAS_CORETYPE",
         )
         if name in os.environ
     }

@@ -1,6 +1,9 @@
 """The program that times training steps, tools/step_times.cpp, of a build."""
 
+import contextlib
+import ctypes
 import os
+import re
 
 from measure.step_workers import StepProcess
 from project import ROOT, shown
@@ -13,6 +16,23 @@ def let_waiting_threads_sleep():
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ["OMP_WAIT_POLICY"] = "passive"
         os.environ.setdefault("GOMP_SPINCOUNT", "2000")
+
+
+def use_blas_kernels():
+    """As our build does it for itself (math/blas_kernels.hpp), for stock Caffe
+    and NumPy: tells an OpenBLAS that does not know this processor, and would
+    take kernels without AVX, which ones to take."""
+    with contextlib.suppress(OSError, AttributeError):
+        corename = ctypes.CDLL("libopenblas.so.0").openblas_get_corename
+        corename.restype = ctypes.c_char_p
+        with open("/proc/cpuinfo") as lines:
+            flags = set(re.findall(r"\b(?:avx|fma)\w*", lines.read()))
+        if corename() != b"Prescott":
+            return
+        if {"avx512f", "avx512dq", "avx512bw", "avx512vl"} <= flags:
+            os.environ.setdefault("OPENBLAS_CORETYPE", "SkylakeX")
+        elif {"avx2", "fma"} <= flags:
+            os.environ.setdefault("OPENBLAS_CORETYPE", "Haswell")
 
 
 def start(label, build, solver, log, steps_per_call=0):
