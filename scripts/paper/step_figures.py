@@ -1,5 +1,5 @@
-"""The tables of docs/results.md that come from cpu/speed: the sweeps products,
-tiles, lstms, solvers, pytorch and ones of `make bench`."""
+"""The tables of docs/results.md that come from cpu/speed and cpu/speed_avx512:
+the sweeps products, tiles, lstms, solvers, pytorch and ones of `make bench`."""
 
 import statistics
 
@@ -34,12 +34,13 @@ GOALS = {
     (LSTM, "PyTorch"): (1.6, 2.0, 2.8),
 }
 MISSING = ["X"] * len(RATES)
+AVX2, AVX512 = "speed", "speed_avx512"  # folders: which vectors a machine has
 
 
-def rows(sweep, **wanted):
+def rows(sweep, folder=AVX2, **wanted):
     """The rows that have these values, of the rates in their order; none of a
     sweep that has not been run."""
-    path = f"speed/{sweep}.json"
+    path = f"{folder}/{sweep}.json"
     if not (RESULTS / path).exists():
         return []
     found = [
@@ -59,7 +60,7 @@ def ratio(row, whose="", form=".2f"):
 
 
 @shown
-def products_speed():
+def products_speed(folder=AVX2):
     lines = []
     for net, title in NETS.items():
         for name, wanted in (
@@ -67,15 +68,20 @@ def products_speed():
             ("ROW, ms", {"method": "row", "reference": False}),
             ("kept products alone, ms", {"reference": True}),
         ):
-            times = milliseconds("products", net=net, **wanted)
+            times = milliseconds("products", folder, net=net, **wanted)
             lines.append([title, name, *times])
             title = ""
         shares = [
             ratio(row, "our_", ".0%")
-            for row in rows("products", net=net, reference=True)
+            for row in rows("products", folder, net=net, reference=True)
         ]
         lines.append(["", "share of their speed", *shares])
     return table(["", "", *(f"rate {rate}" for rate in RATES)], lines)
+
+
+@shown
+def products_speed_avx512():
+    return products_speed(AVX512)
 
 
 def goals(net, what):
@@ -83,15 +89,16 @@ def goals(net, what):
 
 
 @shown
-def tiles_speed():
-    lines = [["stock", "ms", *(milliseconds("tiles", method="conventional"))]]
+def tiles_speed(folder=AVX2):
+    stock = milliseconds("tiles", folder, method="conventional")
+    lines = [["stock", "ms", *stock]]
     for method in ("tile", "tile_before"):
         title = STEP_METHODS[method]
-        found = rows("tiles", method=method)
+        found = rows("tiles", folder, method=method)
         speeds = [ratio(row) for row in found]
         bounds = [f"{row['bound']:.2f}" for row in found]
         lines += [
-            [title, "ms", *milliseconds("tiles", method=method)],
+            [title, "ms", *milliseconds("tiles", folder, method=method)],
             ["", "over stock", *(speeds or MISSING)],
             ["", "bound of the multiply-adds", *(bounds or MISSING)],
             ["", "goal", *goals(MLP, method)],
@@ -99,9 +106,14 @@ def tiles_speed():
     return table(["", "", *(f"rate {rate}" for rate in RATES)], lines)
 
 
-def milliseconds(sweep, **wanted):
+@shown
+def tiles_speed_avx512():
+    return tiles_speed(AVX512)
+
+
+def milliseconds(sweep, folder=AVX2, **wanted):
     """Of each rate, "X" if it was not measured."""
-    found = rows(sweep, **wanted)
+    found = rows(sweep, folder, **wanted)
     return [f"{row['wall_ms']:.1f}" for row in found] or MISSING
 
 
@@ -120,23 +132,23 @@ def dearer(five, one):
 @shown
 def lstms_speed():
     lines = []
-    stock = milliseconds("lstms", net=LSTM, method="conventional")
+    stock = milliseconds("lstms", AVX512, net=LSTM, method="conventional")
     lines.append(["LSTM 2×650, stock", "ms", *stock])
     for method in ("row", "tile"):
         one, five = (
-            rows("lstms", net=LSTM, method=method, groups=groups)
+            rows("lstms", AVX512, net=LSTM, method=method, groups=groups)
             for groups in (1, 5)
         )
         wanted = {"net": LSTM, "method": method, "groups": 1}
         extra = [dearer(*pair) for pair in zip(five, one)]
         lines += [
-            [METHODS[method], "ms", *milliseconds("lstms", **wanted)],
+            [METHODS[method], "ms", *milliseconds("lstms", AVX512, **wanted)],
             ["", "over stock", *([ratio(row) for row in one] or MISSING)],
             ["", "goal", *goals(LSTM, method)],
             ["", "five groups; goal +10 %", *(extra or MISSING)],
         ]
     for method in ("row", "tile"):
-        found = rows("lstms", net=LARGE_LSTM, method=method)
+        found = rows("lstms", AVX512, net=LARGE_LSTM, method=method)
         speed = [ratio(row) for row in found] or ["X"]
         title = f"LSTM 2×1500, {METHODS[method]}"
         lines.append([title, "over stock; goal 3.0", "", "", *speed])
@@ -148,7 +160,7 @@ def pytorch_speed():
     lines = []
     for net, title in ((MLP, NETS[MLP]), (LSTM, "LSTM 2×650")):
         for build in ("PyTorch", "PyTorch, rows picked"):
-            found = rows("pytorch", net=net, build=build)
+            found = rows("pytorch", AVX512, net=net, build=build)
             name = build.replace("PyTorch", "ROW over PyTorch")
             speeds = [ratio(row, "our_") for row in found] or MISSING
             lines.append([title, name, *speeds])

@@ -12,12 +12,15 @@ PROGRAM = ROOT / "build/caffe/build/tools/caffe"
 SHIM = """
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 
 const char* openblas_get_corename(void) { return "@"; }
 
 __attribute__((constructor)) static void say(void) {
   const char* kernels = getenv("OPENBLAS_CORETYPE");
-  fprintf(stderr, "started with %s\\n", kernels ? kernels : "none");
+  char name[16] = "";
+  prctl(PR_GET_NAME, name);
+  fprintf(stderr, "%s started with %s\\n", name, kernels ? kernels : "none");
 }
 """
 
@@ -29,8 +32,8 @@ def cpu_flags():
 @pytest.fixture
 def start(tmp_path):
     """Runs a command with an OpenBLAS that says it took the kernels of `core`;
-    what OPENBLAS_CORETYPE was each time that the program started, and what it
-    wrote to stderr."""
+    what OPENBLAS_CORETYPE was each time that a program named caffe started, and
+    the completed process."""
 
     def run(core, *command, **environment):
         source, library = tmp_path / "shim.c", tmp_path / "shim.so"
@@ -45,11 +48,8 @@ def start(tmp_path):
             command, env=known, capture_output=True, text=True, check=False
         )
         lines = done.stderr.splitlines()
-        starts = [
-            line.removeprefix("started with ")
-            for line in lines
-            if line.startswith("started with ")
-        ]
+        said = [line.partition(" started with ") for line in lines]
+        starts = [after for name, _, after in said if name == "caffe"]
         return starts, done
 
     return run

@@ -1,6 +1,7 @@
 #include "caffe/approx_dropout/math/blas_kernels.hpp"
 
 #include <glog/logging.h>
+#include <limits.h>
 #include <unistd.h>
 
 #include <cstdlib>
@@ -60,7 +61,11 @@ void RestartWithBlasKernels() {
   }
   argv.push_back(NULL);
   setenv(kVariable, kernels, 1);
-  execv("/proc/self/exe", argv.data());
+  // Not the link itself, which would become the name that `ps` shows.
+  char program[PATH_MAX] = {};
+  if (readlink("/proc/self/exe", program, sizeof(program) - 1) > 0) {
+    execv(program, argv.data());
+  }
   // Where that is not allowed, it goes on, only slower.
   unsetenv(kVariable);
 }
