@@ -54,9 +54,9 @@ struct TileKernel
     : MicroKernel<Dtype, kVectorBytes, kVectorBytes == 64 ? 16 : kRows> {};
 
 // An Output of MicroKernel: row r of sums goes to out + r * stride, times
-// alpha, added to what is there or in its place. Meanwhile it fetches factors
-// that are `ahead` elements behind those in use.
-template <typename Dtype>
+// alpha, added to what is there or in its place. Meanwhile, if kFetches, it
+// fetches factors that are `ahead` elements behind those in use.
+template <typename Dtype, bool kFetches>
 struct Target {
   Dtype alpha;
   bool add;
@@ -66,7 +66,9 @@ struct Target {
 
   CAFFE_INLINE const Target& OfPart(int, int) const { return *this; }
   CAFFE_INLINE void Fetch(int, const Dtype* factors) const {
-    __builtin_prefetch(factors + ahead);
+    if (kFetches) {
+      __builtin_prefetch(factors + ahead);
+    }
   }
   template <int kVectorBytes>
   CAFFE_INLINE void Store(int row,
@@ -91,76 +93,87 @@ struct RowGroup {
   vector<vector<DepthRange<Dtype> > > parts;
 };
 
-// Cuts kept tiles into parts of about kPanelDepth.
+// Cuts kept tiles into parts of about kPanelDepth; none are one part.
 vector<vector<int> > CutDepth(const TileGrid& grid, const vector<int>& tiles) {
   const size_t size = std::max(1, kPanelDepth / grid.tile_size);
-  vector<vector<int> > parts;
-  for (size_t begin = 0; begin < tiles.size(); begin += size) {
-    const size_t end = std::min(begin + size, tiles.size());
-    parts.push_back(vector<int>(tiles.begin() + begin, tiles.begin() + end));
+  vector<vector<int> > parts(1);
+  for (size_t i = 0; i < tiles.size(); ++i) {
+    if (parts.back().size() == size) {
+      parts.push_back(vector<int>());
+    }
+    parts.back().push_back(tiles[i]);
   }
   return parts;
 }
 
-// The groups' units of one panel of samples, whose rows in `out` are `stride`
-// apart, from their sums.
+// Rows of `out`, `stride` apart, for one panel of samples.
 template <typename Dtype>
-CAFFE_INLINE void StoreSamples(const TileOperands<Dtype>& x,
-    const vector<RowGroup<Dtype> >& groups, int panel, int stride,
-    const Dtype* sums) {
-  const int kWidth = Panel<Dtype>::kWidth;
-  const int* sample = x.samples->data() + panel * kWidth;
-  const int width = std::min<int>(kWidth, x.samples->size() - panel * kWidth);
-  for (size_t g = 0; g < groups.size(); ++g) {
-    const Span units = groups[g].units;
+struct PanelRows {
+  Dtype* out;
+  size_t stride;
+  const int* sample;
+  int width;
+
+  CAFFE_INLINE Dtype* Row(int n) const { return out + sample[n] * stride; }
+  CAFFE_INLINE void Fetch(const Span& units) const {
     for (int n = 0; n < width; ++n) {
-      Dtype* out =
-          x.out + static_cast<size_t>(sample[n]) * stride + units.begin;
-      for (int r = 0; r < units.size(); ++r) {
-        const Dtype sum = sums[r * kWidth + n];
-        out[r] = x.accumulate ? out[r] + sum : sum;
+      for (int u = units.begin; u < units.end; u += Panel<Dtype>::kWidth) {
+        __builtin_prefetch(Row(n) + u, 1);
       }
     }
-    sums += units.size() * kWidth;
   }
-}
+  CAFFE_INLINE void Store(
+      const Span& units, bool accumulate, const Dtype* sums) const {
+    for (int n = 0; n < width; ++n) {
+      Dtype* to = Row(n) + units.begin;
+      for (int r = 0; r < units.size(); ++r) {
+        const Dtype sum = sums[r * Panel<Dtype>::kWidth + n];
+        to[r] = accumulate ? to[r] + sum : sum;
+      }
+    }
+  }
+};
 
 // The groups' units of all samples. The panels are of samples.
-template <typename Dtype, int kVectorBytes, int kRows>
+template <bool kFetches, int kVectorBytes, int kRows, typename Dtype>
 CAFFE_INLINE void SampleColumns(const TileOperands<Dtype>& x,
     const vector<RowGroup<Dtype> >& groups, const Strides& strides,
     const Dtype* panels, size_t panel_size, int stride,
     PanelBuffer<Dtype>* buffer) {
   const int kWidth = Panel<Dtype>::kWidth;
-  const int num_panels = Panel<Dtype>::count(x.samples->size());
-  int rows = 0;
+  const int num_samples = x.samples->size();
+  const int num_panels = Panel<Dtype>::count(num_samples);
+  size_t sums_size = 0;  // of one panel
   for (size_t g = 0; g < groups.size(); ++g) {
-    rows += groups[g].units.size();
+    sums_size += groups[g].units.size() * kWidth;
   }
-  const size_t sums_size = rows * kWidth;  // of one panel
-  Dtype* sums = buffer->Grow(kBlockPanels * sums_size);
+  Dtype* all_sums = buffer->Grow(kBlockPanels * sums_size);
   const int parts = groups[0].parts.size();
-  if (parts == 0) {
-    std::fill_n(sums, kBlockPanels * sums_size, Dtype(0));
-  }
   for (int first = 0; first < num_panels; first += kBlockPanels) {
     const int end = std::min(first + kBlockPanels, num_panels);
     for (int p = 0; p < parts; ++p) {
       for (int j = first; j < end; ++j) {
-        Target<Dtype> target = {x.alpha, p > 0, sums + (j - first) * sums_size,
-            static_cast<size_t>(kWidth), kRowsAhead * strides.next};
+        const PanelRows<Dtype> out = {x.out, static_cast<size_t>(stride),
+            x.samples->data() + j * kWidth,
+            std::min(kWidth, num_samples - j * kWidth)};
+        Dtype* sums = all_sums + (j - first) * sums_size;
         for (size_t g = 0; g < groups.size(); ++g) {
-          const int size = groups[g].units.size();
+          const Span units = groups[g].units;
           const Depth<Dtype> depth = {
               groups[g].parts[p].data(), groups[g].parts[p].size(), strides};
+          const Target<Dtype, kFetches> target = {x.alpha, p > 0, sums,
+              static_cast<size_t>(kWidth), kRowsAhead * strides.next};
+          if (p + 1 == parts) {
+            out.Fetch(units);
+          }
           TileKernel<Dtype, kVectorBytes, kRows>::AllRows(
-              size, depth, panels + j * panel_size, target);
-          target.out += size * kWidth;
+              units.size(), depth, panels + j * panel_size, target);
+          if (p + 1 == parts) {
+            out.Store(units, x.accumulate, sums);
+          }
+          sums += units.size() * kWidth;
         }
       }
-    }
-    for (int j = first; j < end; ++j) {
-      StoreSamples(x, groups, j, stride, sums + (j - first) * sums_size);
     }
   }
 }
@@ -203,7 +216,7 @@ struct ForwardBlock {
       const vector<RowGroup<Dtype> >& groups, size_t tile_size,
       PanelBuffer<Dtype>* buffer) {
     const Strides strides = {tile_size, 1};
-    SampleColumns<Dtype, kVectorBytes, kRows>(x, groups, strides, x.x_panels,
+    SampleColumns<false, kVectorBytes, kRows>(x, groups, strides, x.x_panels,
         static_cast<size_t>(x.grid->num_input) * Panel<Dtype>::kWidth,
         x.grid->num_output, buffer);
   }
@@ -235,7 +248,7 @@ struct InputBlock {
       }
     }
     const Strides strides = {1, static_cast<size_t>(grid.tile_size)};
-    SampleColumns<Dtype, kVectorBytes, kRows>(x, groups, strides, x.y_panels,
+    SampleColumns<true, kVectorBytes, kRows>(x, groups, strides, x.y_panels,
         static_cast<size_t>(grid.num_output) * Panel<Dtype>::kWidth,
         grid.num_input, buffer);
   }
@@ -284,7 +297,7 @@ struct WeightRow {
          i += kWidth, x_panel += num_samples * kWidth) {
       const int width = std::min(kWidth, columns.end - i);
       const bool whole = width == kWidth;
-      const Target<Dtype> target = {x.alpha, whole && add,
+      const Target<Dtype, true> target = {x.alpha, whole && add,
           whole ? tile + i : sums, whole ? num_input : kWidth,
           kRowsAhead * tile_size};
       TileKernel<Dtype, kVectorBytes, kRows>::AllRows(
