@@ -47,9 +47,9 @@ struct Stretch {
   bool has_gradient;
 };
 
-/// @brief ReplaySteps for some of a row's weights, in one call: for stretches
-///        as short as a tile is wide a call would take as long as the steps.
-///        If `ahead` is not 0, fetches the weights so far behind them, too.
+/// @brief ReplaySteps for some of a row's weights, which are too few in a tile
+///        to be worth a call for each. If `ahead` is not 0, fetches the weights
+///        so far behind them, too.
 template <typename Dtype>
 void ReplayStretches(const UpdateRule<Dtype>& rule,
     const Stretch<Dtype>* stretches, int num_stretches, int ahead,
