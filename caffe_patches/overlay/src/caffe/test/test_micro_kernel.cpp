@@ -23,7 +23,7 @@ struct PlainOutput {
     ++*this->parts;
     return *this;
   }
-  CAFFE_INLINE void Fetch(int) const { ++*fetched; }
+  CAFFE_INLINE void Fetch(int, const Dtype*) const { ++*fetched; }
   template <int kVectorBytes>
   CAFFE_INLINE void Store(int row,
       const typename Unaligned<Dtype, kVectorBytes>::Vector* sum) const {

@@ -1,11 +1,10 @@
+#include <algorithm>
 #include <vector>
-
-#include "gtest/gtest.h"
 
 #include "caffe/approx_dropout/math/panels.hpp"
 #include "caffe/common.hpp"
-
 #include "caffe/test/test_caffe_main.hpp"
+#include "gtest/gtest.h"
 
 namespace caffe {
 
@@ -25,9 +24,12 @@ TYPED_TEST(PanelsTest, TestPackSamples) {
   for (size_t i = 0; i < from.size(); ++i) { from[i] = i + 1; }
   const int count = Panel<TypeParam>::count(samples.size());
   EXPECT_EQ(3, count);
-  vector<TypeParam> panels(1, 9);
-  PackSamples(samples, kColumns, from.data(), &panels);
-  ASSERT_EQ(count * width * kColumns, panels.size());
+  PanelBuffer<TypeParam> buffer;
+  TypeParam* panels = buffer.Grow(count * width * kColumns);
+  EXPECT_EQ(0, reinterpret_cast<uintptr_t>(panels) % kPanelBytes);
+  std::fill_n(panels, count * width * kColumns, TypeParam(9));
+  PackSamples(samples, kColumns, from.data(), &buffer);
+  ASSERT_EQ(panels, buffer.data());
   for (int n = 0; n < count * width; ++n) {
     for (int k = 0; k < kColumns; ++k) {
       EXPECT_EQ(n < samples.size() ? from[samples[n] * kColumns + k] : 0,

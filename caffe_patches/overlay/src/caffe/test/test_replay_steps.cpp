@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <limits>
 #include <string>
 #include <vector>
@@ -295,6 +296,49 @@ TYPED_TEST(ReplayStepsTest, TestEveryCount) {
         ASSERT_EQ(expected[i / count * kMost + i % count], values[i])
             << count << " " << i;
       }
+    }
+  }
+}
+
+// Some of a row in one call: as each by itself, and nothing else is touched.
+TYPED_TEST(ReplayStepsTest, TestStretches) {
+  const int kCount = 150;
+  for (UpdateRule<TypeParam> rule : AllRules<TypeParam>()) {
+    rule.idle = IdleOf(rule);
+    SCOPED_TRACE(SolverName(rule.solver));
+    const UpdateStep<TypeParam> kSteps[] = {
+        {TypeParam(0.1), TypeParam(0.3)}, {TypeParam(0.05), TypeParam(0)}};
+    // The last begins with a step whose clip is 0.
+    const Stretch<TypeParam> kStretches[] = {{3, 32, kSteps, 2, true},
+        {35, 70, kSteps, 1, false}, {110, 7, kSteps + 1, 1, true}};
+    // [0]: in one call, [1]: by itself. Data and diff, of w, h, h2 each.
+    Blob<TypeParam> blobs[2][3];
+    WeightArrays<TypeParam> arrays[2];
+    for (int i = 0; i < 3; ++i) {
+      for (int j = 0; j < 2; ++j) {
+        blobs[j][i].Reshape(vector<int>(1, kCount));
+      }
+      FillGaussian(&blobs[0][i], true);
+      FillGaussian(&blobs[0][i]);
+      blobs[1][i].CopyFrom(blobs[0][i]);
+      blobs[1][i].CopyFrom(blobs[0][i], true);
+    }
+    for (int j = 0; j < 2; ++j) {
+      arrays[j] = this->Arrays(&blobs[j][0], &blobs[j][1], &blobs[j][2]);
+    }
+    ReplayStretches(rule, kStretches, 3, 1, arrays[0]);
+    for (const Stretch<TypeParam>& stretch : kStretches) {
+      WeightArrays<TypeParam> part = arrays[1].From(stretch.begin);
+      part.gradient = stretch.has_gradient ? part.gradient : NULL;
+      ReplaySteps(rule, stretch.steps, stretch.num_steps, stretch.count, part);
+    }
+    for (int i = 0; i < 3; ++i) {
+      EXPECT_EQ(0, std::memcmp(blobs[0][i].cpu_data(), blobs[1][i].cpu_data(),
+                       kCount * sizeof(TypeParam)))
+          << i;
+      EXPECT_EQ(0, std::memcmp(blobs[0][i].cpu_diff(), blobs[1][i].cpu_diff(),
+                       kCount * sizeof(TypeParam)))
+          << i;
     }
   }
 }

@@ -46,8 +46,9 @@ struct Unaligned {
  *
  *            Output OfPart(int part, int parts) const
  *                the output for one of several parts that the rows are cut into
- *            void Fetch(int k) const
- *                called at each row of the panel, to prefetch
+ *            void Fetch(int k, const Dtype* factors) const
+ *                called at the k-th row of a range, with the first of its
+ *                factors, to prefetch
  *            void Store<kVectorBytes>(int row,
  *                const typename Unaligned<Dtype, kVectorBytes>::Vector* sum)
  *                takes a row's sums, a panel's width of them
@@ -96,8 +97,8 @@ struct MicroKernel {
       const Vector* b =
           reinterpret_cast<const Vector*>(panel) + range.begin * kVectors;
       for (int k = 0; k < size; ++k) {
-        output.Fetch(k);
-#pragma GCC unroll 12
+        output.Fetch(k, a);
+#pragma GCC unroll 16
         for (int r = 0; r < kRows; ++r) {
           const Dtype factor = a[r * strides.row];
 #pragma GCC unroll 4
@@ -107,7 +108,7 @@ struct MicroKernel {
         b += kVectors;
       }
     }
-#pragma GCC unroll 12
+#pragma GCC unroll 16
     for (int r = 0; r < kRows; ++r) {
       output.template Store<kVectorBytes>(first + r, sum[r]);
     }

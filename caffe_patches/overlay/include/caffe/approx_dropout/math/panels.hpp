@@ -2,6 +2,7 @@
 #define CAFFE_APPROX_DROPOUT_MATH_PANELS_HPP_
 
 #include <stddef.h>
+#include <stdint.h>
 
 #include <vector>
 
@@ -27,6 +28,26 @@ void GrowTo(size_t size, std::vector<Dtype>* buffer) {
   if (buffer->size() < size) { buffer->resize(size); }
 }
 
+/// @brief Memory for panels. They begin with a cache line: a vector that is in
+///        two takes twice as long to load.
+template <typename Dtype>
+class PanelBuffer {
+ public:
+  /// @brief At least so many elements, in no particular state.
+  Dtype* Grow(size_t size) {
+    GrowTo(size + Panel<Dtype>::kWidth, &memory_);
+    return data();
+  }
+  Dtype* data() {
+    const uintptr_t end =
+        reinterpret_cast<uintptr_t>(memory_.data()) + kPanelBytes - 1;
+    return reinterpret_cast<Dtype*>(end - end % kPanelBytes);
+  }
+
+ private:
+  std::vector<Dtype> memory_;
+};
+
 /// @brief Panel j of the transpose of a (rows x columns) matrix: its row k
 /// holds
 ///        column k of the matrix for the panel's rows, those from j times the
@@ -46,7 +67,7 @@ void PackColumns(
 ///        OpenMP's threads.
 template <typename Dtype>
 void PackSamples(const std::vector<int>& samples, int columns,
-    const Dtype* from, std::vector<Dtype>* panels);
+    const Dtype* from, PanelBuffer<Dtype>* panels);
 
 }  // namespace caffe
 

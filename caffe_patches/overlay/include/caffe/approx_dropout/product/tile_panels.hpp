@@ -5,6 +5,7 @@
 
 #include <vector>
 
+#include "caffe/approx_dropout/math/panels.hpp"
 #include "caffe/approx_dropout/pattern/cell_grid.hpp"
 #include "caffe/approx_dropout/pattern/kept_cells.hpp"
 #include "caffe/common.hpp"
@@ -45,15 +46,14 @@ struct TileGrid {
   vector<int> Kept(int line, int tiles) const;
 };
 
-// TILE's operands as panels (math/panels.hpp). Buffers given as vectors grow as
-// needed, and OpenMP's threads share the work.
+// TILE's operands as panels (math/panels.hpp).
 
 /// @brief Panels of each tile's columns, of the given width: row k holds those
 ///        of row samples[k]. All tiles have the same number of panels, filled
-///        up with zeros.
+///        up with zeros. OpenMP's threads share the work.
 template <typename Dtype>
 void PackTiles(const vector<int>& samples, int tile_size, int width,
-    int columns, const Dtype* from, vector<Dtype>* panels);
+    int columns, const Dtype* from, PanelBuffer<Dtype>* panels);
 
 /// @brief The kept tiles of W, tile column by tile column, grid.column_size()
 ///        elements apart; in each, the rows of its tiles one after the other,

@@ -60,7 +60,8 @@ class TileProduct : public Product<Dtype> {
   /// @brief Memory of columns_ for the grid's kept tiles.
   Dtype* GrowColumns(const TileGrid& grid);
 
-  vector<Dtype> x_panels_, y_panels_, columns_;
+  PanelBuffer<Dtype> x_panels_, y_panels_, columns_;
+  vector<PanelBuffer<Dtype> > sums_;  // of each thread
   bool has_columns_;  // columns_ are of the last ForwardGroup's W
 };
 

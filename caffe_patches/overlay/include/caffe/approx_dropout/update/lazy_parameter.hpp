@@ -168,10 +168,6 @@ class LazyParameter {
   /// @brief The weights from an offset on, for a replay.
   WeightArrays<Dtype> ArraysFrom(size_t at, Purpose purpose) const;
   void CatchUpCells(const int* cells, int num_cells, Purpose purpose);
-  /// @brief Fetches the row below one of a cell's.
-  void PrefetchBelow(const WeightArrays<Dtype>& arrays, int num_columns) const;
-  /// @brief A row of a cell, which begins in first_column.
-  void CatchUpRow(int cell, int row, int first_column, Purpose purpose);
   void CatchUpCompact(int row, Purpose purpose);
   /// @brief Calls copy(a row's values that are in the diff, how many) for
   ///        this iteration's gradient, in the order of cells and rows.

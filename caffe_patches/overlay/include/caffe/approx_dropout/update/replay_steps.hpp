@@ -37,6 +37,24 @@ template <typename Dtype>
 void ReplaySteps(const UpdateRule<Dtype>& rule, const UpdateStep<Dtype>* steps,
     int num_steps, int count, const WeightArrays<Dtype>& arrays);
 
+/// @brief Weights side by side, from the begin-th of a row on, and the steps
+///        that they must do, at least one.
+template <typename Dtype>
+struct Stretch {
+  int begin, count;
+  const UpdateStep<Dtype>* steps;
+  int num_steps;
+  bool has_gradient;
+};
+
+/// @brief ReplaySteps for some of a row's weights, which are too few in a tile
+///        to be worth a call for each. If `ahead` is not 0, fetches the weights
+///        so far behind them, too.
+template <typename Dtype>
+void ReplayStretches(const UpdateRule<Dtype>& rule,
+    const Stretch<Dtype>* stretches, int num_stretches, int ahead,
+    const WeightArrays<Dtype>& row);
+
 }  // namespace caffe
 
 #endif  // CAFFE_APPROX_DROPOUT_UPDATE_REPLAY_STEPS_HPP_

@@ -43,7 +43,7 @@ struct Output {
     output.ahead_step = kWidth / parts;
     return output;
   }
-  CAFFE_INLINE void Fetch(int k) const {
+  CAFFE_INLINE void Fetch(int k, const Dtype*) const {
     __builtin_prefetch(ahead + k * ahead_step);
   }
   template <int kVectorBytes>

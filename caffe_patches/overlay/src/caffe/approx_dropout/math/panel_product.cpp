@@ -32,7 +32,7 @@ struct RowsOutput {
     output.ahead_step = kWidth / shares;
     return output;
   }
-  CAFFE_INLINE void Fetch(int row) const {
+  CAFFE_INLINE void Fetch(int row, const Dtype*) const {
     __builtin_prefetch(ahead + row * ahead_step);
   }
   template <int kVectorBytes>

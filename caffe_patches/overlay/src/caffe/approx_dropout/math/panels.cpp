@@ -7,13 +7,12 @@ namespace caffe {
 
 template <typename Dtype>
 void PackSamples(const std::vector<int>& samples, int columns,
-    const Dtype* from, std::vector<Dtype>* panels) {
+    const Dtype* from, PanelBuffer<Dtype>* panels) {
   const int kWidth = Panel<Dtype>::kWidth;
   const int num_samples = samples.size();
   const int count = Panel<Dtype>::count(num_samples);
   const size_t size = static_cast<size_t>(columns) * kWidth;
-  GrowTo(count * size, panels);
-  Dtype* all = panels->data();
+  Dtype* all = panels->Grow(count * size);
   const int kColumns = 256;  // that a thread copies at a time
 #pragma omp parallel for collapse(2)
   for (int j = 0; j < count; ++j) {
@@ -68,8 +67,8 @@ void PackColumns(int j, int rows, int columns, const Dtype* from, int stride,
 INSTANTIATE_PACKING(float);
 INSTANTIATE_PACKING(double);
 template void PackSamples<float>(const std::vector<int>& samples, int columns,
-    const float* from, std::vector<float>* panels);
+    const float* from, PanelBuffer<float>* panels);
 template void PackSamples<double>(const std::vector<int>& samples, int columns,
-    const double* from, std::vector<double>* panels);
+    const double* from, PanelBuffer<double>* panels);
 
 }  // namespace caffe

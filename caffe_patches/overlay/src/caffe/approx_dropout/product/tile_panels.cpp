@@ -44,13 +44,12 @@ void PackColumns(const TileGrid& grid, const Dtype* weight, int tile_row,
 
 template <typename Dtype>
 void PackTiles(const vector<int>& samples, int tile_size, int width,
-    int columns, const Dtype* from, vector<Dtype>* panels) {
+    int columns, const Dtype* from, PanelBuffer<Dtype>* panels) {
   const int num_samples = samples.size();
   const int per_tile = (tile_size + width - 1) / width;
   const int tiles = NumCells(columns, tile_size);
   const size_t size = static_cast<size_t>(num_samples) * width;
-  GrowTo(tiles * per_tile * size, panels);
-  Dtype* all = panels->data();
+  Dtype* all = panels->Grow(tiles * per_tile * size);
 #pragma omp parallel for
   for (int p = 0; p < tiles * per_tile; ++p) {
     const int tile = p / per_tile;
@@ -102,9 +101,9 @@ vector<int> TileGrid::kept_tiles() const {
   return tiles;
 }
 
-#define INSTANTIATE_TILE_PANELS(Dtype) \
-  template void PackTiles<Dtype>(const vector<int>&, int, int, int, \
-      const Dtype*, vector<Dtype>*); \
+#define INSTANTIATE_TILE_PANELS(Dtype)                                       \
+  template void PackTiles<Dtype>(                                            \
+      const vector<int>&, int, int, int, const Dtype*, PanelBuffer<Dtype>*); \
   template void PackColumns<Dtype>(const TileGrid&, const Dtype*, int, Dtype*)
 
 INSTANTIATE_TILE_PANELS(float);

@@ -84,41 +84,6 @@ WeightArrays<Dtype> LazyParameter<Dtype>::ArraysFrom(
   return arrays;
 }
 
-// Tile rows are strided; the hardware prefetcher misses them.
-template <typename Dtype>
-void LazyParameter<Dtype>::PrefetchBelow(
-    const WeightArrays<Dtype>& arrays, int num_columns) const {
-  const int kLine = 64 / sizeof(Dtype);
-  for (int j = grid_.columns; j < grid_.columns + num_columns; j += kLine) {
-    __builtin_prefetch(arrays.data + j, 1);
-    __builtin_prefetch(arrays.gradient + j);
-    for (int k = 0; k < 2; ++k) {
-      if (arrays.history[k]) {
-        __builtin_prefetch(arrays.history[k] + j, 1);
-      }
-    }
-  }
-}
-
-template <typename Dtype>
-void LazyParameter<Dtype>::CatchUpRow(int cell, int row, int first_column,
-    Purpose purpose) {
-  const Pending pending = PendingOf(cell, purpose);
-  if (pending.num_steps == 0) {
-    return;
-  }
-  const int num_columns = grid_.width(first_column);
-  WeightArrays<Dtype> arrays =
-      ArraysFrom(grid_.offset(row) + first_column, purpose);
-  if (grid_.cell_rows > 1) {
-    PrefetchBelow(arrays, num_columns);
-  }
-  if (gradient_[cell] == NONE) {
-    arrays.gradient = NULL;
-  }
-  ReplaySteps(rule_, pending.steps, pending.num_steps, num_columns, arrays);
-}
-
 template <typename Dtype>
 void LazyParameter<Dtype>::CatchUpCompact(int row, Purpose purpose) {
   const Pending pending = PendingOf(row, purpose);
@@ -147,23 +112,29 @@ void LazyParameter<Dtype>::CatchUpCompact(int row, Purpose purpose) {
   ReplaySteps(rule_, pending.steps, pending.num_steps, grid_.columns, arrays);
 }
 
-// Cells side by side: row by row, in the order of memory.
+// Cells of one row of cells: row by row, in the order of memory.
 template <typename Dtype>
 void LazyParameter<Dtype>::CatchUpCells(const int* cells,
     int num_cells, Purpose purpose) {
   const CellRange first = grid_.range(cells[0]);
-  const int end = first.first_row + first.num_rows;
-  for (int row = first.first_row; row < end; ++row) {
-    for (int i = 0; i < num_cells; ++i) {
-      if (done_[cells[i]] == steps_.size()) { continue; }
-      if (compact_[cells[i]] >= 0) {
-        CatchUpCompact(row, purpose);
-      } else {
-        const int right = cells[i] - cells[0];
-        CatchUpRow(cells[i], row,
-            first.first_column + right * grid_.cell_columns, purpose);
-      }
+  vector<Stretch<Dtype> > stretches;
+  stretches.reserve(num_cells);
+  for (int i = 0; i < num_cells; ++i) {
+    const Pending pending = PendingOf(cells[i], purpose);
+    if (compact_[cells[i]] >= 0) {
+      CatchUpCompact(first.first_row, purpose);
+    } else if (pending.num_steps > 0) {
+      const int column =
+          first.first_column + (cells[i] - cells[0]) * grid_.cell_columns;
+      const Stretch<Dtype> stretch = {column, grid_.width(column),
+          pending.steps, pending.num_steps, gradient_[cells[i]] != NONE};
+      stretches.push_back(stretch);
     }
+  }
+  for (int r = 0; r < first.num_rows && !stretches.empty(); ++r) {
+    ReplayStretches(rule_, stretches.data(), stretches.size(),
+        r + 1 < first.num_rows ? grid_.columns : 0,
+        ArraysFrom(grid_.offset(first.first_row + r), purpose));
   }
   for (int i = 0; i < num_cells; ++i) {
     if (done_[cells[i]] == steps_.size()) { continue; }

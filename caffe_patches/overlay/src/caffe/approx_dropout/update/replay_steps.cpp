@@ -209,49 +209,77 @@ CAFFE_INLINE void ReplayRest(const UpdateRule<Dtype>& rule,
   }
 }
 
+// What is at arrays, for the next row; the hardware misses that of tiles.
+template <typename Dtype>
+CAFFE_INLINE void Prefetch(const WeightArrays<Dtype>& arrays, int count) {
+  for (int i = 0; i < count; i += 64 / sizeof(Dtype)) {
+    __builtin_prefetch(arrays.data + i, 1);
+    __builtin_prefetch(arrays.gradient + i);
+    for (int k = 0; k < 2; ++k) {
+      if (arrays.history[k]) {
+        __builtin_prefetch(arrays.history[k] + i, 1);
+      }
+    }
+  }
+}
+
 template <typename Block, typename Dtype>
 CAFFE_INLINE void ReplayBlocks(const UpdateRule<Dtype>& shared_rule,
-    const UpdateStep<Dtype>* steps, int num_steps, int count,
-    const WeightArrays<Dtype>& arrays) {
+    const Stretch<Dtype>* stretches, int num_stretches, int ahead,
+    const WeightArrays<Dtype>& row) {
   const UpdateRule<Dtype> rule = shared_rule;  // a copy cannot be aliased
-  int i = 0;
-  for (; i + Block::kSize <= count; i += Block::kSize) {
-    Block::Replay(rule, steps, num_steps, arrays.From(i));
-  }
-  if (i < count) {
-    ReplayRest<Block>(rule, steps, num_steps, count - i, arrays.From(i));
+  for (int s = 0; s < num_stretches; ++s) {
+    const Stretch<Dtype> stretch = stretches[s];
+    WeightArrays<Dtype> arrays = row.From(stretch.begin);
+    // Clipped by an infinite norm, Caffe's gradient is 0 where it is infinite,
+    // too.
+    if (!stretch.has_gradient || stretch.steps[0].clip == 0) {
+      arrays.gradient = NULL;
+    }
+    int i = 0;
+    for (; i + Block::kSize <= stretch.count; i += Block::kSize) {
+      if (ahead > 0) {
+        Prefetch(row.From(stretch.begin + i + ahead), Block::kSize);
+      }
+      Block::Replay(rule, stretch.steps, stretch.num_steps, arrays.From(i));
+    }
+    if (i < stretch.count) {
+      ReplayRest<Block>(rule, stretch.steps, stretch.num_steps,
+          stretch.count - i, arrays.From(i));
+    }
   }
 }
 
 #ifdef CAFFE_X86_VECTORS
 template <typename Step, bool kL1, typename Dtype>
 __attribute__((target("avx2,fma"))) void ReplayAvx2(
-    const UpdateRule<Dtype>& rule, const UpdateStep<Dtype>* steps,
-    int num_steps, int count, const WeightArrays<Dtype>& arrays) {
+    const UpdateRule<Dtype>& rule, const Stretch<Dtype>* stretches,
+    int num_stretches, int ahead, const WeightArrays<Dtype>& row) {
   ReplayBlocks<Block<Step, Dtype, 32, kL1> >(
-      rule, steps, num_steps, count, arrays);
+      rule, stretches, num_stretches, ahead, row);
 }
 #endif
 
 template <typename Step, bool kL1, typename Dtype>
-void ReplayKind(const UpdateRule<Dtype>& rule, const UpdateStep<Dtype>* steps,
-    int num_steps, int count, const WeightArrays<Dtype>& arrays) {
+void ReplayKind(const UpdateRule<Dtype>& rule, const Stretch<Dtype>* stretches,
+    int num_stretches, int ahead, const WeightArrays<Dtype>& row) {
 #ifdef CAFFE_X86_VECTORS
   if (vector_bytes() >= 32) {
-    return ReplayAvx2<Step, kL1>(rule, steps, num_steps, count, arrays);
+    return ReplayAvx2<Step, kL1>(rule, stretches, num_stretches, ahead, row);
   }
 #endif
   ReplayBlocks<Block<Step, Dtype, 16, kL1> >(
-      rule, steps, num_steps, count, arrays);
+      rule, stretches, num_stretches, ahead, row);
 }
 
 template <typename Step, typename Dtype>
-void ReplaySolver(const UpdateRule<Dtype>& rule, const UpdateStep<Dtype>* steps,
-    int num_steps, int count, const WeightArrays<Dtype>& arrays) {
+void ReplaySolver(const UpdateRule<Dtype>& rule,
+    const Stretch<Dtype>* stretches, int num_stretches, int ahead,
+    const WeightArrays<Dtype>& row) {
   if (rule.l1) {
-    ReplayKind<Step, true>(rule, steps, num_steps, count, arrays);
+    ReplayKind<Step, true>(rule, stretches, num_stretches, ahead, row);
   } else {
-    ReplayKind<Step, false>(rule, steps, num_steps, count, arrays);
+    ReplayKind<Step, false>(rule, stretches, num_stretches, ahead, row);
   }
 }
 
@@ -259,17 +287,20 @@ void ReplaySolver(const UpdateRule<Dtype>& rule, const UpdateStep<Dtype>* steps,
 
 template <typename Dtype>
 void ReplaySteps(const UpdateRule<Dtype>& rule, const UpdateStep<Dtype>* steps,
-    int num_steps, int count, const WeightArrays<Dtype>& given) {
-  WeightArrays<Dtype> arrays = given;
-  // Clipped by an infinite norm, Caffe's gradient is 0 where it is infinite,
-  // too.
-  if (steps[0].clip == 0) {
-    arrays.gradient = NULL;
-  }
+    int num_steps, int count, const WeightArrays<Dtype>& arrays) {
+  const Stretch<Dtype> all = {
+      0, count, steps, num_steps, arrays.gradient != NULL};
+  ReplayStretches(rule, &all, 1, 0, arrays);
+}
+
+template <typename Dtype>
+void ReplayStretches(const UpdateRule<Dtype>& rule,
+    const Stretch<Dtype>* stretches, int num_stretches, int ahead,
+    const WeightArrays<Dtype>& row) {
   switch (rule.solver) {
 #define CAFFE_REPLAY(kind, Step) \
   case SolverKind::kind:         \
-    return ReplaySolver<Step>(rule, steps, num_steps, count, arrays)
+    return ReplaySolver<Step>(rule, stretches, num_stretches, ahead, row)
     CAFFE_REPLAY(SGD, SGDStep);
     CAFFE_REPLAY(NESTEROV, NesterovStep);
     CAFFE_REPLAY(ADAGRAD, AdaGradStep);
@@ -280,11 +311,13 @@ void ReplaySteps(const UpdateRule<Dtype>& rule, const UpdateStep<Dtype>* steps,
   }
 }
 
-template void ReplaySteps<float>(const UpdateRule<float>& rule,
-    const UpdateStep<float>* steps, int num_steps, int count,
-    const WeightArrays<float>& arrays);
-template void ReplaySteps<double>(const UpdateRule<double>& rule,
-    const UpdateStep<double>* steps, int num_steps, int count,
-    const WeightArrays<double>& arrays);
+#define INSTANTIATE_REPLAY(Dtype)                                      \
+  template void ReplaySteps<Dtype>(const UpdateRule<Dtype>&,           \
+      const UpdateStep<Dtype>*, int, int, const WeightArrays<Dtype>&); \
+  template void ReplayStretches<Dtype>(const UpdateRule<Dtype>&,       \
+      const Stretch<Dtype>*, int, int, const WeightArrays<Dtype>&)
+
+INSTANTIATE_REPLAY(float);
+INSTANTIATE_REPLAY(double);
 
 }  // namespace caffe
