@@ -18,6 +18,12 @@ def let_waiting_threads_sleep():
         os.environ.setdefault("GOMP_SPINCOUNT", "2000")
 
 
+def cpu_flags():
+    """What the processor can do, as Linux names it; OSError elsewhere."""
+    with open("/proc/cpuinfo") as lines:
+        return set(re.findall(r"\b(?:avx|fma)\w*", lines.read()))
+
+
 def use_blas_kernels():
     """As our build does it for itself (math/blas_kernels.hpp), for stock Caffe
     and NumPy: tells an OpenBLAS that does not know this processor, and would
@@ -25,10 +31,9 @@ def use_blas_kernels():
     with contextlib.suppress(OSError, AttributeError):
         corename = ctypes.CDLL("libopenblas.so.0").openblas_get_corename
         corename.restype = ctypes.c_char_p
-        with open("/proc/cpuinfo") as lines:
-            flags = set(re.findall(r"\b(?:avx|fma)\w*", lines.read()))
         if corename() != b"Prescott":
             return
+        flags = cpu_flags()
         if {"avx512f", "avx512dq", "avx512bw", "avx512vl"} <= flags:
             os.environ.setdefault("OPENBLAS_CORETYPE", "SkylakeX")
         elif {"avx2", "fma"} <= flags:

@@ -15,7 +15,7 @@ import sys
 
 from tqdm import tqdm
 
-from measure import sweeps, turns
+from measure import sweeps, timer, turns
 from paper import studies
 from paper.profiles import PROFILES
 from project import commit, machine, write_whole
@@ -73,6 +73,7 @@ def main(arguments=None):
     parser.add_argument("--end-after", type=int, metavar="PROCESS")
     options = parser.parse_args(arguments)
     profile = PROFILES[options.profile]
+    timer.use_blas_kernels()
     try:
         if options.end_after is not None:
             end_after(options.end_after)

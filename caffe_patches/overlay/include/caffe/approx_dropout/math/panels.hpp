@@ -28,8 +28,16 @@ void GrowTo(size_t size, std::vector<Dtype>* buffer) {
   if (buffer->size() < size) { buffer->resize(size); }
 }
 
-/// @brief Memory for panels. They begin with a cache line: a vector that is in
-///        two takes twice as long to load.
+/// @brief Where panels begin in a buffer with room for a panel's row more than
+///        they need: with a cache line. A vector that is in two takes twice as
+///        long to load.
+template <typename Pointer>
+Pointer AlignPanels(Pointer buffer) {
+  const uintptr_t end = reinterpret_cast<uintptr_t>(buffer) + kPanelBytes - 1;
+  return reinterpret_cast<Pointer>(end - end % kPanelBytes);
+}
+
+/// @brief Memory for panels.
 template <typename Dtype>
 class PanelBuffer {
  public:
@@ -38,11 +46,7 @@ class PanelBuffer {
     GrowTo(size + Panel<Dtype>::kWidth, &memory_);
     return data();
   }
-  Dtype* data() {
-    const uintptr_t end =
-        reinterpret_cast<uintptr_t>(memory_.data()) + kPanelBytes - 1;
-    return reinterpret_cast<Dtype*>(end - end % kPanelBytes);
-  }
+  Dtype* data() { return AlignPanels(memory_.data()); }
 
  private:
   std::vector<Dtype> memory_;

@@ -16,13 +16,6 @@ const int kPanelDepth = 256;
 // Below this many multiplications a product is not worth waking threads for.
 const int64_t kParallelProducts = 1 << 16;
 
-// Panels begin with a cache line.
-template <typename Pointer>
-Pointer Align(Pointer buffer) {
-  const uintptr_t at = reinterpret_cast<uintptr_t>(buffer) + kPanelBytes - 1;
-  return reinterpret_cast<Pointer>(at - at % kPanelBytes);
-}
-
 // An Output of MicroKernel: width columns of C = alpha sums, or C += them.
 // Meanwhile it fetches the part of the panels that is needed next; each part of
 // the rows fetches its share.
@@ -101,7 +94,7 @@ void pack_matrix(const Dtype* from, int stride, bool transposed,
   const int K = ks.size();
   const size_t n_stride = transposed ? stride : 1;
   const size_t k_stride = transposed ? 1 : stride;
-  Dtype* panels = Align(buffer);
+  Dtype* panels = AlignPanels(buffer);
   // Several panels at a time where they are neighbours in memory.
   const int step = transposed ? kWidth : 4 * kWidth;
 #pragma omp parallel for if (static_cast<int64_t>(N) * K > kParallelProducts)
@@ -122,7 +115,7 @@ template <typename Dtype>
 void packed_gemm(int M, int N, int K, Dtype alpha, const Dtype* A, int lda,
     const Dtype* buffer, bool accumulate, Dtype* C, int ldc) {
   const int kWidth = Panel<Dtype>::kWidth;
-  const Dtype* panels = Align(buffer);
+  const Dtype* panels = AlignPanels(buffer);
   const auto product = MachineRun<PanelProduct, int, int, const Dtype*, int,
       const Dtype*, const Output<Dtype>&>::Get();
 #pragma omp parallel for \
