@@ -79,6 +79,12 @@ __global__ void WideBankKernel(FourFloats* to) {
   to[Index()] = shared[threadIdx.x];
 }
 
+// Of launches of three blocks the second, which reads more sectors than the
+// first, stands for those after it.
+__global__ void GraphKernel(const float* from, float* to) {
+  to[Index()] = from[Index()];
+}
+
 float* Floats(int count) {
   float* device = NULL;
   cudaMalloc(&device, count * sizeof(float));
@@ -105,6 +111,25 @@ void LaunchKernels(float* from, float* to) {
   BankKernel<33><<<kBlocks, kThreads>>>(to);
   BroadcastKernel<<<kBlocks, kThreads>>>(to);
   WideBankKernel<<<kBlocks, kThreads>>>(reinterpret_cast<FourFloats*>(to));
+}
+
+void LaunchGraph(const float* from, float* to) {
+  cudaStream_t stream;
+  cudaGraph_t graph;
+  cudaGraphExec_t executable;
+  cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking);
+  cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal);
+  GraphKernel<<<kBlocks, kThreads, 0, stream>>>(from, to);
+  GraphKernel<<<kBlocks, kThreads, 0, stream>>>(from + 1, to);
+  GraphKernel<<<kBlocks, kThreads, 0, stream>>>(from, to);
+  GraphKernel<<<kBlocks, kThreads, 0, stream>>>(from, to);
+  GraphKernel<<<1, kThreads, 0, stream>>>(from, to);
+  cudaStreamEndCapture(stream, &graph);
+  cudaGraphInstantiateWithFlags(&executable, graph, 0);
+  cudaGraphLaunch(executable, NULL);
+  cudaGraphExecDestroy(executable);
+  cudaGraphDestroy(graph);
+  cudaStreamDestroy(stream);
 }
 
 void CallLibraries(const float* from, float* to) {
@@ -144,6 +169,7 @@ int main() {
   CopyKernel<<<kBlocks, kThreads>>>(from, to);
   cudaProfilerStart();
   LaunchKernels(from, to);
+  LaunchGraph(from, to);
   CallLibraries(from, to);
   CopyAndWait(from, to);
   cudaProfilerStop();

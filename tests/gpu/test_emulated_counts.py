@@ -31,6 +31,10 @@ KERNELS = {
     ("TriangleKernel", 1): (
         31 + 63 + 2, 31 + 63, 288, 96, 4 * (64 * 63 // 2) + 256, 8960, 256),
     ("AtomicKernel", 3): (6, 1, 6, 6, 6 * 4, 32, 32),
+    ("GraphKernel", 3): (
+        4 * 12, 4 * 6, 12 * 4 + 3 * 6 * (5 + 4), 12 + 3 * 18, 4 * 12 * 128,
+        768 + 3 * 800, 4 * 768),
+    ("GraphKernel", 1): (4, 2, 4 * 4, 4, 4 * 128, 256, 256),
 }
 # Requests to shared memory, and turns beyond those of no conflict.
 SHARED = {
@@ -44,6 +48,7 @@ SHARED = {
 FIELDS = ("requests", "first_requests", "sectors", "lines", "needed_bytes",
           "read_bytes", "written_bytes")
 CALLS = {
+    ("graph", "cudaGraphLaunch"): (1, 5),
     ("allocation", "device"): (1, 24),
     ("allocation", "host"): (1, 24),
     ("copy", "device to host"): (1, 8),

@@ -267,7 +267,7 @@ void BeginLaunch() {
   ++launches;
   own_size = kArena / NumDevices();
   own_memory = arena + own_size * CurrentDevice();
-  mode = !Profiling() ? CHECK : Counting() ? COUNT : IGNORE;
+  mode = Profiling() ? COUNT : CHECK;
 }
 
 void EndLaunch() { mode = IGNORE; }

@@ -3,7 +3,8 @@
 
 // What a program asks of the device. With CUDA_EMULATOR_PROFILE=FILE in the
 // environment the emulator counts instead of checking: cuBLAS computes no
-// products then, so that data is worthless, and full-sized nets take seconds.
+// products then and kernels run only while they are counted, so that data is
+// worthless, and full-sized nets take seconds.
 
 #include <cstddef>
 #include <string>

@@ -6,6 +6,7 @@
 #include "counts.hpp"
 #include "cuda_emulator/thread.hpp"
 #include "report.hpp"
+#include "warps.hpp"
 
 struct EmulatedGraph {
   std::vector<std::function<void()>> launches;
@@ -93,9 +94,11 @@ cudaError_t cudaGraphInstantiateWithFlags(cudaGraphExec_t* executable,
 cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t) {
   emulator::CheckNotCapturing();
   emulator::CountCall("graph", "cudaGraphLaunch", executable->launches.size());
+  emulator::BeginCountedGraph();
   for (const std::function<void()>& launch : executable->launches) {
     launch();
   }
+  emulator::EndCountedGraph();
   return cudaSuccess;
 }
 

@@ -4,7 +4,9 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <map>
 #include <random>
+#include <string>
 #include <unordered_map>
 #include <vector>
 
@@ -62,6 +64,28 @@ double blocks_each;            // of which a sampled one is an example
 unsigned warp;                 // whose requests these are:
 std::vector<Request> requests;
 std::unordered_map<const void*, Site> sites;
+
+// Launches of a kernel in a graph: how many so far, and what the last did.
+struct Alike {
+  int count = 0;
+  Work last;
+};
+
+bool in_graph = false;
+std::map<std::pair<std::string, std::string>, Alike> graph_launches;
+
+// Fields of a JSON object.
+std::string Text(const LaunchShape& shape) {
+  char text[200];
+  std::snprintf(text, sizeof(text),
+      ", \"grid\": [%u, %u, %u], \"block\": [%u, %u, %u]", shape.grid.x,
+      shape.grid.y, shape.grid.z, shape.block.x, shape.block.y, shape.block.z);
+  return text;
+}
+
+Alike* InGraph(const LaunchShape& shape) {
+  return &graph_launches[{shape.kernel, Text(shape)}];
+}
 
 Footprint& ReadSectors() {
   static Footprint footprint;
@@ -201,11 +225,29 @@ void EndRequests() {
 void EndCountedLaunch(const LaunchShape& shape) {
   work.read_bytes = ReadSectors().sectors * kSector;
   work.written_bytes = WrittenSectors().sectors * kSector;
-  char text[200];
-  std::snprintf(text, sizeof(text),
-      ", \"grid\": [%u, %u, %u], \"block\": [%u, %u, %u]", shape.grid.x,
-      shape.grid.y, shape.grid.z, shape.block.x, shape.block.y, shape.block.z);
-  Count("kernel", shape.kernel, text, work);
+  Count("kernel", shape.kernel, Text(shape), work);
+  if (in_graph) {
+    InGraph(shape)->last = work;
+  }
+}
+
+void BeginCountedGraph() {
+  in_graph = true;
+  graph_launches.clear();
+}
+
+void EndCountedGraph() { in_graph = false; }
+
+bool CountLikeEarlier(const LaunchShape& shape) {
+  if (!in_graph) {
+    return false;
+  }
+  Alike* alike = InGraph(shape);
+  if (++alike->count <= 2) {
+    return false;
+  }
+  Count("kernel", shape.kernel, Text(shape), alike->last);
+  return true;
 }
 
 }  // namespace emulator

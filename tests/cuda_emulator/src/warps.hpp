@@ -31,6 +31,15 @@ void EndRequests();
 
 void EndCountedLaunch(const LaunchShape& shape);
 
+// In a graph, a kernel that is launched again and again in the same shape, at
+// each time step say, is counted twice, as the first launch may be another than
+// the rest; what the second did stands for the others.
+void BeginCountedGraph();
+void EndCountedGraph();
+
+// Whether this launch is one of the others, and thus need not run.
+bool CountLikeEarlier(const LaunchShape& shape);
+
 }  // namespace emulator
 
 #endif  // CUDA_EMULATOR_WARPS_HPP_

@@ -12,6 +12,7 @@
 #include "caffe/test/test_approx_dropout_util.hpp"
 #include "caffe/test/test_caffe_main.hpp"
 #include "caffe/test/test_update_rules_util.hpp"
+#include "caffe/util/math_functions.hpp"
 #include "gtest/gtest.h"
 
 namespace caffe {
@@ -292,6 +293,22 @@ TYPED_TEST(DeviceParameterGPUTest, TestClippingAndWholeUpdate) {
     this->ExpectSame(b, b2);
     this->ExpectSame(bh, bh2);
     for (int i = 0; i < 37; ++i) { EXPECT_EQ(0, b.cpu_diff()[i]); }
+  }
+}
+
+// More sums of an earlier step lie behind those of the last.
+TYPED_TEST(DeviceParameterGPUTest, TestClipsByTheSumsOfTheStep) {
+  DeviceSteps<TypeParam> steps(1, 2);
+  const int kCounts[] = {16, 4, 3};
+  for (int count : kCounts) {
+    caffe_gpu_set(count, 1., steps.NextSums(count));
+    steps.Append(0.5);
+  }
+  UpdateStep<TypeParam> found[3];
+  caffe_gpu_memcpy(sizeof(found), steps.data(), found);
+  for (int s = 0; s < 3; ++s) {
+    EXPECT_EQ(TypeParam(0.5), found[s].rate);
+    EXPECT_EQ(TypeParam(s == 0 ? 0.5 : 1), found[s].clip);
   }
 }
 
