@@ -114,8 +114,8 @@ PROFILES = {
                 # The published recipe's first, all at its first learning rate:
                 # what is behind may catch up.
                 "medium": {"epochs": 3},
-                "lenet": {"epochs": 4, "flat_epochs": 3, "lr_decay": 0.1},
-                "cifar10": {"epochs": 5, "flat_epochs": 4, "lr_decay": 0.1},
+                "lenet": {"epochs": 2, "flat_epochs": 1, "lr_decay": 0.1},
+                "cifar10": {"epochs": 3, "flat_epochs": 2, "lr_decay": 0.1},
             },
             trained={
                 "table2": "small8800",
