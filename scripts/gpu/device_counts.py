@@ -54,6 +54,12 @@ NETS = {
         bundle_nets.language_inputs,
         {},
     ),
+    "lstm1500_1": Net(
+        "LSTM 2x1500, the same with one pattern for all samples",
+        "ptb/large_",
+        bundle_nets.language_inputs,
+        {"groups": 1},
+    ),
 }
 
 
