@@ -80,6 +80,24 @@ __global__ void UnwrittenSharedKernel(int* data) {
   data[Index()] = shared[threadIdx.x + 1];
 }
 
+struct FourInts {
+  int value[4];
+};
+
+// Writes `count` values of a thread's own four.
+__global__ void OwnArrayKernel(int count, int* data) {
+  FourInts own;
+  for (int k = 0; k < count; ++k) {
+    own.value[k] = data[k];
+  }
+  data[Index()] = own.value[Index() % 4];
+}
+
+__global__ void SharedArrayKernel(int by, int* data) {
+  __shared__ int shared[kThreads];
+  shared[threadIdx.x + by] = data[Index()];
+}
+
 __global__ void ReturnKernel() {
   if (threadIdx.x == 5) {
     return;
@@ -311,6 +329,9 @@ const std::map<std::string, std::function<void()>> kFaults = {
         [] { RotateKernel<<<1, kThreads>>>(false, Numbers(kThreads)); }},
     {"unwritten_shared",
         [] { UnwrittenSharedKernel<<<1, kThreads>>>(Numbers(kThreads)); }},
+    {"own_array", [] { OwnArrayKernel<<<1, 1>>>(5, Numbers(5)); }},
+    {"shared_array",
+        [] { SharedArrayKernel<<<1, kThreads>>>(1, Numbers(kThreads)); }},
     {"early_return", [] { ReturnKernel<<<1, kThreads>>>(); }},
     {"two_barriers", [] { BranchKernel<<<1, kThreads>>>(); }},
     {"shuffle_by_some",

@@ -42,6 +42,8 @@ FAULTS = {
     "read_and_write": "race: ",
     "no_barrier": "race: read of what another thread writes in RotateKernel",
     "unwritten_shared": "read of shared memory that is not initialised",
+    "own_array": "index beyond an array's bounds in OwnArrayKernel",
+    "shared_array": "index beyond an array's bounds in SharedArrayKernel",
     "early_return": "barrier that some threads never reach in ReturnKernel",
     "two_barriers": "barrier, while other threads wait at another in Branch",
     "shuffle_by_some": "shuffle that some lanes never reach in PairKernel",

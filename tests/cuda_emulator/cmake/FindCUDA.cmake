@@ -48,8 +48,11 @@ configure_file("${EMULATOR_DIR}/include/${header}"
 
 # The tsan pass of the compiler turns each load and store into a call, which
 # goes to the emulator instead of libtsan. Without scalar replacement of
-# aggregates an access of 16 bytes stays one. Other sanitizers are the host's.
+# aggregates an access of 16 bytes stays one. Indices of arrays whose size the
+# compiler knows, a thread's own among them, are checked in the same way. Other
+# sanitizers are the host's.
 set(EMULATOR_KERNEL_OPTIONS -fno-sanitize=all -fsanitize=thread
+  -fsanitize=bounds-strict
   --param=tsan-instrument-func-entry-exit=0 -fno-tree-sra -fno-plt -g1
   -D__CUDACC__ -D__CUDACC_VER_MAJOR__=12 -D__CUDACC_VER_MINOR__=4
   -iquote "${CMAKE_BINARY_DIR}/rewritten")

@@ -318,6 +318,13 @@ void __tsan_read_range(void* at, size_t size) {
 void __tsan_write_range(void* at, size_t size) {
   emulator::Access(at, size, emulator::WRITE, __builtin_return_address(0));
 }
+// What its -fsanitize=bounds-strict calls. The access itself would follow.
+void __ubsan_handle_out_of_bounds(void*, void*) {
+  emulator::NoteFault("index beyond an array's bounds", nullptr, 0,
+      emulator::now, __builtin_return_address(0), nullptr);
+  emulator::EndIfFaulty();
+}
+
 void __tsan_init() {}
 void __tsan_vptr_update(void**, void*) {}
 void __tsan_vptr_read(void**) {}
