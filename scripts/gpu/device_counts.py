@@ -1,6 +1,7 @@
 """What iterations of a net ask of a GPU, counted on the emulated device."""
 
 import dataclasses
+import functools
 import json
 import os
 import subprocess
@@ -149,5 +150,11 @@ def count_experiment(some, inputs_of, first=FROM, last=TO, in_one_call=True):
 
 
 def count_net(net, method, rate):
-    """The counts of an iteration of one of NETS."""
-    return count_experiment(experiment(net, method, rate), net.inputs)
+    """The counts of an iteration of one of NETS. Some have the same
+    conventional net, which is counted once."""
+    return _count_once(experiment(net, method, rate), net.inputs)
+
+
+@functools.cache
+def _count_once(some, inputs_of):
+    return count_experiment(some, inputs_of)
