@@ -18,8 +18,8 @@ const char* MissingBlasKernels();
 ///        OpenBLAS reads when it is loaded. Does not return then.
 void RestartWithBlasKernels();
 
-/// @brief If there is one, says so in the log: for a library, which cannot
-///        start its program anew.
+/// @brief If there is one, says so in the log, once: for a library, which
+///        cannot start its program anew.
 void WarnOfBlasKernels();
 
 }  // namespace caffe

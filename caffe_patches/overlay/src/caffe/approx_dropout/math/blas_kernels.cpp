@@ -78,7 +78,7 @@ void WarnOfBlasKernels() {
   LOG_FIRST_N(WARNING, 1)
       << "OpenBLAS does not know this processor, and multiplies as for one of "
       << "2004, several times slower than it could. Set " << kVariable << "="
-      << kernels << " before Python starts.";
+      << kernels << " before this program starts.";
 }
 
 }  // namespace caffe
