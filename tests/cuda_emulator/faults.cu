@@ -80,10 +80,6 @@ __global__ void UnwrittenSharedKernel(int* data) {
   data[Index()] = shared[threadIdx.x + 1];
 }
 
-struct FourInts {
-  int value[4];
-};
-
 // Writes `count` values of a thread's own four.
 __global__ void OwnArrayKernel(int count, int* data) {
   FourInts own;
