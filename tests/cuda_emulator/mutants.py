@@ -154,6 +154,16 @@ def all_mutants():
 KNOWN = {
     ("bound", "batched_blocks.hpp", "(period > 1 ?"):
         "a remainder of division by 1 is 0 as well",
+    ("bound", "batched_blocks.hpp", "if (stride > 1)"):
+        "1 has returned before",
+    ("bound", "batched_blocks.hpp", "+= kRowsAtOnce * own.step"):
+        "each of the rows is checked inside of the loop",
+    # Those that are not reported at their first index.
+    ("bound", "batched_blocks.hpp", "k < kRowsAtOnce"):
+        "a fifth row is there only where the grid is at its limit, or is the "
+        "thread's own, by reference: tests of the host have both",
+    ("bound", "batched_blocks.hpp", "value > 0 ? value"):
+        "0 rectified is 0 either way",
 }
 
 

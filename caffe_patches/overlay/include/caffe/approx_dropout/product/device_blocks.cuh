@@ -39,7 +39,7 @@ static __global__ void ListUnitsKernel(KeptGroups output, KeptGroups input,
   // Not by an index, which would take it through local memory.
   const BlockSide side = blockIdx.z == 0 ? output_side : input_side;
   const int group = blockIdx.x / side.blocks_a_group;
-  if (group >= output.count || !side.weight) {
+  if (!side.weight) {
     return;
   }
   GetUnits(side, output, input, group, blockIdx.x % side.blocks_a_group, &units,
