@@ -312,6 +312,18 @@ TYPED_TEST(DeviceParameterGPUTest, TestClipsByTheSumsOfTheStep) {
   }
 }
 
+// As Caffe has it: 0 clips to nothing, less does not act.
+TYPED_TEST(DeviceParameterGPUTest, TestClipsAtZeroAndNotBelow) {
+  for (int clip = -1; clip <= 0; ++clip) {
+    DeviceSteps<TypeParam> steps(1, clip);
+    caffe_gpu_set(4, 1., steps.NextSums(4));
+    steps.Append(0.5);
+    UpdateStep<TypeParam> found;
+    caffe_gpu_memcpy(sizeof(found), steps.data(), &found);
+    EXPECT_EQ(-clip, found.clip);
+  }
+}
+
 class MathModeGPUTest : public GPUDeviceTest<float> {};
 
 TEST_F(MathModeGPUTest, TestTF32IsOffUnlessAllowed) {
