@@ -109,7 +109,7 @@ def test_accuracy(caffe, solver, experiment, folder):
     """Of the weights so far, in a net of its own."""
     weights = str(folder / f"snapshot_iter_{solver.iter}.caffemodel")
     solver.snapshot()
-    net = caffe.Net(str(folder / "net.prototxt"), weights, caffe.TEST)
+    net = caffe.Net(str(folder / "net.prototxt"), caffe.TEST, weights=weights)
     batches = experiment.test_samples // experiment.test_batch_size
     found = [float(net.forward()["accuracy"]) for _ in range(batches)]
     return float(np.mean(found))

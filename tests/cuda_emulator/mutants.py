@@ -164,6 +164,8 @@ KNOWN = {
         "thread's own, by reference: tests of the host have both",
     ("bound", "batched_blocks.hpp", "value > 0 ? value"):
         "0 rectified is 0 either way",
+    ("bound", "device_cells.hpp", "j += kAtOnce * num_threads"):
+        "each of the columns is checked inside of the loop",
     ("early return", "device_parameter.cuh", "if (!part)"):
         "no columns are listed then",
 }
