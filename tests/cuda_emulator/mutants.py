@@ -166,6 +166,10 @@ KNOWN = {
         "0 rectified is 0 either way",
     ("bound", "device_cells.hpp", "j += kAtOnce * num_threads"):
         "each of the columns is checked inside of the loop",
+    ("bound", "lstm_step_forward.cuh", "i < kRuns"):
+        "a run beyond the last is of a sample beyond the tile",
+    ("bound", "lstm_step_forward.cuh", "own_sample(i) < kTile && column"):
+        "what is loaded for a sample beyond the tile is not stored",
     ("early return", "device_parameter.cuh", "if (!part)"):
         "no columns are listed then",
 }
