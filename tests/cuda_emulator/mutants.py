@@ -42,10 +42,13 @@ TESTS = {
         "ApproxDropoutLSTMLayerTest/2.*-*TestGradient*",
     "convolution_product.cu":
         "ApproxDropoutConvolutionLayer*Test/2.*-*TestGradient*",
-    "lstm_step.cu": "ApproxDropoutLSTMLayerTest/2.*-*TestGradient*",
+    "lstm_step.cu":
+        "ApproxDropoutLSTMLayerTest/2.*:LSTMStepGPUTest/0.*-*TestGradient*",
     "device_blocks.cu": "SGDUpdaterTest/2.TestRectified:" + PRODUCTS,
     "device_parameter.cu": "DeviceParameterGPUTest/0.*",
-    "softmax_layer.cu": "RowSoftmaxTest/2.*:SoftmaxLayerTest/2.*-*Gradient*",
+    "softmax_layer.cu":
+        "RowSoftmaxTest/2.*:Softmax*LayerTest/2.*-SoftmaxLayerTest/2.*Gradient*"
+        ":SoftmaxWithLossLayerTest/2.*Gradient*",
     "softmax_loss_layer.cu":
         "RowSoftmaxTest/2.*:SoftmaxWithLossLayerTest/2.*-*Gradient*",
 }
@@ -128,13 +131,24 @@ def mutants_of(kernels, file):
                     + text[match.end():])
 
 
+def all_kernels():
+    """The .cu files with kernels of ours."""
+    sources = sorted(OVERLAY.rglob("*.cu"), key=lambda path: path.name)
+    return sources + [PATCHED / SOURCE / "layers" / name for name in CAFFES]
+
+
+def others_with(mutant):
+    """The other .cu files that the mutant's header is in."""
+    return [source for source in all_kernels() if source != mutant.kernels
+            and any(mutant.file == OVERLAY / "include" / name
+                    for name in INCLUDED.findall(source.read_text()))]
+
+
 def kernel_files():
     """(.cu, files of its that are mutated): itself, and the headers of kernels
     that no file before it has."""
-    sources = sorted(OVERLAY.rglob("*.cu"), key=lambda path: path.name)
-    sources += [PATCHED / SOURCE / "layers" / name for name in CAFFES]
     done = set()
-    for source in sources:
+    for source in all_kernels():
         names = INCLUDED.findall(source.read_text())
         if source.name in SHARED:
             names.append(SHARED[source.name].removeprefix("include/"))
@@ -170,6 +184,18 @@ KNOWN = {
         "a run beyond the last is of a sample beyond the tile",
     ("bound", "lstm_step_forward.cuh", "own_sample(i) < kTile && column"):
         "what is loaded for a sample beyond the tile is not stored",
+    ("bound", "lstm_step_forward.cuh", "column < units; column +="):
+        "a round without columns",
+    ("bound", "lstm_step_forward.cuh", "i < half"):
+        "what lies behind the halves is not used again",
+    ("bound", "lstm_step_forward.cuh", "i < kWarpRows * kTile / 2"):
+        "a zero behind the thread's own array, which a pointer does not show",
+    ("bound", "lstm_step.hpp", "return end < units"):
+        "the same at equality",
+    ("bound", "row_softmax.cuh", "return a < b"):
+        "the same at equality",
+    ("barrier", "row_softmax.cuh", "__syncthreads();"):
+        "operations have shared memory of their own; no kernel uses one twice",
     ("early return", "device_parameter.cuh", "if (!part)"):
         "no columns are listed then",
 }
@@ -190,22 +216,25 @@ def compile_command():
 def build(mutant, folder):
     """A library with the mutant's kernels, to be loaded before Caffe's."""
     command, entry = compile_command()
-    source = folder / mutant.kernels.name
-    source.write_text(mutant.kernels.read_text())
-    mutated = source
-    if mutant.file != mutant.kernels:
-        mutated = folder / mutant.file.relative_to(OVERLAY)
-        mutated.parent.mkdir(parents=True, exist_ok=True)
-    mutated.write_text(mutant.text)
-    rewritten = folder / f"{source.name}.cpp"
-    subprocess.run([sys.executable, ROOT / "tests/cuda_emulator"
-                    / "rewrite_launches.py", source, rewritten], check=True)
+    objects = []
+    for kernels in (mutant.kernels, *others_with(mutant)):
+        source = folder / kernels.name
+        source.write_text(kernels.read_text())
+        mutated = source
+        if mutant.file != kernels:
+            mutated = folder / mutant.file.relative_to(OVERLAY)
+            mutated.parent.mkdir(parents=True, exist_ok=True)
+        mutated.write_text(mutant.text)
+        rewritten = folder / f"{source.name}.cpp"
+        subprocess.run([sys.executable, ROOT / "tests/cuda_emulator"
+                        / "rewrite_launches.py", source, rewritten], check=True)
+        objects.append(folder / f"{source.name}.o")
+        subprocess.run(
+            [command[0], "-iquote", folder / "include", *command[1:], "-c",
+             rewritten, "-o", objects[-1]], cwd=entry["directory"], check=True)
     # Linked apart: with the options of the kernels it would get libtsan.
-    library, kernels = folder / "libmutant.so", folder / "mutant.o"
-    subprocess.run(
-        [command[0], "-iquote", folder / "include", *command[1:], "-c",
-         rewritten, "-o", kernels], cwd=entry["directory"], check=True)
-    subprocess.run([command[0], "-shared", kernels, "-o", library], check=True)
+    library = folder / "libmutant.so"
+    subprocess.run([command[0], "-shared", *objects, "-o", library], check=True)
     return library
 
 

@@ -162,11 +162,6 @@ struct ForwardCut {
   CAFFE_HOST_DEVICE static int tile_sample(int lane, int i, int tile) {
     return lane / kRowLanes * (tile / 2) + i;
   }
-  /// @brief The same, or one of the last again.
-  CAFFE_HOST_DEVICE int sample(int block, int lane, int i) const {
-    const int n = first_sample(block) + tile_sample(lane, i, passes.tile);
-    return n < passes.samples ? n : passes.samples - 1;
-  }
   /// @brief Whose totals a lane is dealt: of one row, half of its samples.
   CAFFE_HOST_DEVICE static int dealt_row(int lane) {
     return lane % kRowLanes / (kRowLanes / kWarpRows);
