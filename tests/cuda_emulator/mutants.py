@@ -184,6 +184,8 @@ KNOWN = {
         "a run beyond the last is of a sample beyond the tile",
     ("bound", "lstm_step_forward.cuh", "own_sample(i) < kTile && column"):
         "what is loaded for a sample beyond the tile is not stored",
+    ("bound", "lstm_step_forward.cuh", "first_column + own_column(i) < units_"):
+        "a column beyond the last is not multiplied",
     ("bound", "lstm_step_forward.cuh", "column < units; column +="):
         "a round without columns",
     ("bound", "lstm_step_forward.cuh", "i < half"):
