@@ -8,9 +8,9 @@ MNIST_METHODS := conventional row tile row_period
 PTB_EPOCHS ?= 1
 PTB_METHODS := conventional row tile
 CIFAR_RATE ?= 0.3
-CIFAR_EPOCHS ?= 3
-CIFAR_METHODS := none conventional_$(CIFAR_RATE) row_$(CIFAR_RATE) \
-  row_period_$(CIFAR_RATE)
+CIFAR_EPOCHS ?= 5
+CIFAR_METHODS := small_none small_conventional_$(CIFAR_RATE) \
+  small_row_$(CIFAR_RATE) small_row_period_$(CIFAR_RATE)
 IMAGE_ARGUMENTS := BASE_IMAGE RUNTIME_IMAGE CUDA_ARCH CAFFE_SRC
 PTB_DATA := $(PYTHON) scripts/prepare_ptb.py --output build/data
 
