@@ -27,9 +27,9 @@ METHODS = ["conventional", "row", "tile"]
         (
             "cifar CIFAR_RATE=0.5 CIFAR_EPOCHS=10",
             "--epochs 10",
-            ["cifar10/none"]
+            ["cifar10/small_none"]
             + [
-                f"cifar10/{each}_0.5"
+                f"cifar10/small_{each}_0.5"
                 for each in ("conventional", "row", "row_period")
             ],
         ),
