@@ -59,7 +59,7 @@ TYPED_TEST(NotANumberTest, TestMaxPooling) {
 TYPED_TEST(NotANumberTest, TestAccuracy) {
   typedef typename TypeParam::Dtype Dtype;
   const Dtype kNaN = std::numeric_limits<Dtype>::quiet_NaN();
-  // Label 1 is right in the last only.
+  // Label 1 has a score in the last two only, and the largest.
   const Dtype kScores[] = {kNaN, kNaN, kNaN, 1, kNaN, 0, 1, 2, kNaN, 1, 2, 0};
   const int kShape[] = {4, 3};
   Blob<Dtype> scores(vector<int>(kShape, kShape + 2));
@@ -73,8 +73,8 @@ TYPED_TEST(NotANumberTest, TestAccuracy) {
     if (num_tops == 2) { top.push_back(&by_class); }
     layer.SetUp(bottom, top);
     layer.Forward(bottom, top);
-    EXPECT_EQ(Dtype(0.25), accuracy.cpu_data()[0]);
-    if (num_tops == 2) { EXPECT_EQ(Dtype(0.25), by_class.cpu_data()[1]); }
+    EXPECT_EQ(Dtype(0.5), accuracy.cpu_data()[0]);
+    if (num_tops == 2) { EXPECT_EQ(Dtype(0.5), by_class.cpu_data()[1]); }
   }
 }
 
