@@ -13,7 +13,6 @@ import argparse
 import datetime
 import json
 import os
-import shlex
 import sys
 import tempfile
 from pathlib import Path
@@ -24,7 +23,7 @@ import project
 from measure import timer
 from measure.step_workers import row, table, take_turns
 from nets.text import to_text
-from project import commit, machine, write_whole
+from project import command_line, commit, machine, write_whole
 
 PATTERNS = ("ROW", "TILE")
 SOLVER = {
@@ -228,7 +227,7 @@ def main(arguments=None):
     print(table(rows))
     if options.output:
         results = {
-            "command": shlex.join(sys.argv),
+            "command": command_line(),
             "machine": machine(),
             "commit": commit(),
             "date": now.isoformat(timespec="seconds"),

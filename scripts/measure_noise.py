@@ -21,13 +21,12 @@ import datetime
 import json
 import os
 import re
-import shlex
 import sys
 from pathlib import Path
 
 from measure import noise
 from nets.experiment import groups_text
-from project import commit, machine, write_whole
+from project import command_line, commit, machine, write_whole
 from training.run import TrainingError, data_source
 
 COLUMNS = {
@@ -101,7 +100,7 @@ def main(arguments=None):
         return 1
     if options.output:
         result = {
-            "command": shlex.join(sys.argv),
+            "command": command_line(),
             "machine": machine(),
             "commit": commit(),
             "date": datetime.datetime.now(datetime.timezone.utc).isoformat(

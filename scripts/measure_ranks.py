@@ -18,7 +18,6 @@ import argparse
 import datetime
 import json
 import os
-import shlex
 import signal
 import subprocess
 import sys
@@ -29,7 +28,14 @@ from distributed import hosts, rank_nets, report, runs
 from measure import turns
 from measure.command_line import add_options, chosen_names
 from nets import registry
-from project import ROOT, commit, import_caffe, machine, write_whole
+from project import (
+    ROOT,
+    command_line,
+    commit,
+    import_caffe,
+    machine,
+    write_whole,
+)
 from training.run import TrainingError, data_source
 
 LINK = ROOT / "scripts/distributed/link.py"
@@ -71,7 +77,7 @@ def settings(options, names):
     now = datetime.datetime.now(datetime.timezone.utc)
     every = rank_nets.rank_nets(options.quick)
     return {
-        "command": shlex.join(sys.argv),
+        "command": command_line(),
         "machine": machine(),
         "commit": commit(),
         "date": now.isoformat(timespec="seconds"),

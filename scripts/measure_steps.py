@@ -18,12 +18,11 @@ import argparse
 import datetime
 import json
 import os
-import shlex
 import sys
 
 from measure import references, sweeps, timer, turns
 from measure.command_line import add_options, chosen_names
-from project import ROOT, commit, machine, write_whole
+from project import ROOT, command_line, commit, machine, write_whole
 from training.run import TrainingError
 
 STEPS = {"mnist": 50, "ptb": 20}  # in one call of Solver::Step
@@ -66,7 +65,7 @@ def write(sweep, options):
         return
     now = datetime.datetime.now(datetime.timezone.utc)
     results = {
-        "command": shlex.join(sys.argv),
+        "command": command_line(),
         **current,
         "date": now.isoformat(timespec="seconds"),
         "sweep": sweep.name,

@@ -15,12 +15,11 @@ import argparse
 import datetime
 import itertools
 import json
-import shlex
 import sys
 from pathlib import Path
 
 from gpu import card_model, device_counts, device_report
-from project import ROOT, commit, write_whole
+from project import ROOT, command_line, commit, write_whole
 
 METHODS = ("conventional", "row", "tile")
 RATES = (0.0, 0.5, 0.7)
@@ -72,7 +71,7 @@ def main(arguments=None):
     known = earlier(path)
     now = datetime.datetime.now(datetime.timezone.utc)
     results = {
-        "command": shlex.join(sys.argv),
+        "command": command_line(),
         "commit": commit(),
         "date": now.isoformat(timespec="seconds"),
         "runs": [],

@@ -7,6 +7,7 @@ import importlib.util
 import json
 import os
 import platform
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -106,6 +107,11 @@ def _import_package(name, folder):
         del sys.modules[name]
         raise
     return package
+
+
+def command_line():
+    """This process's command, its program as shown() gives it."""
+    return shlex.join([shown(Path(sys.argv[0]).resolve()), *sys.argv[1:]])
 
 
 def machine():

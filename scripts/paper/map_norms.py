@@ -12,15 +12,13 @@ product, behind ReLU. Of a residue that is not kept nothing is known at an
 iteration: its mean stays. Residues are drawn without replacement, each with a
 probability in proportion to its norm, or its inverse. All three scale by 2.
 Writes a line for each training into a file, with its test accuracies; trainings
-that are there already are not made again.
+of the same settings that are there already are not made again.
 """
 
 import argparse
 import datetime
 import json
 import os
-import shlex
-import sys
 import tempfile
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -33,7 +31,14 @@ from nets import registry
 from nets.rewrite import input_layer
 from nets.text import to_text
 from paper.profiles import PROFILES
-from project import ROOT, commit, import_caffe, machine, whole_lines
+from project import (
+    ROOT,
+    command_line,
+    commit,
+    import_caffe,
+    machine,
+    whole_lines,
+)
 from training.run import data_source
 
 CHOICES = {"evenly": 0, "strong": 1, "weak": -1}  # powers of the norm
@@ -125,7 +130,7 @@ def train(caffe, experiment, choice, folder):
     settings.update(test_iter=[], test_interval=[], snapshot=0)
     (folder / "solver.prototxt").write_text(to_text(settings))
     solver = caffe.get_solver(str(folder / "solver.prototxt"))
-    tops = [layer["name"] for layer in net_layers(experiment)]
+    tops = [layer["name"] for layer in dropped_layers(experiment)]
     places = [
         Place(
             solver.net,
@@ -149,7 +154,7 @@ def train(caffe, experiment, choice, folder):
     return accuracies
 
 
-def net_layers(experiment):
+def dropped_layers(experiment):
     """The layers whose outputs are dropped."""
     weighted = [
         layer
@@ -183,25 +188,24 @@ def main(arguments=None):
     source = data_source(base)
     options.output.parent.mkdir(parents=True, exist_ok=True)
     lines = whole_lines(options.output).splitlines()
-    done = {
-        (row["choice"], row["experiment"]["seed"])
-        for row in map(json.loads, lines)
-    }
+    rows = map(json.loads, lines)
+    done = [(row["choice"], row["experiment"]) for row in rows]
     os.environ.setdefault("GLOG_minloglevel", "1")
     caffe = import_caffe()
     for seed in range(1, options.seeds + 1):
         for choice in CHOICES:
-            if (choice, seed) in done:
-                continue
             experiment = replace(base, seed=seed)
+            fields = json.loads(json.dumps(asdict(experiment)))
+            if (choice, fields) in done:
+                continue
             with tempfile.TemporaryDirectory() as folder:
                 accuracies = train(caffe, experiment, choice, Path(folder))
             row = {
                 "choice": choice,
                 "accuracies": accuracies,
-                "experiment": asdict(experiment),
+                "experiment": fields,
                 "data": source["used"],
-                "command": shlex.join(sys.argv),
+                "command": command_line(),
                 "machine": machine(),
                 "commit": commit(),
                 "date": datetime.datetime.now(datetime.timezone.utc).isoformat(

@@ -18,7 +18,7 @@ from tqdm import tqdm
 from measure import sweeps, timer, turns
 from paper import studies
 from paper.profiles import PROFILES
-from project import commit, machine, write_whole
+from project import command_line, commit, machine, write_whole
 from training.caffe_process import end_after
 from training.run import TrainingError
 
@@ -49,7 +49,7 @@ def race(profile, key):
     return {
         "baseline": key,
         "baseline_build": baseline_build,
-        "command": " ".join(sys.argv),
+        "command": command_line(),
         "machine": machine(),
         "commit": commit(),
         "date": datetime.datetime.now(datetime.timezone.utc).isoformat(

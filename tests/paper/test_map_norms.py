@@ -89,6 +89,8 @@ def test_trains_and_keeps_what_is_done(images, tmp_path, monkeypatch):
     monkeypatch.setitem(map_norms.PROFILES, "cpu", profile)
     output = tmp_path / "runs.jsonl"
     import_caffe()
+    # As `python -m` has it; results name no folder of the machine.
+    monkeypatch.setattr("sys.argv", [map_norms.__file__, "--seeds", "1"])
     map_norms.main(["--seeds", "1", "--output", str(output)])
     text = output.read_text()
     rows = [json.loads(line) for line in text.splitlines()]
@@ -96,6 +98,7 @@ def test_trains_and_keeps_what_is_done(images, tmp_path, monkeypatch):
     for row in rows:
         assert len(row["accuracies"]) == EPOCHS
         assert row["accuracies"][-1] > 0.3  # chance: 0.1
+        assert row["command"] == "scripts/paper/map_norms.py --seeds 1"
     # Another choice is another training.
     assert len({tuple(row["accuracies"]) for row in rows}) == 3
     map_norms.main(["--seeds", "1", "--output", str(output)])
