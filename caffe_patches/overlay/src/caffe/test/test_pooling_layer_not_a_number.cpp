@@ -4,7 +4,6 @@
 #include <vector>
 
 #include "caffe/blob.hpp"
-#include "caffe/layers/accuracy_layer.hpp"
 #include "caffe/layers/pooling_layer.hpp"
 #include "caffe/test/test_caffe_main.hpp"
 #include "gtest/gtest.h"
@@ -13,12 +12,12 @@ namespace caffe {
 
 // What diverging nets have in their blobs.
 template <typename TypeParam>
-class NotANumberTest : public MultiDeviceTest<TypeParam> {};
+class PoolingLayerNotANumberTest : public MultiDeviceTest<TypeParam> {};
 
-TYPED_TEST_CASE(NotANumberTest, TestDtypesAndDevices);
+TYPED_TEST_CASE(PoolingLayerNotANumberTest, TestDtypesAndDevices);
 
 // Windows of two values; each gives its gradient to one of them.
-TYPED_TEST(NotANumberTest, TestMaxPooling) {
+TYPED_TEST(PoolingLayerNotANumberTest, TestMaxPooling) {
   typedef typename TypeParam::Dtype Dtype;
   const Dtype kNaN = std::numeric_limits<Dtype>::quiet_NaN();
   const Dtype kInfinite = std::numeric_limits<Dtype>::infinity();
@@ -53,28 +52,6 @@ TYPED_TEST(NotANumberTest, TestMaxPooling) {
     for (int i = 0; i < 12; ++i) {
       EXPECT_EQ(i == kPlaces[i / 2] ? 10 + i / 2 : 0, x.cpu_diff()[i]) << i;
     }
-  }
-}
-
-TYPED_TEST(NotANumberTest, TestAccuracy) {
-  typedef typename TypeParam::Dtype Dtype;
-  const Dtype kNaN = std::numeric_limits<Dtype>::quiet_NaN();
-  // Label 1 has a score in the last two only, and the largest.
-  const Dtype kScores[] = {kNaN, kNaN, kNaN, 1, kNaN, 0, 1, 2, kNaN, 1, 2, 0};
-  const int kShape[] = {4, 3};
-  Blob<Dtype> scores(vector<int>(kShape, kShape + 2));
-  Blob<Dtype> labels(vector<int>(1, 4)), accuracy, by_class;
-  std::copy(kScores, kScores + 12, scores.mutable_cpu_data());
-  std::fill_n(labels.mutable_cpu_data(), 4, Dtype(1));
-  const vector<Blob<Dtype>*> bottom = {&scores, &labels};
-  for (int num_tops = 1; num_tops <= 2; ++num_tops) {
-    AccuracyLayer<Dtype> layer((LayerParameter()));
-    vector<Blob<Dtype>*> top(1, &accuracy);
-    if (num_tops == 2) { top.push_back(&by_class); }
-    layer.SetUp(bottom, top);
-    layer.Forward(bottom, top);
-    EXPECT_EQ(Dtype(0.5), accuracy.cpu_data()[0]);
-    if (num_tops == 2) { EXPECT_EQ(Dtype(0.5), by_class.cpu_data()[1]); }
   }
 }
 
