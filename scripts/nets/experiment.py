@@ -305,8 +305,10 @@ class LeNet(ConvolutionalNet):
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LanguageModel(Experiment):
     """A word LSTM on Penn Treebank, dropped after the embedding and after
-    each LSTM layer, between time steps nowhere.
+    each LSTM layer, between time steps only if `recurrent`.
 
+    recurrent: ROW drops units of h_{t-1} in an LSTM layer's product too, TILE
+        tiles of W_hc.
     init: parameters start uniform in -init ... init.
     tokens: words of train, valid and test, each a target once per epoch.
     """
@@ -315,6 +317,7 @@ class LanguageModel(Experiment):
     sequence_length: int
     init: float
     tokens: tuple
+    recurrent: bool = False
 
     prepared_by = "make ptb-data"
     splits = ("valid", "test")

@@ -3,7 +3,7 @@
     token -> embed -> drop1 -> lstm1 -> (drop2) -> lstm2 -> ... -> softmax
 
 Dropout lies where the published recipes have it: on the embedding's output
-and on each LSTM layer's, never between time steps. Blobs are T x N x units.
+and on each LSTM layer's, between time steps only if `recurrent`. Blobs are T x N x units.
 Methods replace the layers around these places:
 
 conventional  Caffe's Dropout, between Caffe's own layers.
@@ -127,6 +127,8 @@ def lstm_layers(experiment, index, bottom):
     if experiment.pattern:
         kind = "ApproxDropoutLSTM"
         patterns, approximate = dropped_by_pattern(experiment, index, False)
+        if experiment.recurrent:
+            approximate["recurrent"] = True
         bottoms += patterns
         parameters["approx_dropout_param"] = approximate
     layers = [layer(name, kind, bottoms, [name], **parameters)]

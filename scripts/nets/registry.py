@@ -226,7 +226,9 @@ def usual_groups(rate, batch_size):
     return 5, 5
 
 
-def ptb(size, method, rate=0, batch_size=USUAL_BATCH, groups=None):
+def ptb(
+    size, method, rate=0, batch_size=USUAL_BATCH, groups=None, recurrent=False
+):
     """A published LSTM language model on Penn Treebank; large8800 has the
     paper's dictionary (Table II), large3 its three layers (Fig. 6).
 
@@ -234,6 +236,7 @@ def ptb(size, method, rate=0, batch_size=USUAL_BATCH, groups=None):
     With dropout it takes 35, as the other sizes do, all else the same.
     groups: of RESIDUE, a number or a pair as of usual_groups, None for the
         usual ones; PERIOD has one.
+    recurrent: ROW and TILE drop in the product with h_{t-1} too.
     """
     settings = {
         "vocabulary": 10000,
@@ -260,6 +263,8 @@ def ptb(size, method, rate=0, batch_size=USUAL_BATCH, groups=None):
             settings["groups"] = (others,) * len(settings["hidden"]) + (last,)
         if chosen not in (None, usual):
             settings["variant"] = "groups" + groups_text(groups)
+        if recurrent:
+            settings |= {"recurrent": True, "variant": "recurrent"}
     elif size.startswith("tiny"):
         settings["tile_size"] = 4  # else there are fewer tiles than periods
     places = 1 + len(settings["hidden"])

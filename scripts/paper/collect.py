@@ -14,6 +14,7 @@ from project import read_json
 from training.run import TrainingError, data_source
 
 CONFIDENCE = 0.95
+SETTLING_EPOCHS = 5
 SEARCH_FIELDS = ("family", "max_period", "lambda3")
 DATA_FIELDS = {  # as the data has them
     "vocabulary", "tokens", "train_samples", "test_samples", "test_batch_size",
@@ -108,6 +109,21 @@ def curve(run, measure):
     return {e: np.nan if v is None else v for e, v in values.items()}
 
 
+def settled(run, measure):
+    """Where a run stops rising: the first epoch at which the mean of the last
+    SETTLING_EPOCHS is not above that of as many before them, and that mean;
+    (None, the last mean) if it still rises."""
+    values = list(curve(run, measure).values())
+    count = min(SETTLING_EPOCHS, len(values))
+    means = np.convolve(values, np.ones(count) / count, "valid")
+    for before, mean, epoch in zip(
+        means, means[count:], range(2 * count, len(values) + 1)
+    ):
+        if not mean > before:
+            return epoch, float(mean)
+    return None, float(means[-1])
+
+
 def gap(results, point, series, measure):
     """How far a net is above the conventional one in the course of training,
     {epoch: percent, mean over the seeds that both have}."""
@@ -174,21 +190,31 @@ def speed(results, point, series):
                 "speed_up": row["speed_up"],
                 "speed_up_range": [row["speed_up_min"], row["speed_up_max"]],
                 "step_ms": row["wall_ms"],
+                "peak_bytes": row["peak_bytes"],
             }
-    return {"speed_up": None, "speed_up_range": None, "step_ms": None}
+    return dict.fromkeys(
+        ("speed_up", "speed_up_range", "step_ms", "peak_bytes")
+    )
 
 
-def scores(runs, others, measure):
+def scores(runs, others, measure, settles=False):
     """What trainings gave, and how far it is from others' of the same seeds.
 
     runs, others: {seed: metrics}; others: of the conventional net, {} to
-    compare nothing. `measured`: how many of the runs have a value.
+    compare nothing. settles: what they gave is where they stopped rising.
+    `measured`: how many of the runs have a value.
     """
+
+    def score(run):
+        if settles:
+            return settled(run, measure)[1]
+        return final_score(run["tests"], measure)
+
     values, other = (
         {
             seed: value
             for seed, run in some.items()
-            if (value := final_score(run["tests"], measure)) is not None
+            if (value := score(run)) is not None
         }
         for some in (runs, others)
     )
@@ -222,9 +248,13 @@ def cell(results, study, point, series):
         "seeds": point.seeds,
         "finished": len(runs),
         "diverged": sum(run["diverged"] for run in runs.values()),
-        **scores(runs, others, study.measure),
+        **scores(runs, others, study.measure, study.settles),
         "drop_rate": mean_and_error(rates)[0],
     }
+    if study.settles:
+        found["settled"] = {
+            seed: settled(run, study.measure)[0] for seed, run in runs.items()
+        }
     if study.script == "ptb" and study.measure == "accuracy":
         found["perplexity"] = scores(runs, others, "perplexity")
     return found

@@ -147,9 +147,25 @@ def draw_study(study, cells, path):
 
 
 def draw_curves(study, results, path):
-    """The measure in the course of training, mean and range of the seeds."""
-    figure, axes = plt.subplots(figsize=(8, 4), layout="constrained")
-    (point,) = study.points
+    """The measure in the course of training, mean and range of the seeds, a
+    panel for each point."""
+    panels = len(study.points)
+    figure, grid = plt.subplots(
+        1, panels, figsize=(8 if panels == 1 else 6 * panels, 4),
+        squeeze=False, sharey=True, layout="constrained",
+    )  # fmt: skip
+    title = f"{MEASURES[study.measure].capitalize()}, mean and range of the seeds"
+    for axes, point in zip(grid[0], study.points):
+        _curves(axes, study, point, results)
+        _finish(axes, f"{title}: {point.label}" if panels > 1 else title)
+        axes.set_xlabel("epoch")
+        axes.xaxis.get_major_locator().set_params(integer=True)
+    _legend(figure)
+    _save(figure, path)
+
+
+def _curves(axes, study, point, results):
+    """A line for each series of a point."""
     for series, experiment in point.trained.items():
         runs = results.finished(experiment, point.seeds).values()
         curves = [curve(run, study.measure) for run in runs]
@@ -170,12 +186,6 @@ def draw_curves(study, results, path):
         axes.fill_between(
             epochs, values.min(0), values.max(0), color=colour, alpha=0.15
         )
-    title = MEASURES[study.measure].capitalize()
-    _finish(axes, f"{title}, mean and range of the seeds")
-    axes.set_xlabel("epoch")
-    axes.xaxis.get_major_locator().set_params(integer=True)
-    _legend(figure)
-    _save(figure, path)
 
 
 def draw_gaps(study, results, path):

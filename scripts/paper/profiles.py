@@ -29,6 +29,8 @@ class Profile:
     map_size: of the net on CIFAR-10. map_rates, map_groups: of the studies of
         feature maps.
     periods: (rate, N, lambda3) of the study of PERIOD.
+    whole_period: of RESIDUE, beside the usual one in the study of its N.
+    long_epochs: of the study that trains until nothing more is learned.
     seeds: trainings of each net, seeds 1, 2, ...; mlp_seeds: of Fig. 4's and
         Table I's MLPs; more_seeds: of Fig. 4's where its two rates are equal.
     timing: {workload: (rounds, steps per round)} of a race.
@@ -44,6 +46,8 @@ class Profile:
     timed: dict
     batches: tuple
     periods: tuple
+    whole_period: int = 20
+    long_epochs: int = 50
     groups: tuple
     map_size: str
     map_rates: tuple = (0.1, 0.3, 0.5)
@@ -124,7 +128,7 @@ PROFILES = {
                 "medium": "medium",
             },
             timed={**PAPER_SIZES, "groups": "medium"},
-            batches=(20, 40),
+            batches=(20, 30, 40),
             periods=PERIODS,
             groups=(1, 2, 4, (2, 4), (2, 10)),
             map_size="small",

@@ -1,4 +1,4 @@
-"""The paper's tables and figures, and six studies of ours, as nets to run.
+"""The paper's tables and figures, and studies of ours, as nets to run.
 
 A study is a list of points, a rate or a size each, that are compared for
 several methods. Accuracy comes from training every net of a point with several
@@ -146,6 +146,73 @@ def periods(profile):
     )
 
 
+def residues(profile):
+    """RESIDUE by its N: with 16, K at 0.3 and 0.7 mixes two numbers of kept
+    residues; with 20 it keeps 14 or 6 always."""
+    points = []
+    for rate in (0.3, 0.7):
+        usual = {
+            method: _mlp(profile, method, (rate, rate))
+            for method in ("conventional", "row", "tile")
+        }
+        for N in (USUAL_PERIOD, profile.whole_period):
+            nets = dict(usual)
+            if N != USUAL_PERIOD:
+                for method in ("row", "tile"):
+                    nets[method] = replace(
+                        usual[method], max_period=N, variant=f"N{N}"
+                    )
+            points.append(
+                Point(
+                    label=f"{rate:g}: {N}",
+                    trained=nets,
+                    timed={},
+                    seeds=profile.more_seeds,
+                )
+            )
+    return Study(
+        name="residues",
+        title="Not in the paper: RESIDUE by its N, MLP of Fig. 4",
+        script="mnist",
+        varies="rates: N",
+        points=tuple(points),
+        measure="accuracy",
+    )
+
+
+def convergence(profile):
+    """The MLP of Fig. 4 until it learns no more."""
+    points = []
+    for rate in (0.5, 0.7):
+        nets = {
+            method: replace(
+                _mlp(profile, method, (rate, rate)),
+                size="long",
+                epochs=profile.long_epochs,
+            )
+            for method in ("conventional", "row", "tile", "row_period")
+        }
+        points.append(
+            Point(
+                label=f"{rate:g}",
+                trained=nets,
+                timed={},
+                seeds=profile.seeds,
+            )
+        )
+    return Study(
+        name="convergence",
+        title="Not in the paper: the MLP of Fig. 4, trained until it learns "
+        "no more",
+        script="mnist",
+        varies="rates",
+        points=tuple(points),
+        measure="accuracy",
+        curves=True,
+        settles=True,
+    )
+
+
 def tiles(profile):
     """TILE by whether its tiles lie behind the hidden layers or before."""
     points = []
@@ -231,6 +298,27 @@ def fig6b(profile):
         varies="batch size",
         measure="perplexity",
     )
+
+
+def recurrent(profile):
+    """Dropout of h_{t-1} in the product with W_hc too: ROW's of units, TILE's of
+    tiles of W_hc."""
+    study = _lstm_study(
+        profile,
+        "table2",
+        ("conventional", "row", "tile"),
+        [
+            (f"{rate:g}{label}", {"rate": rate, "recurrent": between})
+            for rate in RATES
+            for between, label in ((False, ""), (True, ", recurrent"))
+        ],
+        name="recurrent",
+        title="Not in the paper: recurrent dropout in the LSTMs of Table II",
+        varies="rate",
+        measure="perplexity",
+    )
+    points = tuple(replace(point, timed={}) for point in study.points)
+    return replace(study, points=points)
 
 
 def groups(profile):
@@ -321,8 +409,8 @@ def cifar10(profile):
 
 
 STUDIES = (
-    *(fig4, table1, periods, tiles),
-    *(table2, fig5, fig6a, fig6b, groups, medium),
+    *(fig4, table1, convergence, periods, residues, tiles),
+    *(table2, fig5, fig6a, fig6b, recurrent, groups, medium),
     *(lenet, cifar10),
 )
 

@@ -25,6 +25,7 @@ class Study:
     measure: what of a trained net is compared, "accuracy" or "perplexity".
     curves: it is about the measure in the course of training.
     gaps: it is about the difference to the conventional net there.
+    settles: it is about where the measure stops rising, not about the end.
     """
 
     name: str
@@ -35,3 +36,4 @@ class Study:
     measure: str
     curves: bool = False
     gaps: bool = False
+    settles: bool = False

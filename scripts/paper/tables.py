@@ -45,6 +45,11 @@ def trained(numbers):
     return text
 
 
+def settled(epochs):
+    """epochs: {seed: epoch, None where it still rises}."""
+    return ", ".join("not yet" if e is None else str(e) for e in epochs.values())
+
+
 def study_table(study, cells):
     """One line per cell, {title of the column: text}."""
     timed = any(point.timed for point in study.points)
@@ -66,9 +71,13 @@ def study_table(study, cells):
         if timed:
             line["speed-up (rounds)"] = speed_up(numbers)
             line["ms/step"] = cell(numbers["step_ms"], ".1f")
+            peak = numbers["peak_bytes"]
+            line["peak MB"] = cell(peak and peak / 1e6, ".0f")
         if in_paper:
             line[f"{measure}, paper"] = paper["value"]
         line[measure] = trained(numbers)
+        if study.settles:
+            line["after epochs"] = settled(numbers["settled"])
         none = numbers["series"] == "conventional"
         if in_paper:
             line["difference, paper"] = paper["difference"]

@@ -154,6 +154,27 @@ def test_row_and_tile_bottoms():
     }
 
 
+def test_recurrent_dropout():
+    """Of all LSTM layers, and of nothing else."""
+    for method in "row", "tile":
+        experiment = registry.ptb("small", method, 0.5, recurrent=True)
+        assert experiment.key == f"ptb/small_{method}_0.5_recurrent"
+        usual = registry.find(f"ptb/small_{method}_0.5")
+        assert registry.baseline(experiment) == registry.baseline(usual)
+        found = nets.solver.net(experiment)["layer"]
+        changed = [
+            (layer.pop("name"), layer["approx_dropout_param"].pop("recurrent"))
+            for layer in found
+            if layer["type"] == "ApproxDropoutLSTM"
+        ]
+        assert changed == [("lstm1", True), ("lstm2", True)]
+        expected = nets.solver.net(usual)["layer"]
+        for layer in expected:
+            if layer["type"] == "ApproxDropoutLSTM":
+                del layer["name"]
+        assert found == expected
+
+
 def test_tiles_before_the_hidden_layers():
     experiment = dataclasses.replace(
         registry.find("mnist/tile_0.5"), tiles="before"
