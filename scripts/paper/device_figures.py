@@ -58,3 +58,43 @@ def device_model():
     for method in METHODS:
         heads += [f"{method.upper()}: launches", "ms", "speed-up"]
     return table(heads, lines)
+
+
+def product_s(m, n, k):
+    """A product of float32 by the model; C is m x n."""
+    work = {
+        "launches": 1,
+        **{"m": m, "n": n, "k": k, "batch": 1},
+        "read_bytes": card_model.FLOAT_BYTES * k * (m + n),
+        "written_bytes": card_model.FLOAT_BYTES * m * n,
+    }
+    return card_model.gemm_s(work, card_model.H200)
+
+
+@shown
+def dense_lstm():
+    """The least that a dense LSTM 2x1500 takes by the model: its products, and
+    W_hc read once in each step, forward and backward."""
+    units, words, layers, steps, samples = 1500, 10000, 2, 35, 20
+    gates, rows = 4 * units, steps * samples
+
+    def three(outputs):  # forward, for the input, for the weights
+        return (
+            product_s(outputs, rows, units)
+            + product_s(units, rows, outputs)
+            + product_s(units, outputs, rows)
+        )
+
+    recurrent_bytes = card_model.FLOAT_BYTES * gates * units
+    readings = layers * (2 * steps - 1)  # no gradient goes before the first
+    seconds = {
+        "W_xc": layers * three(gates),
+        "softmax": three(words),
+        "W_hc's gradient": layers * product_s(units, gates, rows),
+        "W_hc in the steps": readings
+        * recurrent_bytes
+        / card_model.H200.memory_bytes,
+    }
+    seconds["together"] = sum(seconds.values())
+    milliseconds = [number(value * 1e3) for value in seconds.values()]
+    return table([f"{what}: ms" for what in seconds], [milliseconds])
