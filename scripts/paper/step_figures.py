@@ -217,3 +217,15 @@ def feature_map_speed():
         lines.append(["", "peak memory, MB", *megabytes])
     rates = [f"rate {rate}" for rate in (0, 0.3, 0.5)]
     return table(["", "", "stock", *rates], lines)
+
+
+@shown
+def feature_map_groups():
+    titles = {1: "1", 4: "4", 16: "16", 64: "64, one for each image"}
+    lines = []
+    for groups, title in titles.items():
+        stock, *ours = results(f"feature_maps/vgg_groups{groups}.json")["rows"]
+        times = f"{stock['wall_ms']:.0f} ms"
+        lines.append([title, times, *(ratio(row) for row in ours)])
+    rates = [f"rate {rate}" for rate in (0, 0.3, 0.5)]
+    return table(["groups", "stock", *rates], lines)
