@@ -13,6 +13,7 @@ from paper import (  # noqa: F401  their tables are of PAGES too
     map_figures,
     rank_figures,
     step_figures,
+    training_figures,
 )
 from paper.figures import PAGES, filled
 from project import ROOT, write_whole

@@ -70,9 +70,12 @@ LEAST_DEPTH = 128  # of k, for each split
 REQUESTS = 2
 KERNELS_REQUESTS = {
     "ForwardStepKernel": 8,
-    "HiddenGradientKernel": 6,
+    "BackwardStepKernel": 6,
     "BackwardCellKernel": 4,
 }
+# So many waits for memory, one after the other, are left to a kernel's last
+# block when all others are done: to arrive, to read parts, to read gates.
+KERNELS_LAST_WAITS = {"BackwardStepKernel": 4}
 
 
 def evenly(units, processors):
@@ -124,7 +127,8 @@ def kernel_s(work, card):
     requests = KERNELS_REQUESTS.get(name, REQUESTS)
     waits = math.ceil(work["first_requests"] / launches / warps / requests)
     moved = work["read_bytes"] + work["written_bytes"]
-    return card.launch_s + max(
+    last_s = KERNELS_LAST_WAITS.get(name, 0) * card.latency_s
+    return card.launch_s + last_s + max(
         moved / launches / card.memory_bytes,
         work["sectors"] * 32 / launches / card.cache_bytes,
         turns / launches / busy / card.clock,

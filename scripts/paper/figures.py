@@ -7,7 +7,7 @@ A document holds a table between two comments, `<!-- figures: NAME -->` and
 import functools
 import re
 
-from paper import reported
+from paper import collect, reported
 from project import ROOT, read_json
 
 RESULTS = ROOT / "results/cpu"
@@ -78,6 +78,15 @@ def report_cell(study, point, series):
         if (cell["point"], cell["series"]) == (point, series):
             return cell
     raise ValueError(f"the report's {study} has no {series} at {point}")
+
+
+def difference(mine, other):
+    """Of values by seed: mine minus other in points, with its interval."""
+    found = collect.compared(mine, other)
+    text = number(found["difference"], "+.2f")
+    if found["interval"]:
+        text += f" {interval(found['interval'])}"
+    return text
 
 
 def race(study, point, series, form=".2f"):

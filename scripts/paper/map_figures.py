@@ -5,28 +5,14 @@ import json
 
 import numpy as np
 
-from paper import collect, figures, map_norms
-from paper.figures import interval, number, report_cell, shown, table
+from paper import figures, map_norms
+from paper.figures import difference, number, report_cell, shown, table
 from project import whole_lines
 
 NETS = {"lenet": "LeNet, MNIST", "cifar10": "small net, CIFAR-10"}
 RATES = "0.1", "0.3", "0.5"
 USUAL, EACH_IMAGE = "4", "64"
 GROUPS = "1", USUAL, EACH_IMAGE
-
-
-def seeds_of(values):
-    """{seed: value} of what JSON keeps with text as keys."""
-    return {int(seed): value for seed, value in values.items()}
-
-
-def difference(mine, other):
-    """A paired difference in points with its interval, as text."""
-    found = collect.compared(mine, other)
-    text = number(found["difference"], "+.2f")
-    if found["interval"]:
-        text += f" {interval(found['interval'])}"
-    return text
 
 
 @shown
@@ -41,17 +27,15 @@ def map_accuracies():
             conventional = report_cell(
                 study, f"{rate}, {USUAL}", "conventional"
             )
-            usual, each = (
-                seeds_of(cells[groups]["values"])
-                for groups in (USUAL, EACH_IMAGE)
-            )
             means = [conventional, *cells.values()]
             lines.append(
                 [
                     title,
                     rate,
                     *(number(cell["mean"]) for cell in means),
-                    difference(usual, each),
+                    difference(
+                        cells[USUAL]["values"], cells[EACH_IMAGE]["values"]
+                    ),
                 ]
             )
             title = ""

@@ -41,6 +41,12 @@ int* Numbers(int count) {
   return device;
 }
 
+int ValueAt(const int* device) {
+  int value = 0;
+  cudaMemcpy(&value, device, sizeof(value), cudaMemcpyDefault);
+  return value;
+}
+
 struct alignas(16) FourInts {
   int value[4];
 };
@@ -132,6 +138,40 @@ __global__ void SumKernel(const int* from, int* sums) {
   }
 }
 
+// The sum of all, by the block that is the last to have written its part; or,
+// `early`, by each.
+__global__ void LastBlockKernel(bool publishes, bool looks, bool early,
+    int* parts, int* arrivals, int* sum) {
+  __shared__ bool last;
+  parts[Index()] = Index();
+  __syncthreads();
+  if (threadIdx.x == 0) {
+    if (publishes) {
+      __threadfence();
+    }
+    const int before = atomicAdd(arrivals, 1);
+    if (looks) {
+      __threadfence();
+    }
+    last = early || before == gridDim.x - 1;
+  }
+  __syncthreads();
+  if (last && threadIdx.x == 1) {
+    int total = 0;
+    for (int k = 0; k < gridDim.x * blockDim.x; ++k) {
+      total += parts[k];
+    }
+    *sum = total;
+  }
+}
+
+void SumOfLast(bool publishes, bool looks, bool early) {
+  int* sum = Numbers(1);
+  LastBlockKernel<<<kBlocks, kThreads>>>(
+      publishes, looks, early, Numbers(kCount), Numbers(1), sum);
+  Check(ValueAt(sum) == kCount * (kCount - 1) / 2, "wrong total");
+}
+
 // Each lane's number plus its neighbour's. The first `threads` threads do it.
 __global__ void PairKernel(unsigned lanes, int threads, int* data) {
   if (threadIdx.x >= threads) {
@@ -154,12 +194,6 @@ __global__ void ShuffleAndReadKernel(int* data) {
   data[threadIdx.x] = threadIdx.x;
   __shfl_xor_sync(0xffffffff, 0, 1);
   data[threadIdx.x + 32] = data[threadIdx.x ^ 1];
-}
-
-int ValueAt(const int* device) {
-  int value = 0;
-  cudaMemcpy(&value, device, sizeof(value), cudaMemcpyDefault);
-  return value;
 }
 
 // The graph of what is launched in a stream of its own.
@@ -187,6 +221,7 @@ void Sound() {
   int* sum = Numbers(1);
   AddKernel<<<kBlocks, kThreads>>>(sum);
   Check(ValueAt(sum) == kCount * (kCount - 1) / 2, "wrong total");
+  SumOfLast(true, true, false);
   WideKernel<<<1, kCount / 4>>>(numbers);
   Check(ValueAt(numbers + kCount - 1) == 0, "not cleared");
   int* pairs = Numbers(kCount);
@@ -341,6 +376,9 @@ const std::map<std::string, std::function<void()>> kFaults = {
         [] {
           AddAndReadKernel<<<1, kThreads>>>(Numbers(1), Numbers(kThreads));
         }},
+    {"publishes_nothing", [] { SumOfLast(false, true, false); }},
+    {"sees_nothing", [] { SumOfLast(true, false, false); }},
+    {"not_the_last", [] { SumOfLast(true, true, true); }},
     {"host_memory", ReadHostMemory},
     {"device_memory", [] { printf("%d\n", *Numbers(1)); }},
     {"copy", CopyTooMuch},

@@ -81,6 +81,11 @@ def gemm(m, n, k, batch=1):
             ),
             4 * 0.6e-6,
         ),
+        # One whose last block goes on when the others are done.
+        (
+            kernel(132, name="BackwardStepKernel<Dtype>", lines=MEGA),
+            MEGA / 132 / 1.755e9 + 4 * 0.6e-6,
+        ),
     ],
 )
 def test_kernel(work, seconds):

@@ -9,6 +9,7 @@
 
 #include "counts.hpp"
 #include "cuda_emulator/thread.hpp"
+#include "fences.hpp"
 #include "memory.hpp"
 #include "warps.hpp"
 
@@ -143,8 +144,11 @@ class Checker {
     if (record.period != period_ || (record.atomic && kind_ == ATOMIC)) {
       return false;
     }
-    if (record.by_blocks || record.block != now.block) {
+    if (record.by_blocks) {
       return true;
+    }
+    if (record.block != now.block) {
+      return !Sees(Place{record.block, record.thread, record.epoch});
     }
     return record.epoch == now.epoch &&
            (record.by_threads || record.thread != now.thread);
@@ -268,6 +272,7 @@ void BeginLaunch() {
   own_size = kArena / NumDevices();
   own_memory = arena + own_size * CurrentDevice();
   mode = Profiling() ? COUNT : CHECK;
+  ForgetPublished();
 }
 
 void EndLaunch() { mode = IGNORE; }
@@ -275,6 +280,7 @@ void EndLaunch() { mode = IGNORE; }
 void BeginBlock(unsigned block) {
   now = Place{block, 0, 0};
   ++block_runs;
+  ForgetSeen();
 }
 
 void NextEpoch() {
@@ -285,6 +291,7 @@ void NextEpoch() {
 
 void CheckAtomic(void* address, size_t size, const void* call) {
   Access(address, size, ATOMIC, call);
+  NoteAtomic(address);
 }
 
 }  // namespace emulator

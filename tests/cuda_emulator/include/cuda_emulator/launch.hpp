@@ -78,6 +78,8 @@ void LaunchDeduced(const char* name, dim3 grid, dim3 block, Kernel kernel,
 
 #define __syncthreads() emulator::Barrier(__LINE__)
 
+void __threadfence();
+
 namespace emulator {
 
 template <typename T>

@@ -156,7 +156,8 @@ class ApproxDropoutLSTMLayer : public Layer<Dtype>,
   Blob<Dtype> cont_;            // (T x N)
   Blob<Dtype> hidden_states_;   // h_t, (T x N x H); diff: through the output
   Blob<Dtype> recurrent_diff_;  // parts of r_t's, (parts x N x H)
-  Blob<Dtype> step_diff_;       // of a step's gates
+  Blob<Dtype> step_diff_;       // of two steps' gates
+  Blob<int> arrivals_;          // see LSTMSteps
   RepeatedLaunches<LSTMSteps<Dtype> > forward_steps_;
   RepeatedLaunches<LSTMSteps<Dtype> > backward_steps_;
 #endif

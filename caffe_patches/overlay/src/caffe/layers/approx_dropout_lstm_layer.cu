@@ -128,8 +128,11 @@ LSTMSteps<Dtype> ApproxDropoutLSTMLayer<Dtype>::Steps_gpu(bool backward) {
   steps.cell_diff = cell_.mutable_gpu_diff();
   if (fuses_steps()) {
     const GradientCut cut = CutGradient(steps);
-    step_diff_.Reshape(vector<int>(1, cut.step_size()));
+    step_diff_.Reshape(vector<int>(1, 2 * cut.step_size()));
     steps.step_diff = step_diff_.mutable_gpu_data();
+    // Zero, as Caffe's memory is at first.
+    arrivals_.Reshape(vector<int>(1, cut.num_arrivals()));
+    steps.arrivals = arrivals_.mutable_gpu_data();
     shape[0] = cut.parts;
   } else {
     shape[0] = 1;

@@ -111,6 +111,30 @@ TEST(LSTMStepTest, TestForwardCutDealsOnce) {
   }
 }
 
+// All parts of the same columns and samples arrive at one place, others at
+// others.
+TEST(LSTMStepTest, TestGradientCutArrivals) {
+  const vector<StepCase> cases = StepCases();
+  for (int i = 0; i < cases.size(); ++i) {
+    const StepCase& c = cases[i];
+    const GradientCut cut =
+        CutGradient(c.units, c.samples, c.max_tile, c.width);
+    vector<vector<int> > arrived(cut.num_arrivals());
+    for (int b = 0; b < cut.blocks(); ++b) {
+      arrived.at(cut.arrival(b)).push_back(b);
+    }
+    for (int a = 0; a < arrived.size(); ++a) {
+      ASSERT_EQ(cut.parts, arrived[a].size()) << "case " << i;
+      for (int j = 0; j < cut.parts; ++j) {
+        const int b = arrived[a][j];
+        EXPECT_EQ(j, cut.part(b));
+        EXPECT_EQ(cut.first_column(arrived[a][0]), cut.first_column(b));
+        EXPECT_EQ(cut.first_sample(arrived[a][0]), cut.first_sample(b));
+      }
+    }
+  }
+}
+
 TEST(LSTMStepTest, TestGradientCutMultipliesOnce) {
   const vector<StepCase> cases = StepCases();
   for (int i = 0; i < cases.size(); ++i) {
@@ -158,14 +182,16 @@ TEST(LSTMStepTest, TestGradientCutPlacesFours) {
     const StepCase& c = cases[i];
     const GradientCut cut =
         CutGradient(c.units, c.samples, c.max_tile, c.width);
-    vector<int> times(cut.step_size());
-    for (int n = 0; n < c.samples; ++n) {
-      const int pass = n / cut.passes.tile;
-      for (int f = 0; f < c.units; ++f) {
-        EXPECT_EQ(cut.four(cut.passes.first(pass), f) + n % cut.passes.tile * 4,
-            cut.four(n, f));
-        for (int j = 0; j < 4; ++j) {
-          ASSERT_EQ(1, ++times.at(cut.four(n, f) + j));
+    vector<int> times(2 * cut.step_size());
+    for (int t = 6; t < 8; ++t) {
+      for (int n = 0; n < c.samples; ++n) {
+        const int first = n / cut.passes.tile * cut.passes.tile;
+        for (int f = 0; f < c.units; ++f) {
+          EXPECT_EQ(cut.four(t, first, f) + n % cut.passes.tile * 4,
+              cut.four(t, n, f));
+          for (int j = 0; j < 4; ++j) {
+            ASSERT_EQ(1, ++times.at(cut.four(t, n, f) + j));
+          }
         }
       }
     }
@@ -282,6 +308,86 @@ TYPED_TEST(LSTMStepGPUTest, TestManyUnits) {
     const double c = gate[1] * before[u] + gate[0] * gate[3];
     ASSERT_NEAR(gate[2] * std::tanh(c), this->hidden_.cpu_data()[u], tolerance)
         << u;
+  }
+}
+
+// Several parts, passes and blocks of columns, twice: what arrived is
+// forgotten.
+TYPED_TEST(LSTMStepGPUTest, TestBackward) {
+  const int kSteps = 4, kSamples = 23, kUnits = 150;
+  this->Shape(kSteps, kSamples, kUnits);
+  const int size = kSamples * kUnits;
+  LSTMSteps<TypeParam> steps = this->Steps(kSteps);
+  const GradientCut cut = CutGradient(steps);
+  ASSERT_EQ(10, cut.parts);
+  ASSERT_EQ(sizeof(TypeParam) == 4 ? 2 : 3, cut.passes.count);
+  Blob<TypeParam> cell(kSamples, kUnits, 1, 1), parts(cut.parts, size, 1, 1);
+  Blob<TypeParam> step_diff(2, cut.step_size(), 1, 1);
+  Blob<int> arrivals(cut.num_arrivals(), 1, 1, 1);
+  FillerParameter param;
+  param.set_min(0.1);
+  param.set_max(0.9);
+  UniformFiller<TypeParam> filler(param);
+  filler.Fill(&this->gates_);
+  filler.Fill(&this->cells_);
+  TypeParam* hidden_diff = this->hidden_.mutable_cpu_diff();
+  for (int i = 0; i < kSteps * size; ++i) {
+    hidden_diff[i] = TypeParam(i % 11 - 5) / 8;
+  }
+  for (int n = 0; n < kSamples; n += 3) {  // text begins anew
+    this->cont_.mutable_cpu_data()[2 * kSamples + n] = 0;
+  }
+  // dgates from the last step to the first, all in double.
+  const TypeParam *a = this->gates_.cpu_data(), *c = this->cells_.cpu_data();
+  vector<double> expected(4 * kSteps * size), dr(size), dc(size);
+  for (int t = kSteps - 1; t >= 0; --t) {
+    for (int k = 0; k < size; ++k) {
+      const int n = k / kUnits, u = k % kUnits;
+      const double cont = this->cont_.cpu_data()[t * kSamples + n];
+      const double next =
+          t + 1 < kSteps ? this->cont_.cpu_data()[(t + 1) * kSamples + n] : 0;
+      double gate[4];
+      for (int g = 0; g < 4; ++g) {
+        gate[g] = a[steps.gate(t, n, g * kUnits + u)];
+      }
+      const double tanh_c = std::tanh(c[(t + 1) * size + k]);
+      const double dh = hidden_diff[t * size + k] + next * dr[k];
+      const double d = dc[k] + dh * gate[2] * (1 - tanh_c * tanh_c);
+      const double of_gates[4] = {
+          d * gate[3], d * cont * c[t * size + k], dh * tanh_c, d * gate[0]};
+      for (int g = 0; g < 4; ++g) {
+        expected[steps.gate(t, n, g * kUnits + u)] =
+            of_gates[g] *
+            (g < 3 ? gate[g] * (1 - gate[g]) : 1 - gate[g] * gate[g]);
+      }
+      dc[k] = d * gate[1] * cont;
+    }
+    for (int k = 0; k < size; ++k) {
+      dr[k] = 0;
+      for (int row = 0; row < 4 * kUnits; ++row) {
+        dr[k] += expected[steps.gate(t, k / kUnits, row)] *
+                 this->weight_.cpu_data()[row * kUnits + k % kUnits];
+      }
+    }
+  }
+  steps.gates = this->gates_.mutable_gpu_data();
+  steps.cells = this->cells_.mutable_gpu_data();
+  steps.cont = this->cont_.gpu_data();
+  steps.hidden_diff = this->hidden_.gpu_diff();
+  steps.gates_diff = this->gates_.mutable_gpu_diff();
+  steps.cell_diff = cell.mutable_gpu_data();
+  steps.recurrent_diff = parts.mutable_gpu_data();
+  steps.step_diff = step_diff.mutable_gpu_data();
+  steps.arrivals = arrivals.mutable_gpu_data();
+  const double tolerance = sizeof(TypeParam) == 4 ? 1e-4 : 1e-12;
+  for (int pass = 0; pass < 2; ++pass) {
+    caffe_set(
+        this->gates_.count(), TypeParam(NAN), this->gates_.mutable_cpu_diff());
+    this->gates_.mutable_gpu_diff();
+    LSTMBackward(steps, NULL);
+    for (int i = 0; i < expected.size(); ++i) {
+      ASSERT_NEAR(expected[i], this->gates_.cpu_diff()[i], tolerance) << i;
+    }
   }
 }
 

@@ -18,9 +18,10 @@ namespace caffe {
  * 16 bytes at a time where rows are aligned to that, and keep the sums of all
  * samples in registers:
  *
- *     forward   one kernel: gates += r_t W_hc', and the cell behind it
- *     backward  two: the cell's gradient; then W_hc' dgates_t, in parts that
- *               the next step's first kernel adds up
+ *     forward   gates += r_t W_hc', and the cell behind it
+ *     backward  W_hc' dgates_t, in parts; the block that is the last to have
+ *               done its part of some units adds theirs up, and goes on to the
+ *               gradient of their cells in the step before
  *
  * Sums are always taken in the same order.
  */
@@ -45,7 +46,9 @@ struct LSTMSteps {
   Dtype* gates_diff;         // before activation, (T x N x 4 H)
   Dtype* cell_diff;          // of c_t, then of c_{t-1}, (N x H)
   Dtype* recurrent_diff;     // parts of r_t's, (parts x N x H)
-  Dtype* step_diff;          // of a step's gates, as GradientCut has them
+  Dtype* step_diff;          // of the gates of this step and of the one
+                             // before, as GradientCut has them
+  int* arrivals;             // see GradientCut; 0 between launches
 
   /// @brief Values of a step: of its hidden units, and of its gates.
   CAFFE_HOST_DEVICE size_t size() const {
@@ -66,7 +69,7 @@ struct LSTMSteps {
            hidden == other.hidden && hidden_diff == other.hidden_diff &&
            gates_diff == other.gates_diff && cell_diff == other.cell_diff &&
            recurrent_diff == other.recurrent_diff &&
-           step_diff == other.step_diff;
+           step_diff == other.step_diff && arrivals == other.arrivals;
   }
 };
 
@@ -188,7 +191,9 @@ const int kGradientWarps = 16;
 ///        each lane a run of `width`, one pass of samples and a part of the
 ///        rows. Rows come in fours, `units` of them; every kGradientWarps-th of
 ///        a part is a warp's. The cell's gradient puts dgates_t side by side
-///        for it, (passes x fours x tile x 4).
+///        for it, (passes x fours x tile x 4). A block that has done its part
+///        says so in `arrivals`, which the parts of the same columns and
+///        samples share; the last of them goes on.
 struct GradientCut {
   int units;
   int width;
@@ -211,6 +216,12 @@ struct GradientCut {
   CAFFE_HOST_DEVICE int part(int block) const {
     return block / passes.count / column_blocks();
   }
+  CAFFE_HOST_DEVICE int arrival(int block) const {
+    return block % num_arrivals();
+  }
+  CAFFE_HOST_DEVICE int num_arrivals() const {
+    return column_blocks() * passes.count;
+  }
   CAFFE_HOST_DEVICE int first_four(int block) const {
     return part(block) * part_fours;
   }
@@ -218,13 +229,15 @@ struct GradientCut {
     const int end = first_four(block) + part_fours;
     return end < units ? end : units;
   }
-  /// @brief Where a sample's gradients of a four begin in step_diff.
-  CAFFE_HOST_DEVICE size_t four(int sample, int four) const {
+  /// @brief Where a sample's gradients of a four begin in step_diff: steps
+  ///        take turns, as one is read while the one before is written.
+  CAFFE_HOST_DEVICE size_t four(int t, int sample, int four) const {
     const size_t pass = sample / passes.tile;
-    return ((pass * units + four) * passes.tile + sample % passes.tile) * 4;
+    return t % 2 * step_size() +
+           ((pass * units + four) * passes.tile + sample % passes.tile) * 4;
   }
-  /// @brief How many there are, those of samples that do not exist included.
-  size_t step_size() const {
+  /// @brief How many a step has, those of samples that do not exist included.
+  CAFFE_HOST_DEVICE size_t step_size() const {
     return static_cast<size_t>(4) * units * passes.count * passes.tile;
   }
 };
@@ -258,7 +271,8 @@ ForwardCut CutForward(const LSTMSteps<Dtype>& steps) {
       steps.units, steps.samples, SampleTile<Dtype>::kMax, AlignedWidth(steps));
 }
 
-/// @brief Its parts are those of recurrent_diff, its step_size is step_diff's.
+/// @brief Its parts are those of recurrent_diff, two of its step_size
+///        step_diff's, its num_arrivals those of arrivals.
 template <typename Dtype>
 GradientCut CutGradient(const LSTMSteps<Dtype>& steps) {
   return CutGradient(

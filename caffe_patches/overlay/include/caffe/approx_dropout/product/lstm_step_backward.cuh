@@ -29,25 +29,20 @@ __device__ void WriteGateGradients(const LSTMSteps<Dtype>& steps, int t,
     const int row = gate * steps.units + unit;
     steps.gates_diff[steps.gate(t, sample, row)] = d[gate];
     if (steps.step_diff) {
-      steps.step_diff[cut.four(sample, row / 4) + row % 4] = d[gate];
+      steps.step_diff[cut.four(t, sample, row / 4) + row % 4] = d[gate];
     }
   }
 }
 
-// The gradients of step t's gates before activation, one thread per unit and
-// sample; cell_diff becomes that of c_{t-1}. The gradient of r_{t+1} is in as
-// many parts as `cut` has; the last step has none.
+// The gradients of the four gates of a unit and sample at step t before
+// activation; cell_diff becomes that of c_{t-1}. The gradient of r_{t+1} is in
+// as many parts as `cut` has; the last step has none.
 template <typename Dtype>
-__global__ void __launch_bounds__(kCellThreads)
-    BackwardCellKernel(LSTMSteps<Dtype> steps, int t, GradientCut cut,
-        HiddenDropout<Dtype> dropout) {
-  const int k = blockIdx.x * kCellThreads + threadIdx.x;
-  if (k >= steps.size()) {
-    return;
-  }
+__device__ void CellGradient(const LSTMSteps<Dtype>& steps, int t,
+    const GradientCut& cut, const HiddenDropout<Dtype>& dropout, int sample,
+    int unit) {
   const int units = steps.units;
-  const int sample = k / units;
-  const int unit = k % units;
+  const size_t k = static_cast<size_t>(sample) * units + unit;
   const size_t here = t * steps.size() + k;
   const Dtype* cont = steps.cont + t * steps.samples + sample;
   Dtype dh = steps.hidden_diff[here];
@@ -73,10 +68,21 @@ __global__ void __launch_bounds__(kCellThreads)
   steps.cell_diff[k] = dc;
 }
 
+// CellGradient, one thread per unit and sample.
+template <typename Dtype>
+__global__ void __launch_bounds__(kCellThreads)
+    BackwardCellKernel(LSTMSteps<Dtype> steps, int t, GradientCut cut,
+        HiddenDropout<Dtype> dropout) {
+  const int k = blockIdx.x * kCellThreads + threadIdx.x;
+  if (k < steps.size()) {
+    CellGradient(steps, t, cut, dropout, k / steps.units, k % steps.units);
+  }
+}
+
 // sum (kTile) = the warp's rows' part of W_hc' dgates_t in the lane's columns;
 // of samples that do not exist, anything.
 template <typename Dtype, int kWidth, int kTile>
-__device__ void MultiplyRows(const LSTMSteps<Dtype>& steps,
+__device__ void MultiplyRows(const LSTMSteps<Dtype>& steps, int t,
     const GradientCut& cut, int warp, int column,
     AlignedVector<Dtype, kWidth>* sum) {
   const int kChunk = Aligned16<Dtype>::kWidth;
@@ -90,7 +96,7 @@ __device__ void MultiplyRows(const LSTMSteps<Dtype>& steps,
   }
   for (int four = cut.first_four(blockIdx.x) + warp;
        four < cut.end_four(blockIdx.x); four += kGradientWarps) {
-    const Dtype* diff = steps.step_diff + cut.four(first_sample, four);
+    const Dtype* diff = steps.step_diff + cut.four(t, first_sample, four);
     AlignedVector<Dtype, kWidth> w[4];
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
@@ -115,12 +121,12 @@ __device__ void MultiplyRows(const LSTMSteps<Dtype>& steps,
   }
 }
 
-// recurrent_diff = W_hc' step_diff, in parts. One block as GradientCut says;
-// kWidth and kTile as in ForwardStepKernel. Its warps' sums are added up,
-// always in the same order. Writes all of its columns and samples of its part.
+// recurrent_diff = W_hc' step_diff, in parts: writes all of the block's columns
+// and samples of its part. The sums of its warps are added up, always in the
+// same order.
 template <typename Dtype, int kWidth, int kTile>
-__global__ void __launch_bounds__(kGradientThreads)
-    HiddenGradientKernel(LSTMSteps<Dtype> steps, GradientCut cut) {
+__device__ void WritePart(
+    const LSTMSteps<Dtype>& steps, int t, const GradientCut& cut) {
   const int kColumns = 32 * kWidth;
   __shared__ AlignedVector<Dtype, kWidth> sums[kGradientWarps][kRoundSamples]
                                               [32];
@@ -131,7 +137,7 @@ __global__ void __launch_bounds__(kGradientThreads)
   // Where there are no more columns, the last again.
   const int column = min(first_column + lane * kWidth, steps.units - kWidth);
   AlignedVector<Dtype, kWidth> sum[kTile];
-  MultiplyRows<Dtype, kWidth, kTile>(steps, cut, warp, column, sum);
+  MultiplyRows<Dtype, kWidth, kTile>(steps, t, cut, warp, column, sum);
   Dtype* part = steps.recurrent_diff + cut.part(blockIdx.x) * steps.size();
 #pragma unroll
   for (int first = 0; first < kTile; first += kRoundSamples) {
@@ -157,6 +163,46 @@ __global__ void __launch_bounds__(kGradientThreads)
           total;
     }
     __syncthreads();
+  }
+}
+
+// Whether this block is the last that has written its part of its columns and
+// samples; then it sees all of them. To be called behind a barrier.
+template <typename Dtype>
+__device__ bool ArrivesLast(
+    const LSTMSteps<Dtype>& steps, const GradientCut& cut) {
+  __shared__ bool last;
+  if (threadIdx.x == 0) {
+    int* arrivals = steps.arrivals + cut.arrival(blockIdx.x);
+    __threadfence();
+    last = atomicAdd(arrivals, 1) == cut.parts - 1;
+    __threadfence();
+    if (last) {
+      atomicExch(arrivals, 0);  // for the next launch
+    }
+  }
+  __syncthreads();
+  return last;
+}
+
+// The gradient of r_t, t > 0, from those of step t's gates, and from it those
+// of the gates of step t - 1. One block as GradientCut says; kWidth and kTile
+// as in ForwardStepKernel.
+template <typename Dtype, int kWidth, int kTile>
+__global__ void __launch_bounds__(kGradientThreads)
+    BackwardStepKernel(LSTMSteps<Dtype> steps, int t, GradientCut cut,
+        HiddenDropout<Dtype> dropout) {
+  const int kColumns = 32 * kWidth;
+  WritePart<Dtype, kWidth, kTile>(steps, t, cut);
+  if (!ArrivesLast(steps, cut)) {
+    return;
+  }
+  for (int k = threadIdx.x; k < kTile * kColumns; k += kGradientThreads) {
+    const int sample = cut.first_sample(blockIdx.x) + k / kColumns;
+    const int unit = cut.first_column(blockIdx.x) + k % kColumns;
+    if (sample < steps.samples && unit < steps.units) {
+      CellGradient(steps, t - 1, cut, dropout, sample, unit);
+    }
   }
 }
 

@@ -47,12 +47,13 @@ struct ForwardStep {
 };
 
 template <typename Dtype, int kWidth, int kTile>
-struct HiddenGradient {
-  static void Launch(const LSTMSteps<Dtype>& steps, int, const GradientCut& cut,
-      cudaStream_t stream) {
+struct BackwardStep {
+  static void Launch(const LSTMSteps<Dtype>& steps, int t,
+      const GradientCut& cut, cudaStream_t stream) {
     const int kSamples = Tile<Dtype, kTile>::kSamples;
-    HiddenGradientKernel<Dtype, kWidth, kSamples>
-        <<<cut.blocks(), kGradientThreads, 0, stream>>>(steps, cut);
+    BackwardStepKernel<Dtype, kWidth, kSamples>
+        <<<cut.blocks(), kGradientThreads, 0, stream>>>(
+            steps, t, cut, NoDropout(steps, t - 1));
     CUDA_POST_KERNEL_CHECK;
   }
 };
@@ -99,11 +100,10 @@ void LSTMForward(const LSTMSteps<Dtype>& steps, cudaStream_t stream) {
 template <typename Dtype>
 void LSTMBackward(const LSTMSteps<Dtype>& steps, cudaStream_t stream) {
   const GradientCut cut = CutGradient(steps);
-  for (int t = steps.steps - 1; t >= 0; --t) {
-    LaunchBackwardCell(steps, t, cut, NoDropout(steps, t), stream);
-    if (t > 0) {
-      Launch<HiddenGradient>(steps, t, cut, stream);
-    }
+  const int last = steps.steps - 1;
+  LaunchBackwardCell(steps, last, cut, NoDropout(steps, last), stream);
+  for (int t = last; t > 0; --t) {
+    Launch<BackwardStep>(steps, t, cut, stream);
   }
 }
 

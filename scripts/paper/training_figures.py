@@ -1,0 +1,79 @@
+"""The tables of docs/results.md on studies of trainings: how long they are,
+RESIDUE's N, recurrent dropout."""
+
+from paper.figures import (
+    METHODS,
+    difference,
+    interval,
+    number,
+    perplexity,
+    report_cell,
+    shown,
+    table,
+)
+
+RESIDUE_METHODS = "row", "tile"
+LONG_METHODS = "conventional", "row", "tile", "row_period"
+
+
+@shown
+def residue_periods():
+    lines = []
+    for series in RESIDUE_METHODS:
+        title = METHODS[series]
+        for rate in ("0.3", "0.7"):
+            few, whole, conventional = (
+                report_cell("residues", f"{rate}: {N}", name)["values"]
+                for N, name in ((16, series), (20, series), (16, "conventional"))
+            )
+            compared = (few, conventional), (whole, conventional), (whole, few)
+            lines.append(
+                [title, rate, *(difference(*pair) for pair in compared)]
+            )
+            title = ""
+    heads = ["", "rate", "N = 16", "N = 20", "N = 20 over 16"]
+    return table(heads, lines)
+
+
+@shown
+def convergence():
+    lines = []
+    for rate in ("0.5", "0.7"):
+        title = rate
+        for series in LONG_METHODS:
+            cell = report_cell("convergence", rate, series)
+            name = METHODS.get(series, series)
+            if not cell["measured"]:
+                lines.append([title, name, *["X"] * 4])
+            else:
+                change = number(cell["difference"], "+.2f", "")
+                if cell["interval"]:
+                    change += f" {interval(cell['interval'])}"
+                epochs = ", ".join(
+                    "not yet" if epoch is None else str(epoch)
+                    for epoch in cell["settled"].values()
+                )
+                mean = number(cell["mean"])
+                lines.append(
+                    [title, name, str(cell["measured"]), mean, epochs, change]
+                )
+            title = ""
+    heads = ["rate", "", "seeds", "accuracy, %", "after epochs"]
+    return table([*heads, "over conventional, points"], lines)
+
+
+@shown
+def recurrent():
+    lines = []
+    for rate in ("0.3", "0.5", "0.7"):
+        cells = [
+            perplexity("recurrent", f"{rate}{between}", series) or "X"
+            for series in RESIDUE_METHODS
+            for between in ("", ", recurrent")
+        ]
+        conventional = perplexity("recurrent", rate, "conventional")
+        lines.append([rate, conventional, *cells])
+    heads = ["rate", "conventional"]
+    for series in RESIDUE_METHODS:
+        heads += [METHODS[series], "recurrent"]
+    return table(heads, lines)
