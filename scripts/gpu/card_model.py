@@ -128,11 +128,15 @@ def kernel_s(work, card):
     waits = math.ceil(work["first_requests"] / launches / warps / requests)
     moved = work["read_bytes"] + work["written_bytes"]
     last_s = KERNELS_LAST_WAITS.get(name, 0) * card.latency_s
-    return card.launch_s + last_s + max(
-        moved / launches / card.memory_bytes,
-        work["sectors"] * 32 / launches / card.cache_bytes,
-        turns / launches / busy / card.clock,
-        math.ceil(blocks / resident) * waits * card.latency_s,
+    return (
+        card.launch_s
+        + last_s
+        + max(
+            moved / launches / card.memory_bytes,
+            work["sectors"] * 32 / launches / card.cache_bytes,
+            turns / launches / busy / card.clock,
+            math.ceil(blocks / resident) * waits * card.latency_s,
+        )
     )
 
 

@@ -3,8 +3,8 @@
     token -> embed -> drop1 -> lstm1 -> (drop2) -> lstm2 -> ... -> softmax
 
 Dropout lies where the published recipes have it: on the embedding's output
-and on each LSTM layer's, between time steps only if `recurrent`. Blobs are T x N x units.
-Methods replace the layers around these places:
+and on each LSTM layer's, between time steps only if `recurrent`. Blobs are
+T x N x units. Methods replace the layers around these places:
 
 conventional  Caffe's Dropout, between Caffe's own layers.
 ROW           ApproxDropout after the embedding, ApproxDropoutLSTM after it.

@@ -154,7 +154,8 @@ def draw_curves(study, results, path):
         1, panels, figsize=(8 if panels == 1 else 6 * panels, 4),
         squeeze=False, sharey=True, layout="constrained",
     )  # fmt: skip
-    title = f"{MEASURES[study.measure].capitalize()}, mean and range of the seeds"
+    measure = MEASURES[study.measure].capitalize()
+    title = f"{measure}, mean and range of the seeds"
     for axes, point in zip(grid[0], study.points):
         _curves(axes, study, point, results)
         _finish(axes, f"{title}: {point.label}" if panels > 1 else title)

@@ -301,8 +301,8 @@ def fig6b(profile):
 
 
 def recurrent(profile):
-    """Dropout of h_{t-1} in the product with W_hc too: ROW's of units, TILE's of
-    tiles of W_hc."""
+    """Dropout in the product with h_{t-1} too: ROW's of units, TILE's of tiles
+    of W_hc."""
     study = _lstm_study(
         profile,
         "table2",

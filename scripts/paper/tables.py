@@ -47,7 +47,9 @@ def trained(numbers):
 
 def settled(epochs):
     """epochs: {seed: epoch, None where it still rises}."""
-    return ", ".join("not yet" if e is None else str(e) for e in epochs.values())
+    return ", ".join(
+        "not yet" if e is None else str(e) for e in epochs.values()
+    )
 
 
 def study_table(study, cells):

@@ -11,6 +11,7 @@ from paper.figures import (
     shown,
     table,
 )
+from paper.tables import settled
 
 RESIDUE_METHODS = "row", "tile"
 LONG_METHODS = "conventional", "row", "tile", "row_period"
@@ -24,7 +25,11 @@ def residue_periods():
         for rate in ("0.3", "0.7"):
             few, whole, conventional = (
                 report_cell("residues", f"{rate}: {N}", name)["values"]
-                for N, name in ((16, series), (20, series), (16, "conventional"))
+                for N, name in (
+                    (16, series),
+                    (20, series),
+                    (16, "conventional"),
+                )
             )
             compared = (few, conventional), (whole, conventional), (whole, few)
             lines.append(
@@ -49,10 +54,7 @@ def convergence():
                 change = number(cell["difference"], "+.2f", "")
                 if cell["interval"]:
                     change += f" {interval(cell['interval'])}"
-                epochs = ", ".join(
-                    "not yet" if epoch is None else str(epoch)
-                    for epoch in cell["settled"].values()
-                )
+                epochs = settled(cell["settled"])
                 mean = number(cell["mean"])
                 lines.append(
                     [title, name, str(cell["measured"]), mean, epochs, change]
