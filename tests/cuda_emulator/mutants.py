@@ -1,5 +1,5 @@
-"""Takes one barrier, atomic, bound or early return out of our kernels at a
-time, and sees whether the emulator reports it.
+"""Takes one barrier, fence, atomic, bound or early return out of our kernels at
+a time, and sees whether the emulator reports it.
 
 usage: mutants.py [--list] [--match TEXT] [--every N] [--results FILE]
 
@@ -67,6 +67,8 @@ INCLUDED = re.compile(r'#include "(caffe/.*\.cuh)"')
 DEVICE = re.compile(r"\b(?:__global__|__device__|CAFFE_HOST_DEVICE)\b")
 MUTATIONS = (
     ("barrier", re.compile(r"__syncthreads\(\);"), ""),
+    ("fence", re.compile(r"__threadfence\(\);"), ""),
+    ("atomic", re.compile(r"atomicAdd\((\w+), (\w+)\)"), r"((*\1 += \2) - \2)"),
     ("atomic", re.compile(r"atomicExch\((.+?), (.+?)\);"),
      r"*(\1); *(\1) = \2;"),
     ("early return", re.compile(r"if \([^{}]*\) \{\s*(return|continue);\s*\}"),
