@@ -179,12 +179,10 @@ def test_iteration_waits_for_the_loss_only(emulated, key, settings, inputs_of):
         expected["copy", "host to device"] = (1, ones)
         expected["wait", "cudaMemcpy"] = (1, 0)
     if key.startswith("ptb/"):
-        # A graph for each layer and direction. A time step is one kernel
-        # forward and two backward, but one at the first step, which hands
-        # nothing on.
+        # A graph for each layer and direction, a kernel for each time step.
         layers, steps = len(experiment.hidden), experiment.sequence_length
         expected["graph", "cudaGraphLaunch"] = (
-            2 * layers, layers * (steps + 2 * steps - 1))
+            2 * layers, 2 * layers * steps)
     assert calls == expected
 
 
