@@ -1,12 +1,11 @@
 """The tables of docs/results.md on studies of trainings: how long they are,
-RESIDUE's N, recurrent dropout."""
+RESIDUE's N."""
 
 from paper.figures import (
     METHODS,
     difference,
     interval,
     number,
-    perplexity,
     report_cell,
     shown,
     table,
@@ -62,20 +61,3 @@ def convergence():
             title = ""
     heads = ["rate", "", "seeds", "accuracy, %", "after epochs"]
     return table([*heads, "over conventional, points"], lines)
-
-
-@shown
-def recurrent():
-    lines = []
-    for rate in ("0.3", "0.5", "0.7"):
-        cells = [
-            perplexity("recurrent", f"{rate}{between}", series) or "X"
-            for series in RESIDUE_METHODS
-            for between in ("", ", recurrent")
-        ]
-        conventional = perplexity("recurrent", rate, "conventional")
-        lines.append([rate, conventional, *cells])
-    heads = ["rate", "conventional"]
-    for series in RESIDUE_METHODS:
-        heads += [METHODS[series], "recurrent"]
-    return table(heads, lines)
