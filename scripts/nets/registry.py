@@ -15,6 +15,7 @@ from functools import partial
 
 from approx_dropout.search import PERIOD_LAMBDA3
 from nets.experiment import (
+    APPROXIMATE,
     METHODS,
     ConvolutionalNet,
     LanguageModel,
@@ -236,7 +237,7 @@ def ptb(
     With dropout it takes 35, as the other sizes do, all else the same.
     groups: of RESIDUE, a number or a pair as of usual_groups, None for the
         usual ones; PERIOD has one.
-    recurrent: ROW and TILE drop in the product with h_{t-1} too.
+    recurrent: patterns drop in the product with h_{t-1} too.
     """
     settings = {
         "vocabulary": 10000,
@@ -245,6 +246,7 @@ def ptb(
         "size": size,
         **SIZES[size],
     }
+    variants = []
     if size == "small" and method == "none":
         settings |= {
             "data": "build/data/ptb_length20",
@@ -262,14 +264,16 @@ def ptb(
         if others != last:
             settings["groups"] = (others,) * len(settings["hidden"]) + (last,)
         if chosen not in (None, usual):
-            settings["variant"] = "groups" + groups_text(groups)
-        if recurrent:
-            settings |= {"recurrent": True, "variant": "recurrent"}
+            variants.append("groups" + groups_text(groups))
     elif size.startswith("tiny"):
         settings["tile_size"] = 4  # else there are fewer tiles than periods
+    if recurrent and method in APPROXIMATE:
+        settings["recurrent"] = True
+        variants.append("recurrent")
     places = 1 + len(settings["hidden"])
     return LanguageModel(
         workload="ptb",
+        variant="_".join(variants),
         method=method,
         rates=() if method == "none" else (rate,) * places,
         tokens=(929589, 73760, 82430),

@@ -108,8 +108,8 @@ def introduction(profile):
             "Profile cpu: what two cores can do. The MLPs train for fewer "
             "epochs; the LSTMs that train are small and train for three "
             "epochs at learning rates 1, 0.5 and 0.25. But the study of groups "
-            "has the whole published recipe, and the LSTM 2×650 the first "
-            "epochs of its own."
+            "has the whole published recipe, the LSTM 2×650 the first epochs "
+            "of its own, and one study trains the MLP until it learns no more."
         )
     return Section(f"The paper's results, profile {profile.name}", paragraphs)
 

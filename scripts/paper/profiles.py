@@ -5,7 +5,7 @@ cpu    the same tables on 2 cores, a night for MLPs and one for LSTMs: the
        MLPs as they are; LSTMs of 200 units trained, with a short recipe,
        and those of the paper timed. Our own studies of LSTMs, the published
        recipe with groups of samples and the first epochs of 650 units, take
-       two nights more
+       two nights more, the MLP trained until it learns no more half of one
 quick  every cell in minutes, on tiny nets: shows that it all runs, no more
 """
 
@@ -29,8 +29,6 @@ class Profile:
     map_size: of the net on CIFAR-10. map_rates, map_groups: of the studies of
         feature maps.
     periods: (rate, N, lambda3) of the study of PERIOD.
-    whole_period: of RESIDUE, beside the usual one in the study of its N.
-    long_epochs: of the study that trains until nothing more is learned.
     seeds: trainings of each net, seeds 1, 2, ...; mlp_seeds: of Fig. 4's and
         Table I's MLPs; more_seeds: of Fig. 4's where its two rates are equal.
     timing: {workload: (rounds, steps per round)} of a race.
@@ -46,8 +44,6 @@ class Profile:
     timed: dict
     batches: tuple
     periods: tuple
-    whole_period: int = 20
-    long_epochs: int = 50
     groups: tuple
     map_size: str
     map_rates: tuple = (0.1, 0.3, 0.5)

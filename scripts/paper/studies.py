@@ -11,23 +11,21 @@ from dataclasses import replace
 from functools import partial
 
 from nets import registry
-from nets.experiment import METHODS, groups_text
-from nets.registry import PERIOD_LAMBDA3, RATES
-from paper.profiles import USUAL_PERIOD
-from paper.study import Point, Study
+from nets.experiment import groups_text
+from nets.registry import RATES
+from paper.mlp_studies import (
+    convergence,
+    fig4,
+    periods,
+    residues,
+    table1,
+    tiles,
+)
+from paper.study import SERIES, Point, Study
 from project import ROOT
 
 PYTHON = "/usr/bin/python3"
-SERIES = METHODS[1:]
 ROW_SERIES = ("conventional", "row_period", "row")
-
-
-def _mlp(profile, method, rates, hidden=registry.USUAL_HIDDEN):
-    return replace(
-        registry.mnist(method, rates, hidden),
-        hidden=tuple(units // profile.shrink for units in hidden),
-        **profile.training["mnist"],
-    )
 
 
 def _lstms(profile, what, series, settings):
@@ -60,186 +58,6 @@ def _lstm_study(profile, what, series, points, **fields):
             for label, settings in points
         ),
         **fields,
-    )
-
-
-def fig4(profile):
-    points = []
-    for rates in registry.RATE_PAIRS:
-        nets = {method: _mlp(profile, method, rates) for method in SERIES}
-        diagonal = rates[0] == rates[1]
-        points.append(
-            Point(
-                label="{:g}, {:g}".format(*rates),
-                trained=nets,
-                timed=nets,
-                seeds=profile.more_seeds if diagonal else profile.mlp_seeds,
-            )
-        )
-    return Study(
-        name="fig4",
-        title="Fig. 4: MLP 784-2048-2048-10 on MNIST, by the two dropout rates",
-        script="mnist",
-        varies="rates",
-        points=tuple(points),
-        measure="accuracy",
-    )
-
-
-def table1(profile):
-    points = []
-    for hidden in registry.TABLE1_HIDDEN:
-        nets = {
-            method: _mlp(profile, method, (0.7, 0.7), hidden)
-            for method in SERIES
-        }
-        label = "×".join(map(str, hidden))
-        points.append(
-            Point(
-                label=label, trained=nets, timed=nets, seeds=profile.mlp_seeds
-            )
-        )
-    return Study(
-        name="table1",
-        title="Table I: MLPs of four sizes on MNIST, rates (0.7, 0.7)",
-        script="mnist",
-        varies="hidden layers",
-        points=tuple(points),
-        measure="accuracy",
-    )
-
-
-def periods(profile):
-    """PERIOD by its largest period N and by lambda3 of its search."""
-    points = []
-    for rate, N, lambda3 in profile.periods:
-        nets = {
-            method: _mlp(profile, method, (rate, rate))
-            for method in ("conventional", "row_period", "tile_period")
-        }
-        variant = f"N{N}" if lambda3 is None else f"N{N}_lambda{lambda3:g}"
-        if (N, lambda3) != (USUAL_PERIOD, PERIOD_LAMBDA3):
-            for method in ("row_period", "tile_period"):
-                nets[method] = replace(
-                    nets[method],
-                    max_period=N,
-                    lambda3=lambda3,
-                    variant=variant,
-                )
-        points.append(
-            Point(
-                label=f"{rate:g}: {N}"
-                + (f", λ3 {lambda3:g}" if lambda3 else ""),
-                trained=nets,
-                timed={},
-                seeds=profile.seeds,
-            )
-        )
-    return Study(
-        name="periods",
-        title="Not in the paper: PERIOD by its largest period N and the λ3 of "
-        "its search, MLP of Fig. 4",
-        script="mnist",
-        varies="rates: N",
-        points=tuple(points),
-        measure="accuracy",
-    )
-
-
-def residues(profile):
-    """RESIDUE by its N: with 16, K at 0.3 and 0.7 mixes two numbers of kept
-    residues; with 20 it keeps 14 or 6 always."""
-    points = []
-    for rate in (0.3, 0.7):
-        usual = {
-            method: _mlp(profile, method, (rate, rate))
-            for method in ("conventional", "row", "tile")
-        }
-        for N in (USUAL_PERIOD, profile.whole_period):
-            nets = dict(usual)
-            if N != USUAL_PERIOD:
-                for method in ("row", "tile"):
-                    nets[method] = replace(
-                        usual[method], max_period=N, variant=f"N{N}"
-                    )
-            points.append(
-                Point(
-                    label=f"{rate:g}: {N}",
-                    trained=nets,
-                    timed={},
-                    seeds=profile.more_seeds,
-                )
-            )
-    return Study(
-        name="residues",
-        title="Not in the paper: RESIDUE by its N, MLP of Fig. 4",
-        script="mnist",
-        varies="rates: N",
-        points=tuple(points),
-        measure="accuracy",
-    )
-
-
-def convergence(profile):
-    """The MLP of Fig. 4 until it learns no more."""
-    points = []
-    for rate in (0.5, 0.7):
-        nets = {
-            method: replace(
-                _mlp(profile, method, (rate, rate)),
-                size="long",
-                epochs=profile.long_epochs,
-            )
-            for method in ("conventional", "row", "tile", "row_period")
-        }
-        points.append(
-            Point(
-                label=f"{rate:g}",
-                trained=nets,
-                timed={},
-                seeds=profile.seeds,
-            )
-        )
-    return Study(
-        name="convergence",
-        title="Not in the paper: the MLP of Fig. 4, trained until it learns "
-        "no more",
-        script="mnist",
-        varies="rates",
-        points=tuple(points),
-        measure="accuracy",
-        curves=True,
-        settles=True,
-    )
-
-
-def tiles(profile):
-    """TILE by whether its tiles lie behind the hidden layers or before."""
-    points = []
-    for rate in RATES:
-        nets = {
-            method: _mlp(profile, method, (rate, rate))
-            for method in ("conventional", "tile")
-        }
-        before = replace(nets["tile"], tiles="before", variant="before")
-        for place, tile in ("behind", nets["tile"]), ("before", before):
-            compared = {**nets, "tile": tile}
-            points.append(
-                Point(
-                    label=f"{rate:g}, {place}",
-                    trained=compared,
-                    timed=compared,
-                    seeds=profile.seeds,
-                )
-            )
-    return Study(
-        name="tiles",
-        title="Not in the paper: TILE with tiles behind the hidden layers or "
-        "before them, MLP of Fig. 4",
-        script="mnist",
-        varies="rate, tiles",
-        points=tuple(points),
-        measure="accuracy",
     )
 
 
@@ -374,7 +192,6 @@ def _map_study(profile, name, net, title):
                         "conventional": replace(conventional, **training),
                         "row": replace(row, **training),
                     },
-                    timed={},
                     seeds=profile.seeds,
                 )
             )

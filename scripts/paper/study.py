@@ -2,6 +2,10 @@
 
 import dataclasses
 
+from nets.experiment import METHODS
+
+SERIES = METHODS[1:]  # but for nets without dropout, the conventional one first
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Point:
@@ -13,7 +17,7 @@ class Point:
 
     label: str
     trained: dict
-    timed: dict
+    timed: dict = dataclasses.field(default_factory=dict)
     seeds: int
 
 

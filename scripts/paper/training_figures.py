@@ -4,7 +4,6 @@ RESIDUE's N."""
 from paper.figures import (
     METHODS,
     difference,
-    interval,
     number,
     report_cell,
     shown,
@@ -46,18 +45,20 @@ def convergence():
         title = rate
         for series in LONG_METHODS:
             cell = report_cell("convergence", rate, series)
-            name = METHODS.get(series, series)
-            if not cell["measured"]:
-                lines.append([title, name, *["X"] * 4])
-            else:
-                change = number(cell["difference"], "+.2f", "")
-                if cell["interval"]:
-                    change += f" {interval(cell['interval'])}"
-                epochs = settled(cell["settled"])
-                mean = number(cell["mean"])
-                lines.append(
-                    [title, name, str(cell["measured"]), mean, epochs, change]
-                )
+            change = ""
+            if series != "conventional":
+                other = report_cell("convergence", rate, "conventional")
+                change = difference(cell["values"], other["values"])
+            lines.append(
+                [
+                    title,
+                    METHODS.get(series, series),
+                    str(cell["measured"]),
+                    number(cell["mean"]),
+                    settled(cell["settled"]) or "X",
+                    change,
+                ]
+            )
             title = ""
     heads = ["rate", "", "seeds", "accuracy, %", "after epochs"]
     return table([*heads, "over conventional, points"], lines)

@@ -65,7 +65,7 @@ def test_what_is_measured():
     "values, expected",
     [
         ([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11], (None, 9)),
-        # Means of five: 3, ..., 5 at epoch 7, never more until epoch 12.
+        # At epoch 12 the mean of five is 4.6, after 5; before that it rose.
         ([1, 2, 3, 4, 5, 6, 7, 5, 5, 4, 4, 5, 9], (12, 4.6)),
         ([5, 5, 5, 5, 5, 5, 5, 5, 5, 5], (10, 5)),
         ([3, 2], (None, 2.5)),
