@@ -10,6 +10,7 @@ import sys
 
 from paper import (  # noqa: F401  their tables are of PAGES too
     device_figures,
+    lstm_figures,
     map_figures,
     rank_figures,
     step_figures,

@@ -106,23 +106,6 @@ def step_row(sweep, **wanted):
     raise ValueError(f"the sweep {sweep} has no row with {wanted}")
 
 
-def perplexity(study, point, series):
-    """A test perplexity, with its distance from conventional dropout's."""
-    cell = report_cell(study, point, series)
-    cell = cell.get("perplexity", cell)
-    if cell["mean"] is None:
-        return ""
-    text = f"{cell['mean']:.1f}"
-    if cell["percent"] is not None:
-        text += f" ({number(cell['percent'], '+.1f')} %"
-        if cell["percent_interval"]:
-            text += f" {interval(cell['percent_interval'], '+.1f')}"
-        text += ")"
-    if cell["measured"] > 1:
-        text += f" ({cell['measured']})"
-    return text
-
-
 def claimed(speed_ups):
     """The paper's speed-ups of ROW and TILE as text."""
     if set(speed_ups) == {reported.NOT_LEGIBLE}:
@@ -288,78 +271,6 @@ def memory():
             lines.append(cells)
             title = ""
     return table(["MB", "rate", "stock", "ROW", "TILE"], lines)
-
-
-@shown
-def perplexities():
-    nets = (
-        ("groups", "20, 2-4", "2×200, 0.5, its recipe's 13 epochs"),
-        ("groups", "40, 2-4", "the same, batch 40"),
-        ("medium", "0.5", "2×650, 0.5, the first 3 of its recipe's 39 epochs"),
-        ("table2", "0.3", "2×200, 8,800 words, short recipe, 0.3"),
-        ("table2", "0.5", "0.5"),
-        ("table2", "0.7", "0.7"),
-        ("fig6a", "0.5", "3×200, short recipe, 0.5"),
-        ("fig6b", "40", "the same, batch 40"),
-    )
-    lines = []
-    for study, point, title in nets:
-        cells = results("reproduction/report.json")["studies"][study]
-        compared = {cell["series"] for cell in cells}
-        lines.append(
-            [title]
-            + [
-                perplexity(study, point, series) if series in compared else ""
-                for series in ("conventional", *METHODS)
-            ]
-        )
-    heads = ["LSTM, rate", "conventional", *METHODS.values()]
-    return table(heads, lines)
-
-
-@shown
-def group_races():
-    groups = "1", "2", "4", "2-4", "2-10"
-    lines = []
-    for batch in (20, 40):
-        title = f"batch {batch}: "
-        for series in ("row", "tile"):
-            cells = [
-                race("groups", f"{batch}, {number}", series, ".1f")
-                for number in groups
-            ]
-            lines.append([title + METHODS[series], *cells])
-            title = ""
-    return table(["", "1 group", *groups[1:]], lines)
-
-
-@shown
-def paper_lstms():
-    nets = [
-        ("table2", "0.3", "2×1500, 8,800 words (Table II), 0.3"),
-        ("table2", "0.5", "0.5"),
-        ("table2", "0.7", "0.7"),
-        ("fig6a", "0.3", "3×1500, 10,000 words (Fig. 6a), 0.3"),
-        ("fig6a", "0.5", "0.5"),
-        ("fig6a", "0.7", "0.7"),
-        ("fig6b", "40", "the same, 0.5, batch 40 (Fig. 6b)"),
-    ]
-    lines = []
-    for study, point, title in nets:
-        cells = [title]
-        for series in METHODS:
-            try:
-                speed = report_cell(study, point, series)["speed_up"]
-            except ValueError:  # not in the study
-                cells.append("")
-            else:
-                cells.append(number(speed))
-        for series in ("row_period", "tile_period"):
-            claim = reported.number(study, point, series, "speed_up")
-            cells.append(claim if isinstance(claim, str) else f"{claim:g}")
-        lines.append(cells)
-    heads = ["rate", *METHODS.values(), "the paper: ROW", "TILE"]
-    return table(heads, lines)
 
 
 @shown

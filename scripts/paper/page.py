@@ -96,7 +96,7 @@ def introduction(profile):
         "same seeds, with its 95 % interval (Student's t on the paired "
         "differences). ROW and TILE with PERIOD are the paper's, RESIDUE is "
         "ours. X: not run yet. “not legible”: in the paper, but not in our "
-        "copy of it. –: not in the paper.",
+        "copy of it. –: not in the paper, or not asked for here.",
     ]
     if profile.name == "quick":
         paragraphs.append(
@@ -107,18 +107,18 @@ def introduction(profile):
         paragraphs.append(
             "Profile cpu: what two cores can do. The MLPs train for fewer "
             "epochs; the LSTMs that train are small and train for three "
-            "epochs at learning rates 1, 0.5 and 0.25. But the study of groups "
-            "has the whole published recipe, the LSTM 2×650 the first epochs "
-            "of its own, and one study trains the MLP until it learns no more."
+            "epochs at learning rates 1, 0.5 and 0.25. But the study of that "
+            "name and the one of groups have the whole published recipe, and "
+            "the latter times some numbers of groups that it does not train; "
+            "the LSTM 2×650 has the first epochs of its own, and one study "
+            "trains the MLP until it learns no more."
         )
     return Section(f"The paper's results, profile {profile.name}", paragraphs)
 
 
 def sections(results, numbers, searches, folder):
     chosen = studies.studies(results.profile)
-    reading = [
-        f"{i}. {text}" for i, text in enumerate(reported.READING, 1)
-    ]
+    reading = [f"{i}. {text}" for i, text in enumerate(reported.READING, 1)]
     return [
         introduction(results.profile),
         *(study_section(results, s, numbers[s.name], folder) for s in chosen),

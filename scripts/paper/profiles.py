@@ -4,8 +4,9 @@ paper  the paper's sizes and up to 50 epochs; for machines with many cores
 cpu    the same tables on 2 cores, a night for MLPs and one for LSTMs: the
        MLPs as they are; LSTMs of 200 units trained, with a short recipe,
        and those of the paper timed. Our own studies of LSTMs, the published
-       recipe with groups of samples and the first epochs of 650 units, take
-       two nights more, the MLP trained until it learns no more half of one
+       recipe by rate and by groups of samples and the first epochs of 650
+       units, take four nights more, the MLP trained until it learns no more
+       half of one
 quick  every cell in minutes, on tiny nets: shows that it all runs, no more
 """
 
@@ -25,7 +26,7 @@ class Profile:
         the published recipe.
     trained, timed: {what: size} of the language models, by registry.SIZES.
     batches: of Fig. 6(b). groups: of the groups study, as registry.ptb
-        takes them.
+        takes them; trained_groups: those of them that train, too.
     map_size: of the net on CIFAR-10. map_rates, map_groups: of the studies of
         feature maps.
     periods: (rate, N, lambda3) of the study of PERIOD.
@@ -45,6 +46,7 @@ class Profile:
     batches: tuple
     periods: tuple
     groups: tuple
+    trained_groups: tuple
     map_size: str
     map_rates: tuple = (0.1, 0.3, 0.5)
     map_groups: tuple = (1, 4, 64)
@@ -59,12 +61,14 @@ class Profile:
 PAPER_SIZES = {
     "table2": "large8800",
     "fig6": "large3",
+    "small": "small",
     "groups": "large",
     "medium": "medium",
 }
 QUICK_SIZES = {
     "table2": "tiny",
     "fig6": "tiny3",
+    "small": "tiny",
     "groups": "tiny",
     "medium": "tiny",
 }
@@ -89,6 +93,7 @@ PROFILES = {
             training={
                 "mnist": {"epochs": 50},
                 "ptb": {"epochs": 50},
+                "small": {},
                 "medium": {},
                 "lenet": {"epochs": 20, "flat_epochs": 15, "lr_decay": 0.6},
                 "cifar10": {"epochs": 50, "flat_epochs": 40, "lr_decay": 0.8},
@@ -98,6 +103,7 @@ PROFILES = {
             batches=(20, 25, 30, 35, 40),
             periods=PERIODS,
             groups=(1, 2, 4, (2, 4), (2, 10)),
+            trained_groups=(1, 2, 4, (2, 4), (2, 10)),
             map_size="vgg",
             seeds=5,
             mlp_seeds=5,
@@ -110,6 +116,7 @@ PROFILES = {
             training={
                 "mnist": {"epochs": 5},
                 "ptb": SHORT_RECIPE,
+                "small": {},
                 "groups": {},
                 # The published recipe's first, all at its first learning rate:
                 # what is behind may catch up.
@@ -120,6 +127,7 @@ PROFILES = {
             trained={
                 "table2": "small8800",
                 "fig6": "small3",
+                "small": "small",
                 "groups": "small",
                 "medium": "medium",
             },
@@ -127,6 +135,7 @@ PROFILES = {
             batches=(20, 30, 40),
             periods=PERIODS,
             groups=(1, 2, 4, (2, 4), (2, 10)),
+            trained_groups=(1, (2, 4)),
             map_size="small",
             seeds=3,
             mlp_seeds=5,
@@ -158,6 +167,7 @@ PROFILES = {
                 (0.7, USUAL_PERIOD, 1e-4),
             ),
             groups=(1, 5),
+            trained_groups=(1, 5),
             map_size="small",
             map_rates=(0.5,),
             map_groups=(1, 4),

@@ -12,7 +12,7 @@ class Point:
     """Nets that are compared with each other, the conventional one first.
 
     trained, timed: {series: Experiment}; timed is {} if speed is no question.
-    seeds: each trained net is trained with seeds 1 ... seeds.
+    seeds: each trained net is trained with seeds 1 ... seeds, none with 0.
     """
 
     label: str

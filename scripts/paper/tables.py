@@ -12,6 +12,7 @@ from reports.table import cell
 from training.drop_rates import unit_deviation, unit_rates
 
 LEAST_SHOWN = 0.0005  # of K
+NOT_ASKED = "–"  # where MISSING would say that it is yet to be run
 
 
 def signed(mean, low_high, form="+.2f"):
@@ -32,6 +33,8 @@ def speed_up(numbers):
 
 def trained(numbers):
     """Mean, standard error and how many trainings it is the mean of."""
+    if not numbers["seeds"]:
+        return NOT_ASKED
     text = cell(numbers["mean"], ".2f")
     if numbers["standard_error"] is not None:
         text += f" ± {numbers['standard_error']:.2f}"
@@ -80,11 +83,11 @@ def study_table(study, cells):
         line[measure] = trained(numbers)
         if study.settles:
             line["after epochs"] = settled(numbers["settled"])
-        none = numbers["series"] == "conventional"
+        none = numbers["series"] == "conventional" or not numbers["seeds"]
         if in_paper:
             line["difference, paper"] = paper["difference"]
         change = signed(numbers["difference"], numbers["interval"])
-        line["difference [95 %]"] = "–" if none else change
+        line["difference [95 %]"] = NOT_ASKED if none else change
         perplexity = numbers.get("perplexity")
         if perplexity:
             line[MEASURES["perplexity"]] = trained({**numbers, **perplexity})
@@ -94,9 +97,9 @@ def study_table(study, cells):
             change = signed(
                 perplexity["percent"], perplexity["percent_interval"]
             )
-            line["perplexity in percent [95 %]"] = "–" if none else change
+            line["perplexity in percent [95 %]"] = NOT_ASKED if none else change
         rate = cell(numbers["drop_rate"], ".4f")
-        line["drop rate achieved"] = "–" if none else rate
+        line["drop rate achieved"] = NOT_ASKED if none else rate
         lines.append(line)
     return lines
 

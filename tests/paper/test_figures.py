@@ -5,7 +5,7 @@ import re
 import pytest
 
 import report_figures
-from paper import figures, step_figures
+from paper import figures, lstm_figures, step_figures
 from project import ROOT
 
 
@@ -61,7 +61,7 @@ def test_numbers_as_text(monkeypatch):
     report = {"studies": {"fig6a": [cell]}}
     monkeypatch.setattr(figures, "results", lambda path: report)
     text = "100.0 (−1.2 % [−2.0, −0.5]) (3)"
-    assert figures.perplexity("fig6a", "0.5", "row") == text
+    assert lstm_figures.perplexity("fig6a", "0.5", "row") == text
     assert figures.race("fig6a", "0.5", "row") == "X"
     with pytest.raises(ValueError, match="fig6a has no tile at 0.5"):
         figures.race("fig6a", "0.5", "tile")

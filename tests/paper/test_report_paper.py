@@ -1,148 +1,21 @@
-"""The report on the paper's tables, from made-up metrics, and the statistics
-and drop rates behind it."""
+"""The report on the paper's tables, from made-up metrics."""
 
 import dataclasses
 import json
 import re
 
-import numpy as np
 import pytest
-from scipy import stats
 
 import training.run
-from approx_dropout import draw
 from approx_dropout.search import search
 from approx_dropout.state import PatternState
-from paper import collect, page, studies
+from paper import collect, page, studies, tables
 from paper.profiles import PROFILES
 from training import drop_rates
 
 PROFILE = PROFILES["quick"]
 MACHINE = {"cpu": "A", "cores": 2}
 COUNTS = {"train": 300, "test": 40}
-
-# Statistics
-
-
-def test_interval_is_the_paired_t_test_s():
-    mine = {1: 97.1, 2: 96.4, 3: 97.9, 5: 96.6}
-    other = {1: 97.0, 2: 96.9, 3: 97.3, 4: 90.0, 5: 96.1}
-    numbers = collect.compared(mine, other)
-    seeds = [1, 2, 3, 5]
-    test = stats.ttest_rel([mine[s] for s in seeds], [other[s] for s in seeds])
-    assert numbers["pairs"] == 4
-    assert numbers["difference"] == pytest.approx(0.175)
-    assert numbers["interval"] == pytest.approx(
-        list(test.confidence_interval(0.95))
-    )
-    assert numbers["percent"] == pytest.approx(
-        np.mean([100 * (mine[s] / other[s] - 1) for s in seeds])
-    )
-
-
-def test_too_few_values():
-    assert collect.mean_and_error([]) == (None, None)
-    assert collect.mean_and_error([2.0]) == (2, None)
-    assert collect.interval([0.5]) is None
-    assert collect.interval([0.5, 0.5]) == [0.5, 0.5]
-    assert collect.compared({1: 2.0}, {2: 1.0})["difference"] is None
-
-
-def test_what_is_measured():
-    tests = [
-        {"split": "valid", "accuracy": 0.1, "perplexity": 9.0},
-        {"split": "test", "accuracy": 0.25, "perplexity": 8.0},
-        {"split": "valid", "accuracy": 0.2, "perplexity": None},
-    ]
-    assert collect.final_score(tests, "accuracy") == 25
-    assert collect.final_score(tests, "perplexity") == 8
-    tests.append({"split": "test", "accuracy": None, "perplexity": None})
-    assert collect.final_score(tests, "accuracy") is None
-    assert collect.final_score([{"accuracy": 0.5}], "accuracy") == 50
-
-
-@pytest.mark.parametrize(
-    "values, expected",
-    [
-        ([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11], (None, 9)),
-        # At epoch 12 the mean of five is 4.6, after 5; before that it rose.
-        ([1, 2, 3, 4, 5, 6, 7, 5, 5, 4, 4, 5, 9], (12, 4.6)),
-        ([5, 5, 5, 5, 5, 5, 5, 5, 5, 5], (10, 5)),
-        ([3, 2], (None, 2.5)),
-    ],
-)
-def test_where_a_training_stops_rising(values, expected):
-    tests = [
-        {"epoch": epoch, "accuracy": value / 100}
-        for epoch, value in enumerate(values, 1)
-    ]
-    epoch, mean = collect.settled({"tests": tests}, "accuracy")
-    assert (epoch, mean) == (expected[0], pytest.approx(expected[1]))
-
-
-# Drop rates of units
-
-
-@pytest.mark.parametrize(
-    "family, groups", [("PERIOD", 1), ("RESIDUE", 1), ("RESIDUE", 4)]
-)
-def test_unit_rates_are_those_of_the_draws(family, groups):
-    units, draws = 37, 60
-    K = search(0.6, family, 8).probability
-    state = PatternState("pattern1", family, K, 5, draws)
-    layer = drop_rates.layer_rates(state, groups)
-    layer = json.loads(json.dumps(layer))  # as from metrics.json
-    kept, different = np.zeros(units), set()
-    for number in range(draws):
-        pattern = draw.draw_pattern(K, family, 5, "pattern1", number, groups)
-        for residues in pattern.residues:
-            kept[draw.kept_units(pattern.period, residues, units)] += 1
-            different.add((pattern.period, *residues))
-    np.testing.assert_allclose(
-        drop_rates.unit_rates(layer, groups, units),
-        1 - kept / (draws * groups),
-        atol=1e-12,
-    )
-    assert layer["sub_models"] == len(different)
-    assert layer["draws"] == draws
-    assert layer["probability"] == pytest.approx(list(K))
-    shares = [
-        1 - len(draw.draw_pattern(K, family, 5, "pattern1", n, 1).residues[0])
-        / (draw.draw_pattern(K, family, 5, "pattern1", n, 1).period)
-        for n in range(draws)
-    ]  # fmt: skip
-    assert layer["realised"] == pytest.approx(np.mean(shares))
-
-
-@pytest.mark.parametrize(
-    "family, rate, groups",
-    [
-        ("PERIOD", 0.6, 1),
-        ("RESIDUE", 0.6, 1),
-        ("RESIDUE", 0.6, 3),
-        ("RESIDUE", 0.5, 5),
-    ],
-)
-def test_unit_deviation_is_that_of_the_draws(family, rate, groups):
-    draws = 4000
-    K = search(rate, family, 8).probability
-    layer = {"probability": [float(k) for k in K], "draws": draws}
-    kept = np.zeros(draws)
-    for number in range(draws):
-        pattern = draw.draw_pattern(K, family, 5, "pattern1", number, groups)
-        for residues in pattern.residues:
-            kept[number] += 3 % pattern.period in residues
-    assert drop_rates.unit_deviation(layer, family, groups) == pytest.approx(
-        (kept / groups).std() / draws**0.5, rel=0.1
-    )
-
-
-def test_nothing_is_left_to_chance_where_groups_keep_units_equally_often():
-    layer = {"probability": [0, 0, 0, 1, 0, 0, 0, 0], "draws": 10}
-    assert drop_rates.unit_deviation(layer, "RESIDUE", 2) == 0
-
-
-# The report
 
 
 def layers_of(experiment):
@@ -299,6 +172,20 @@ def test_missing_and_illegible_cells_are_marked(report):
     ]  # fmt: skip
 
 
+def test_what_only_a_race_is_asked_of_is_no_gap(report):
+    point = studies.groups(PROFILE).points[0]
+    untrained = dataclasses.replace(point, seeds=0)
+    studied = dataclasses.replace(studies.groups(PROFILE), points=(untrained,))
+    report({"row": [0.4]}, {"conventional": 1, "row": 1.5}, point)
+    cells = collect.cells(collect.Results(PROFILE), studied)
+    lines = tables.study_table(studied, cells)
+    line = next(x for x in lines if x["method"] == "ROW, RESIDUE (ours)")
+    assert [*line.values()][2:] == [
+        "1.50 (1.25–2.00)", "53.3", "200", "–", "–", "–", "–",
+    ]  # fmt: skip
+    assert not studies.trainings([studied])
+
+
 def test_searches_and_units_are_shown(report):
     folder = report({"row_period": [0.4], "tile": [0.4]}, {})
     text = (folder / "report.md").read_text()
@@ -316,8 +203,7 @@ def test_searches_and_units_are_shown(report):
     found = lines_of(text, "Every search", "RESIDUE")
     N, groups = str(experiment.max_period), set(experiment.place_groups)
     assert [line[:5] for line in found] == [
-        ["RESIDUE", N, "0.001", str(number), "0.5"]
-        for number in sorted(groups)
+        ["RESIDUE", N, "0.001", str(number), "0.5"] for number in sorted(groups)
     ]
     shown = lines_of(text, "How often every unit", "TILE, RESIDUE (ours)")
     assert shown[0][0] == "ptb/tiny_tile_0.5, seed 1, pattern1"
@@ -329,13 +215,13 @@ def test_page_needs_no_other_file(report):
     page = (folder / "report.html").read_text()
     assert not re.search(r"https?:|<link|<script|@import|url\(", page)
     sources = re.findall(r'src="([^"]*)"', page)
-    assert len(sources) == 18  # fifteen studies, gaps, searches and units
+    assert len(sources) == 19  # sixteen studies, gaps, searches and units
     assert all(
         source.startswith("data:image/png;base64,") for source in sources
     )
     assert "PERIOD (the paper&#39;s)" in page  # escaped
     pictures = re.findall(r"\]\((.*)\)", (folder / "report.md").read_text())
-    assert len(pictures) == 18
+    assert len(pictures) == 19
     assert all((folder / name).stat().st_size > 5000 for name in pictures)
 
 

@@ -181,6 +181,19 @@ def test_groups_reach_the_net():
     assert nets["20, 2"].key == "ptb/small_row_0.5_groups2"
     assert nets["20, 2-4"].key == "ptb/small_row_0.5"  # the usual numbers
     assert nets["40, 2"].data == "build/data/ptb_batch40"
+    trained = [point.label for point in points if point.seeds]
+    assert trained == ["20, 1", "20, 2-4", "40, 1", "40, 2-4"]
+    assert all(point.timed for point in points)
+
+
+def test_the_published_recipe_is_that_of_the_groups():
+    """So that its trainings serve both studies."""
+    profile = PROFILES["cpu"]
+    nets = studies.small(profile).points[1].trained
+    points = {p.label: p.trained for p in studies.groups(profile).points}
+    for method, net in points["20, 2-4"].items():
+        assert nets[method] == net
+    assert nets["row"].epochs == 13
 
 
 def test_groups_of_images_reach_the_net():
