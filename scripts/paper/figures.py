@@ -117,7 +117,7 @@ def claimed(speed_ups):
 def five_figures():
     def accuracy(rate, series):
         cell = report_cell("fig4", f"{rate}, {rate}", series)
-        text = f"{cell['mean']:.2f} %"
+        text = f"{cell['mean']:.2f} % ({cell['measured']})"
         if series != "conventional":
             text += f", {cell['speed_up']:.2f} × as fast"
         return text
@@ -143,7 +143,10 @@ def five_figures():
     lines.append(
         [
             "LSTM 2×200, rate 0.5: test perplexity",
-            *(f"{cell['mean']:.1f}" for cell in perplexities),
+            *(
+                f"{cell['mean']:.1f} ({cell['measured']})"
+                for cell in perplexities
+            ),
             "–",
         ]
     )

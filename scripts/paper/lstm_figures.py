@@ -47,6 +47,7 @@ def perplexities():
         ("small", "0.3", "2×200, its recipe's 13 epochs, 0.3"),
         ("small", "0.5", "0.5"),
         ("small", "0.7", "0.7"),
+        ("groups", "20, 1", "0.5, one pattern for all samples"),
         ("groups", "40, 2-4", "0.5, batch 40"),
         ("medium", "0.5", "2×650, 0.5, the first 3 of its recipe's 39 epochs"),
         ("table2", "0.3", "2×200, 8,800 words, short recipe, 0.3"),
