@@ -123,6 +123,9 @@ def paper_lstms():
         ("fig6a", "0.7", "0.7"),
         ("fig6b", "30", "the same, 0.5, batch 30 (Fig. 6b)"),
         ("fig6b", "40", "0.5, batch 40"),
+        ("small", "0.3", "2×200, 10,000 words, 0.3"),
+        ("small", "0.5", "0.5"),
+        ("small", "0.7", "0.7"),
     ]
     lines = []
     for study, point, title in nets:
