@@ -107,9 +107,9 @@ def introduction(profile):
         paragraphs.append(
             "Profile cpu: what two cores can do. The MLPs train for fewer "
             "epochs; the LSTMs that train are small and train for three "
-            "epochs at learning rates 1, 0.5 and 0.25. But the study of that "
-            "name and the one of groups have the whole published recipe, and "
-            "the latter times some numbers of groups that it does not train; "
+            "epochs at learning rates 1, 0.5 and 0.25. But the studies of the "
+            "published recipe and of groups have all its 13 epochs, and the "
+            "latter times some numbers of groups that it does not train; "
             "the LSTM 2×650 has the first epochs of its own, and one study "
             "trains the MLP until it learns no more."
         )

@@ -62,6 +62,8 @@ def test_numbers_as_text(monkeypatch):
     monkeypatch.setattr(figures, "results", lambda path: report)
     text = "100.0 (−1.2 % [−2.0, −0.5]) (3)"
     assert lstm_figures.perplexity("fig6a", "0.5", "row") == text
+    nothing = {"percent": None, "percent_interval": None}
+    assert lstm_figures.percent(nothing) == "X"
     assert figures.race("fig6a", "0.5", "row") == "X"
     with pytest.raises(ValueError, match="fig6a has no tile at 0.5"):
         figures.race("fig6a", "0.5", "tile")
