@@ -26,10 +26,11 @@ from project import ROOT
 
 PYTHON = "/usr/bin/python3"
 ROW_SERIES = ("conventional", "row_period", "row")
+RESIDUE_SERIES = ("conventional", "row", "tile")
 
 
-def _lstms(profile, what, series, settings):
-    """Nets to train and to time, {series: Experiment} each."""
+def _lstms(profile, what, series, label, **settings):
+    """A Point of language models. settings: of registry.ptb."""
     training = profile.training.get(what, profile.training["ptb"])
     trained = {
         method: replace(
@@ -42,31 +43,22 @@ def _lstms(profile, what, series, settings):
         method: registry.ptb(profile.timed[what], method, **settings)
         for method in series
     }
-    return {"trained": trained, "timed": timed}
+    return Point(label=label, trained=trained, timed=timed, seeds=profile.seeds)
 
 
-def _lstm_study(profile, what, series, points, **fields):
-    """points: (label, settings of registry.ptb) each."""
-    return Study(
-        script="ptb",
-        points=tuple(
-            Point(
-                label=label,
-                seeds=profile.seeds,
-                **_lstms(profile, what, series, settings),
-            )
-            for label, settings in points
-        ),
-        **fields,
-    )
+def _by_rate(profile, what, series):
+    return [
+        _lstms(profile, what, series, f"{rate:g}", rate=rate) for rate in RATES
+    ]
+
+
+def _lstm_study(points, **fields):
+    return Study(script="ptb", points=tuple(points), **fields)
 
 
 def table2(profile):
     return _lstm_study(
-        profile,
-        "table2",
-        SERIES,
-        [(f"{rate:g}", {"rate": rate}) for rate in RATES],
+        _by_rate(profile, "table2", SERIES),
         name="table2",
         title="Table II: LSTM of 2 layers, dictionary of 8,800 words",
         varies="rate",
@@ -77,10 +69,7 @@ def table2(profile):
 def fig5(profile):
     """Curves of trainings and a race that Table II has too."""
     return _lstm_study(
-        profile,
-        "table2",
-        ROW_SERIES,
-        [("0.5", {"rate": 0.5})],
+        [_lstms(profile, "table2", ROW_SERIES, "0.5", rate=0.5)],
         name="fig5",
         title="Fig. 5: accuracy in the course of training, rate 0.5",
         varies="rate",
@@ -91,10 +80,7 @@ def fig5(profile):
 
 def fig6a(profile):
     return _lstm_study(
-        profile,
-        "fig6",
-        ROW_SERIES,
-        [(f"{rate:g}", {"rate": rate}) for rate in RATES],
+        _by_rate(profile, "fig6", ROW_SERIES),
         name="fig6a",
         title="Fig. 6(a): LSTM of 3 layers on Penn Treebank, by dropout rate",
         varies="rate",
@@ -103,14 +89,19 @@ def fig6a(profile):
 
 
 def fig6b(profile):
+    points = [
+        _lstms(
+            profile,
+            "fig6",
+            ROW_SERIES,
+            f"{batch_size}",
+            rate=0.5,
+            batch_size=batch_size,
+        )
+        for batch_size in profile.batches
+    ]
     return _lstm_study(
-        profile,
-        "fig6",
-        ROW_SERIES,
-        [
-            (f"{batch_size}", {"rate": 0.5, "batch_size": batch_size})
-            for batch_size in profile.batches
-        ],
+        points,
         name="fig6b",
         title="Fig. 6(b): the same by batch size, rate 0.5",
         varies="batch size",
@@ -121,31 +112,31 @@ def fig6b(profile):
 def recurrent(profile):
     """Dropout in the product with h_{t-1} too: ROW's of units, TILE's of tiles
     of W_hc."""
-    study = _lstm_study(
-        profile,
-        "table2",
-        ("conventional", "row", "tile"),
-        [
-            (f"{rate:g}{label}", {"rate": rate, "recurrent": between})
-            for rate in RATES
-            for between, label in ((False, ""), (True, ", recurrent"))
-        ],
+    points = []
+    for rate in RATES:
+        for between, label in (False, ""), (True, ", recurrent"):
+            point = _lstms(
+                profile,
+                "table2",
+                RESIDUE_SERIES,
+                f"{rate:g}{label}",
+                rate=rate,
+                recurrent=between,
+            )
+            points.append(replace(point, timed={}))
+    return _lstm_study(
+        points,
         name="recurrent",
         title="Not in the paper: recurrent dropout in the LSTMs of Table II",
         varies="rate",
         measure="perplexity",
     )
-    points = tuple(replace(point, timed={}) for point in study.points)
-    return replace(study, points=points)
 
 
 def small(profile):
     """The published small model with dropout, its whole recipe."""
     return _lstm_study(
-        profile,
-        "small",
-        SERIES,
-        [(f"{rate:g}", {"rate": rate}) for rate in RATES],
+        _by_rate(profile, "small", SERIES),
         name="small",
         title="Not in the paper: the published recipe of the small LSTM with "
         "dropout, by rate",
@@ -156,18 +147,23 @@ def small(profile):
 
 def groups(profile):
     """How many groups of samples RESIDUE needs, and what they cost."""
-    cases = [(size, number) for size in (20, 40) for number in profile.groups]
-    study = _lstm_study(
-        profile,
-        "groups",
-        ("conventional", "row", "tile"),
-        [
-            (
+    points = []
+    for batch_size in (20, 40):
+        for number in profile.groups:
+            point = _lstms(
+                profile,
+                "groups",
+                RESIDUE_SERIES,
                 f"{batch_size}, {groups_text(number)}",
-                {"rate": 0.5, "batch_size": batch_size, "groups": number},
+                rate=0.5,
+                batch_size=batch_size,
+                groups=number,
             )
-            for batch_size, number in cases
-        ],
+            if number not in profile.trained_groups:
+                point = replace(point, seeds=0)
+            points.append(point)
+    return _lstm_study(
+        points,
         name="groups",
         title="Not in the paper: RESIDUE by groups of samples, LSTM of 2 "
         "layers, rate 0.5",
@@ -175,20 +171,12 @@ def groups(profile):
         measure="perplexity",
         gaps=True,
     )
-    points = tuple(
-        point if number in profile.trained_groups else replace(point, seeds=0)
-        for point, (_, number) in zip(study.points, cases)
-    )
-    return replace(study, points=points)
 
 
 def medium(profile):
     """RESIDUE in a larger language model, with the usual groups."""
     return _lstm_study(
-        profile,
-        "medium",
-        ("conventional", "row", "tile"),
-        [("0.5", {"rate": 0.5})],
+        [_lstms(profile, "medium", RESIDUE_SERIES, "0.5", rate=0.5)],
         name="medium",
         title="Not in the paper: RESIDUE in a larger LSTM, rate 0.5",
         varies="rate",
