@@ -31,6 +31,7 @@ STEP_METHODS = {
     "tile": "TILE",
     "tile_before": "TILE, tiles before",
 }
+MLP = "784-2048-2048-10"
 LSTM = "LSTM 2x650, V=10000"
 RATES = "0.3", "0.5", "0.7"
 TEXT_HEADS = "", "rate", "MB", "LSTM, rate", "net, batch", "link"
@@ -96,6 +97,14 @@ def race(study, point, series, form=".2f"):
         return "X"
     low_high = spread(*cell["speed_up_range"], form)
     return f"{cell['speed_up']:.2f} {low_high}"
+
+
+def ratio(row, whose="", form=".2f"):
+    """A speed-up, or ROW's over the row's, with its rounds' range."""
+    value, low, high = (
+        row[f"{whose}speed_up{part}"] for part in ("", "_min", "_max")
+    )
+    return f"{value:{form}} {spread(low, high, form)}"
 
 
 def step_row(sweep, **wanted):
@@ -192,29 +201,47 @@ def make_mnist():
     return table(heads, lines)
 
 
+def accuracy_change(study, point, series):
+    """Points over conventional dropout, with interval and pairs of seeds."""
+    cell = report_cell(study, point, series)
+    if cell["difference"] is None:
+        return "X"
+    text = number(cell["difference"], "+.2f")
+    if cell["interval"]:
+        text += f" {interval(cell['interval'])}"
+    return f"{text} ({cell['pairs']})"
+
+
 @shown
 def mlp_accuracy():
-    def difference(series, rate):
-        cell = report_cell("fig4", f"{rate}, {rate}", series)
-        if not cell["interval"]:
-            return "X"
-        text = number(cell["difference"], "+.2f")
-        return f"{text} {interval(cell['interval'])} ({cell['pairs']})"
-
-    base = [report_cell("fig4", f"{r}, {r}", "conventional") for r in RATES]
+    points = [f"{rate}, {rate}" for rate in RATES]
+    base = [report_cell("fig4", point, "conventional") for point in points]
     lines = [["conventional", *(f"{cell['mean']:.2f} %" for cell in base)]]
     lines += [
-        [title, *(difference(series, rate) for rate in RATES)]
+        [title, *(accuracy_change("fig4", point, series) for point in points)]
         for series, title in METHODS.items()
     ]
     return table(["", "rate 0.3", "0.5", "0.7"], lines)
 
 
 @shown
+def tile_places():
+    lines = []
+    for place in ("behind", "before"):
+        points = [f"{rate}, {place}" for rate in RATES]
+        changes = (accuracy_change("tiles", p, "tile") for p in points)
+        speeds = (race("tiles", p, "tile") for p in points)
+        lines.append([f"tiles {place}", "accuracy, points", *changes])
+        lines.append(["", "speed-up", *speeds])
+    return table(["", "", *(f"rate {rate}" for rate in RATES)], lines)
+
+
+@shown
 def step_speed():
     mlp = {**STEP_METHODS, "row_period": "ROW, PERIOD"}
     nets = (
-        ("rates", "784-2048-2048-10", "MLP 784–2048–2048–10, batch 128", mlp),
+        ("rates", MLP, "MLP 784–2048–2048–10, batch 128", mlp),
+        ("sizes", MLP, "the same net in another sweep", {"row": "ROW"}),
         ("sizes", "784-4096-4096-10", "MLP 784–4096–4096–10", mlp),
         (
             "lstm",
@@ -261,7 +288,7 @@ def mlp_races():
 @shown
 def memory():
     nets = (
-        ("rates", "784-2048-2048-10", "MLP 784–2048–2048–10, batch 128"),
+        ("rates", MLP, "MLP 784–2048–2048–10, batch 128"),
         ("lstm", LSTM, "LSTM 2×650, batch 20"),
     )
     lines = []
@@ -285,13 +312,24 @@ def own_nets():
     lines = []
     for file, title in nets:
         stock, *ours = results(f"own_nets/{file}.json")["rows"]
-        speeds = [
-            f"{row['speed_up']:.2f} "
-            + spread(row["speed_up_min"], row["speed_up_max"])
-            for row in ours
+        speeds = [f"{stock['wall_ms']:.0f} ms", *map(ratio, ours)]
+        lines.append([title, *speeds])
+        peaks = [f"{row['peak_bytes'] / 1e6:.0f}" for row in (stock, *ours)]
+        lines.append(["peak memory, MB", *peaks])
+    return table(["net, batch", "stock", "ROW", "TILE"], lines)
+
+
+@shown
+def mlp_groups():
+    """What several patterns in a pass cost MLPs."""
+    lines = []
+    for method in ("row", "tile"):
+        rows = [
+            step_row("groups", net=MLP, method=method, groups=groups)
+            for groups in (1, 2, 4)
         ]
-        lines.append([title, f"{stock['wall_ms']:.0f}", *speeds])
-    return table(["net, batch", "stock ms/step", "ROW", "TILE"], lines)
+        lines.append([METHODS[method], *map(ratio, rows)])
+    return table(["", "1 group", "2", "4"], lines)
 
 
 def filled(text, page):

@@ -6,17 +6,17 @@ import statistics
 from paper.figures import (
     LSTM,
     METHODS,
+    MLP,
     RATES,
     RESULTS,
     STEP_METHODS,
     number,
+    ratio,
     results,
     shown,
-    spread,
     table,
 )
 
-MLP = "784-2048-2048-10"
 NETS = {
     MLP: "MLP 784–2048–2048–10",
     "784-4096-4096-10": "MLP 784–4096–4096–10",
@@ -49,14 +49,6 @@ def rows(sweep, folder=AVX2, **wanted):
         if all(row[name] == value for name, value in wanted.items())
     ]
     return sorted(found, key=lambda row: row["rate"])
-
-
-def ratio(row, whose="", form=".2f"):
-    """A speed-up, or ROW's over the row's, with its rounds' range."""
-    value, low, high = (
-        row[f"{whose}speed_up{part}"] for part in ("", "_min", "_max")
-    )
-    return f"{value:{form}} {spread(low, high, form)}"
 
 
 @shown

@@ -155,6 +155,10 @@ def _nets(all_fields):
     return text
 
 
+def _machine(record):
+    return f"{record['machine']['cpu']}, {record['machine']['cores']} cores"
+
+
 def _machines(records):
     """records: metrics, with the sessions of resumed trainings, or races."""
     sessions = [
@@ -162,12 +166,26 @@ def _machines(records):
         for record in records
         for session in (*record.get("earlier", ()), record)
     ]
-    names = [
-        f"{session['machine']['cpu']}, {session['machine']['cores']} cores"
-        for session in sessions
-    ]
     commits = _joined(session["commit"] for session in sessions)
-    return f"{_joined(names)}; commit {commits}"
+    return f"{_joined(map(_machine, sessions))}; commit {commits}"
+
+
+def _points_by_machine(races):
+    """Which speed-ups may be compared; "" if all are of one machine.
+
+    races: {point's label: race}.
+    """
+    points = {}
+    for label, race in races.items():
+        points.setdefault(_machine(race), []).append(label)
+    if len(points) == 1:
+        return ""
+    return " ({})".format(
+        "; ".join(
+            f"on the {machine}: {' / '.join(labels)}"
+            for machine, labels in points.items()
+        )
+    )
 
 
 def conditions(results, study):
@@ -178,11 +196,12 @@ def conditions(results, study):
         for experiment in point.trained.values()
         for run in results.finished(experiment, point.seeds).values()
     ]
-    races = [
-        race
+    races_by_point = {
+        point.label: race
         for point in study.points
         if point.timed and (race := results.race(point.timed))
-    ]
+    }
+    races = races_by_point.values()
     lines = []
     if runs:
         fields = [run["experiment"] for run in runs]
@@ -211,7 +230,7 @@ def conditions(results, study):
             f"{_joined(race['rounds'] for race in races)} rounds of "
             f"{_joined(race['steps'] for race in races)} steps; "
             + (f"other processes kept {others} cores busy; " if others else "")
-            + f"{_machines(races)}."
+            + f"{_machines(races)}{_points_by_machine(races_by_point)}."
         )
     return lines
 

@@ -282,6 +282,27 @@ def test_settings_and_sessions_are_named(report):
     assert "commit abc, old." in part
 
 
+def test_races_of_several_machines_are_told_apart(report):
+    points = studies.table2(PROFILE).points
+    for point in points[1:]:
+        report({}, dict.fromkeys(point.timed, 2), point)
+
+    def timed():
+        text = (report({}, {}) / "report.md").read_text()
+        part = text.split("## Table II:")[1].split("\n## ")[0]
+        (line,) = re.findall("^Timed: .*$", part, re.MULTILINE)
+        return line
+
+    assert timed().endswith("A, 2 cores; commit abc.")
+    path = studies.race_file(PROFILE, points[2].timed["conventional"].key)
+    machine = {"cpu": "B", "cores": 4}
+    write_json(path, {**json.loads(path.read_text()), "machine": machine})
+    assert timed().endswith(
+        "A, 2 cores, B, 4 cores; commit abc "
+        "(on the A, 2 cores: 0.5; on the B, 4 cores: 0.7)."
+    )
+
+
 def test_diverged_and_unfinished_runs(report):
     point = studies.table2(PROFILE).points[1]
     report({"tile": [0.4, 0.2]}, {})
