@@ -1,4 +1,4 @@
-"""Finds what a Dropout layer drops, and who reads it: what convert.py rewrites.
+"""Finds what a Dropout layer drops, and who reads it: what `convert` rewrites.
 
 A chain is an InnerProduct or LSTM, any number of elementwise layers, and a
 Dropout, each reading what the one before wrote; or, for whole feature maps, a

@@ -1,4 +1,4 @@
-"""Decides what is to become of one Dropout; convert.py does it."""
+"""Decides what is to become of one Dropout; rewriter.py does it."""
 
 import dataclasses
 import math
