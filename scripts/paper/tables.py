@@ -159,33 +159,29 @@ def _machine(record):
     return f"{record['machine']['cpu']}, {record['machine']['cores']} cores"
 
 
-def _machines(records):
-    """records: metrics, with the sessions of resumed trainings, or races."""
-    sessions = [
-        session
-        for record in records
-        for session in (*record.get("earlier", ()), record)
-    ]
-    commits = _joined(session["commit"] for session in sessions)
-    return f"{_joined(map(_machine, sessions))}; commit {commits}"
+def _commits(records):
+    return f"commit {_joined(record['commit'] for record in records)}"
 
 
-def _points_by_machine(races):
-    """Which speed-ups may be compared; "" if all are of one machine.
+def _trained_on(runs):
+    """runs: metrics, with the sessions of resumed trainings."""
+    sessions = [s for run in runs for s in (*run.get("earlier", ()), run)]
+    return f"{_joined(map(_machine, sessions))}; {_commits(sessions)}"
+
+
+def _timed_on(races):
+    """Of several machines, which points each had: only those compare.
 
     races: {point's label: race}.
     """
     points = {}
     for label, race in races.items():
         points.setdefault(_machine(race), []).append(label)
-    if len(points) == 1:
-        return ""
-    return " ({})".format(
-        "; ".join(
-            f"on the {machine}: {' / '.join(labels)}"
-            for machine, labels in points.items()
-        )
-    )
+    machines = [
+        f"{machine} ({' / '.join(labels)})" if len(points) > 1 else machine
+        for machine, labels in points.items()
+    ]
+    return f"{', '.join(machines)}; {_commits(races.values())}"
 
 
 def conditions(results, study):
@@ -209,7 +205,7 @@ def conditions(results, study):
             f"Trained: {_nets(fields)}; epochs "
             + _joined(f"{run['tests'][-1]['epoch']:.3g}" for run in runs)
             + f"; data: {_joined(run['data']['used'] for run in runs)}; "
-            + f"{_machines(runs)}."
+            + f"{_trained_on(runs)}."
         )
     if races:
         keys = {net.key for p in study.points for net in p.timed.values()}
@@ -230,7 +226,7 @@ def conditions(results, study):
             f"{_joined(race['rounds'] for race in races)} rounds of "
             f"{_joined(race['steps'] for race in races)} steps; "
             + (f"other processes kept {others} cores busy; " if others else "")
-            + f"{_machines(races)}{_points_by_machine(races_by_point)}."
+            + f"{_timed_on(races_by_point)}."
         )
     return lines
 

@@ -293,14 +293,11 @@ def test_races_of_several_machines_are_told_apart(report):
         (line,) = re.findall("^Timed: .*$", part, re.MULTILINE)
         return line
 
-    assert timed().endswith("A, 2 cores; commit abc.")
+    assert timed().endswith("; A, 2 cores; commit abc.")
     path = studies.race_file(PROFILE, points[2].timed["conventional"].key)
     machine = {"cpu": "B", "cores": 4}
     write_json(path, {**json.loads(path.read_text()), "machine": machine})
-    assert timed().endswith(
-        "A, 2 cores, B, 4 cores; commit abc "
-        "(on the A, 2 cores: 0.5; on the B, 4 cores: 0.7)."
-    )
+    assert timed().endswith("; A, 2 cores (0.5), B, 4 cores (0.7); commit abc.")
 
 
 def test_diverged_and_unfinished_runs(report):
