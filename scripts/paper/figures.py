@@ -81,13 +81,20 @@ def report_cell(study, point, series):
     raise ValueError(f"the report's {study} has no {series} at {point}")
 
 
+def points(compared):
+    """How far accuracies are from others of the same seeds, with the interval.
+
+    compared: as collect.compared gives it, or a cell of the report.
+    """
+    text = number(compared["difference"], "+.2f")
+    if compared["interval"]:
+        text += f" {interval(compared['interval'])}"
+    return text
+
+
 def difference(mine, other):
     """Of values by seed: mine minus other in points, with its interval."""
-    found = collect.compared(mine, other)
-    text = number(found["difference"], "+.2f")
-    if found["interval"]:
-        text += f" {interval(found['interval'])}"
-    return text
+    return points(collect.compared(mine, other))
 
 
 def race(study, point, series, form=".2f"):
@@ -105,6 +112,11 @@ def ratio(row, whose="", form=".2f"):
         row[f"{whose}speed_up{part}"] for part in ("", "_min", "_max")
     )
     return f"{value:{form}} {spread(low, high, form)}"
+
+
+def megabytes(row):
+    """Peak memory of a process that took steps, as text."""
+    return f"{row['peak_bytes'] / 1e6:.0f}"
 
 
 def step_row(sweep, **wanted):
@@ -174,7 +186,7 @@ def five_figures():
     lines.append(
         [
             "LSTM 2×650, rate 0.5: peak memory",
-            *(f"{row['peak_bytes'] / 1e6:.0f} MB" for row in bytes_used),
+            *(f"{megabytes(row)} MB" for row in bytes_used),
             "–",
         ]
     )
@@ -202,23 +214,20 @@ def make_mnist():
 
 
 def accuracy_change(study, point, series):
-    """Points over conventional dropout, with interval and pairs of seeds."""
+    """Points over conventional dropout, with the number of pairs of seeds."""
     cell = report_cell(study, point, series)
     if cell["difference"] is None:
         return "X"
-    text = number(cell["difference"], "+.2f")
-    if cell["interval"]:
-        text += f" {interval(cell['interval'])}"
-    return f"{text} ({cell['pairs']})"
+    return f"{points(cell)} ({cell['pairs']})"
 
 
 @shown
 def mlp_accuracy():
-    points = [f"{rate}, {rate}" for rate in RATES]
-    base = [report_cell("fig4", point, "conventional") for point in points]
+    pairs = [f"{rate}, {rate}" for rate in RATES]
+    base = [report_cell("fig4", pair, "conventional") for pair in pairs]
     lines = [["conventional", *(f"{cell['mean']:.2f} %" for cell in base)]]
     lines += [
-        [title, *(accuracy_change("fig4", point, series) for point in points)]
+        [title, *(accuracy_change("fig4", pair, series) for pair in pairs)]
         for series, title in METHODS.items()
     ]
     return table(["", "rate 0.3", "0.5", "0.7"], lines)
@@ -228,9 +237,9 @@ def mlp_accuracy():
 def tile_places():
     lines = []
     for place in ("behind", "before"):
-        points = [f"{rate}, {place}" for rate in RATES]
-        changes = (accuracy_change("tiles", p, "tile") for p in points)
-        speeds = (race("tiles", p, "tile") for p in points)
+        labels = [f"{rate}, {place}" for rate in RATES]
+        changes = (accuracy_change("tiles", x, "tile") for x in labels)
+        speeds = (race("tiles", x, "tile") for x in labels)
         lines.append([f"tiles {place}", "accuracy, points", *changes])
         lines.append(["", "speed-up", *speeds])
     return table(["", "", *(f"rate {rate}" for rate in RATES)], lines)
@@ -297,7 +306,7 @@ def memory():
             cells = [title, f"{rate:g}"]
             for method in ("conventional", "row", "tile"):
                 row = step_row(sweep, net=net, method=method, rate=rate)
-                cells.append(f"{row['peak_bytes'] / 1e6:.0f}")
+                cells.append(megabytes(row))
             lines.append(cells)
             title = ""
     return table(["MB", "rate", "stock", "ROW", "TILE"], lines)
@@ -314,8 +323,7 @@ def own_nets():
         stock, *ours = results(f"own_nets/{file}.json")["rows"]
         speeds = [f"{stock['wall_ms']:.0f} ms", *map(ratio, ours)]
         lines.append([title, *speeds])
-        peaks = [f"{row['peak_bytes'] / 1e6:.0f}" for row in (stock, *ours)]
-        lines.append(["peak memory, MB", *peaks])
+        lines.append(["peak memory, MB", *map(megabytes, (stock, *ours))])
     return table(["net, batch", "stock", "ROW", "TILE"], lines)
 
 

@@ -10,6 +10,7 @@ from paper.figures import (
     RATES,
     RESULTS,
     STEP_METHODS,
+    megabytes,
     number,
     ratio,
     results,
@@ -203,10 +204,10 @@ def feature_map_speed():
         stock, *ours = results(f"feature_maps/{file}.json")["rows"]
         speeds = [f"{stock['wall_ms']:.0f} ms", *(ratio(row) for row in ours)]
         bounds = ["", *(f"{row['bound']:.2f}" for row in ours)]
-        megabytes = [f"{row['peak_bytes'] / 1e6:.0f}" for row in (stock, *ours)]
+        peaks = map(megabytes, (stock, *ours))
         lines.append([title, "speed-up", *speeds])
         lines.append(["", "bound of the multiply-adds", *bounds])
-        lines.append(["", "peak memory, MB", *megabytes])
+        lines.append(["", "peak memory, MB", *peaks])
     rates = [f"rate {rate}" for rate in (0, 0.3, 0.5)]
     return table(["", "", "stock", *rates], lines)
 

@@ -69,6 +69,20 @@ def test_numbers_as_text(monkeypatch):
         figures.race("fig6a", "0.5", "tile")
 
 
+def test_accuracy_changes_as_text(monkeypatch):
+    measured = {"difference": -0.125, "interval": [-0.5, 0.25], "pairs": 3}
+    once = {"difference": 1.94, "interval": None, "pairs": 1}
+    never = {"difference": None, "interval": None, "pairs": 0}
+    cells = [
+        {"point": "0.5", "series": series, **numbers}
+        for series, numbers in zip("abc", (measured, once, never))
+    ]
+    report = {"studies": {"tiles": cells}}
+    monkeypatch.setattr(figures, "results", lambda path: report)
+    texts = [figures.accuracy_change("tiles", "0.5", x) for x in "abc"]
+    assert texts == ["−0.12 [−0.50, +0.25] (3)", "+1.94 (1)", "X"]
+
+
 def test_how_much_longer_five_groups_take():
     """By the ratios of each round."""
     one, five = {"wall_ms_all": [10, 20, 40]}, {"wall_ms_all": [11, 19, 44.4]}
