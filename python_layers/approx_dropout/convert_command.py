@@ -24,7 +24,7 @@ def add_arguments(parser):
         "--pattern",
         choices=PATTERNS,
         default="ROW",
-        help="drop neurons or synapses (%(default)s)",
+        help="drop units, or tiles of weights (%(default)s)",
     )
     add("--family", choices=FAMILIES, default="RESIDUE", help="(%(default)s)")
     add(

@@ -135,7 +135,7 @@ def claimed(speed_ups):
 
 
 @shown
-def five_figures():
+def key_figures():
     def accuracy(rate, series):
         cell = report_cell("fig4", f"{rate}, {rate}", series)
         text = f"{cell['mean']:.2f} % ({cell['measured']})"
@@ -171,22 +171,38 @@ def five_figures():
             "–",
         ]
     )
-    speeds = [report_cell("table2", "0.5", s)["speed_up"] for s in series]
-    lines.append(
-        [
-            "LSTM 2×1500, rate 0.5: speed",
-            "1",
-            *(f"{speed:.2f} ×" for speed in speeds[1:]),
-            paper("table2", "0.5"),
-        ]
+    large = [report_cell("table2", "0.5", name) for name in series]
+    undropped = (
+        ("MLP 784–2048–2048–10", "rates", MLP),
+        ("LSTM 2×650", "lstm", LSTM),
     )
-    bytes_used = [
-        step_row("lstm", method=method, rate=0.5) for method in series
+    speeds = [
+        ("LSTM 2×1500, rate 0.5", large[1:], paper("table2", "0.5")),
+        *(
+            (
+                f"{title}, without dropout",
+                [
+                    step_row(sweep, net=net, method=name, rate=0)
+                    for name in series[1:]
+                ],
+                "–",
+            )
+            for title, sweep, net in undropped
+        ),
+    ]
+    lines += [
+        [
+            f"{title}: speed",
+            "1",
+            *(f"{cell['speed_up']:.2f} ×" for cell in cells),
+            claim,
+        ]
+        for title, cells, claim in speeds
     ]
     lines.append(
         [
-            "LSTM 2×650, rate 0.5: peak memory",
-            *(f"{megabytes(row)} MB" for row in bytes_used),
+            "LSTM 2×1500, rate 0.5: peak memory",
+            *(f"{megabytes(cell)} MB" for cell in large),
             "–",
         ]
     )
@@ -297,19 +313,20 @@ def mlp_races():
 @shown
 def memory():
     nets = (
-        ("rates", MLP, "MLP 784–2048–2048–10, batch 128"),
-        ("lstm", LSTM, "LSTM 2×650, batch 20"),
+        ("fig4", "{0}, {0}", "MLP 784–2048–2048–10"),
+        ("small", "{}", "LSTM 2×200, 10,000 words"),
+        ("table2", "{}", "LSTM 2×1500, 8,800 words"),
     )
     lines = []
-    for sweep, net, title in nets:
-        for rate in (0.5, 0.7):
-            cells = [title, f"{rate:g}"]
-            for method in ("conventional", "row", "tile"):
-                row = step_row(sweep, net=net, method=method, rate=rate)
-                cells.append(megabytes(row))
-            lines.append(cells)
+    for study, point, title in nets:
+        for rate in RATES:
+            cells = [
+                report_cell(study, point.format(rate), series)
+                for series in ("conventional", *METHODS)
+            ]
+            lines.append([title, rate, *map(megabytes, cells)])
             title = ""
-    return table(["MB", "rate", "stock", "ROW", "TILE"], lines)
+    return table(["MB", "rate", "stock", *METHODS.values()], lines)
 
 
 @shown

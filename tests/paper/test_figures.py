@@ -43,9 +43,9 @@ def test_a_number_that_was_changed_is_found_and_mended(pages, capsys, page):
 
 def test_a_table_that_there_is_not_is_named(pages, capsys):
     path = pages / "README.md"
-    path.write_text(path.read_text().replace("five_figures", "six_figures"))
+    path.write_text(path.read_text().replace("key_figures", "no_figures"))
     assert report_figures.main(["--check"]) == 1
-    assert "no figures six_figures" in capsys.readouterr().err
+    assert "no figures no_figures" in capsys.readouterr().err
 
 
 def test_numbers_as_text(monkeypatch):
