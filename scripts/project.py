@@ -49,16 +49,21 @@ def writing(path):
 def write_whole(path, content):
     """Writes a text or bytes as a file that is never seen half-written, not
     even after a power failure. StorageError leaves an earlier file as it was.
+    A link leads to the new file; what is no file, as /dev/null, is written to.
     """
     data = content.encode() if isinstance(content, str) else content
-    part = path.with_name(path.name + ".part")
+    whole = path.resolve()
+    part = whole.with_name(whole.name + ".part")
     with writing(path):
+        if whole.exists() and not whole.is_file():
+            whole.write_bytes(data)
+            return
         try:
             with open(part, "wb") as file:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
-            part.replace(path)
+            part.replace(whole)
         except OSError:
             with contextlib.suppress(OSError):
                 part.unlink()

@@ -53,6 +53,8 @@ def _parser():
 def main(argv=None):
     """Runs a command; its exit status: 1 after an error message."""
     arguments = _parser().parse_args(argv)
+    if hasattr(sys.stdout, "reconfigure"):  # as standard error has it
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         status = arguments.run(arguments) or 0
         sys.stdout.flush()

@@ -18,6 +18,8 @@ PRODUCTS = ("InnerProduct", "LSTM")
 HOMOGENEOUS = ("ReLU", "PReLU")
 # The same of each feature map, with nothing else's values.
 POOLING = ("Pooling",)
+# The memory of their bottom under another name.
+VIEWS = ("Concat", "Flatten", "Reshape", "Slice", "Split")
 ELEMENTWISE = HOMOGENEOUS + (
     "AbsVal",
     "BNLL",
@@ -248,7 +250,8 @@ def divides(layer, channels, family, max_period):
 
 
 def tile_readers(graph, drop):
-    """The product_readers, if they can read what the Dropout reads; or None."""
+    """The product_readers, if they can read what the Dropout reads, now and in
+    the backward pass; or None."""
     readers = product_readers(graph, drop)
     if readers is None or any(
         own_pattern(graph.layers[i]) != "NONE" for i in readers
@@ -259,7 +262,41 @@ def tile_readers(graph, drop):
         later = graph.layers[drop + 1 : max(readers)]
         if any(layer.bottom[0] in x.top for x in later):
             return None
+        if any(_overwritten(graph, s, drop) for s in graph.present(drop)):
+            return None
     return readers
+
+
+def _overwritten(graph, s, drop):
+    """Whether, in state number `s`, a layer behind a Dropout works in place on
+    the memory that this reads, which views of it give other names."""
+    state = graph.states[s]
+    found, waiting = set(), [state.sources[drop, 0]]
+    while waiting:
+        output = waiting.pop()
+        if output is None or output in found:
+            continue
+        found.add(output)
+        writer = graph.layers[output[0]]
+        if _is_view(writer) or list(writer.bottom[:1]) == list(writer.top[:1]):
+            waiting.append(state.sources.get((output[0], 0)))
+        readers = state.readers[output]
+        for reader, bottom in readers:
+            layer = graph.layers[reader]
+            if _is_view(layer):
+                waiting += [(reader, t) for t in range(len(layer.top))]
+            # Where others read it too, Caffe lets no layer work in place.
+            elif layer.bottom[bottom] in layer.top and len(readers) == 1:
+                if reader > drop:
+                    return True
+                waiting.append((reader, 0))
+    return False
+
+
+def _is_view(layer):
+    """Whether a layer's tops hold the memory of its bottom."""
+    single = len(layer.bottom) == len(layer.top) == 1
+    return layer.type == "Split" or layer.type in VIEWS and single
 
 
 def flattening_readers(graph, drop):

@@ -6,6 +6,7 @@ other one with its Dropouts set to these patterns (oracle.py); the two must put
 out the same, too. All this in each state that the nets have.
 """
 
+import collections
 import multiprocessing
 import os
 import tempfile
@@ -17,6 +18,7 @@ from .chains import own_pattern
 from .edits import Layers
 from .graph import TEST
 from .proto import load_caffe_pb2, net_bytes
+from .shapes import base_type
 from .upgrade import upgrade
 
 TOLERANCE = 1e-3  # of the largest value compared
@@ -57,7 +59,7 @@ def check(ours, stock, dropped, shapes=None):
     try:
         found = here.recv()
     except EOFError:
-        found = ValueError("Caffe refuses a net, see its message above")
+        found = ValueError("Caffe refuses a net, see the message above")
     process.join()
     if isinstance(found, Exception):
         raise found
@@ -92,6 +94,7 @@ def compare(ours, stock, dropped, shapes=None, gradients=False, seed=1):
     shapes = shapes or {}
     ours = with_inputs(upgrade(ours), shapes, samples)
     stock = with_inputs(upgrade(stock), shapes, samples)
+    _name_apart(ours, stock)
     graph = Layers(stock).graph()
     if not graph.whole:
         raise ValueError("the net is not whole: a blob is read and not written")
@@ -108,6 +111,21 @@ def compare(ours, stock, dropped, shapes=None, gradients=False, seed=1):
             "there is nothing to compare: the net puts out nothing"
         )
     return found
+
+
+def _name_apart(*nets):
+    """Gives layers that share a name, or have none, one of their own, which is
+    the same in all nets: pycaffe knows layers by their names. The n-th layer of
+    a name and type in one net is the n-th in the others, Dropouts excepted."""
+    counts = [collections.Counter(x.name for x in net.layer) for net in nets]
+    for net in nets:
+        numbers = collections.Counter()
+        for layer in net.layer:
+            name, kind = layer.name, base_type(layer)
+            if name and all(count[name] < 2 for count in counts):
+                continue
+            numbers[name, kind] += 1
+            layer.name = f"{name}#{kind}#{numbers[name, kind]}"
 
 
 def drops_recurrent(net):
@@ -132,6 +150,7 @@ class _Comparison:
 
     def __init__(self, ours, stock, dropped, state, folder, seed):
         self.ours = ours
+        self.named = {layer.name: layer for layer in ours.layer}
         self.stock = stock
         self.state = state
         self.dropped = {x.dropout: x for x in dropped}
@@ -174,18 +193,15 @@ class _Comparison:
             for t, blob in enumerate(layer.top):
                 if not self.state.readers[i, t]:
                     last[blob] = blob
-            if layer.type.endswith(("Accuracy", "Loss")):
+            if layer.type.endswith(("Accuracy", "Loss", "Silence")):
                 last.update(self.computed(i, layer))
         return last
 
     def computed(self, i, layer):
-        """What a loss, which may hide a difference, reads, if other layers have
-        computed it and it is not written again; and its name in ours."""
-        mine = next(
-            x
-            for x in self.ours.layer
-            if x.name == layer.name and self.state.includes(x)
-        )
+        """What a loss, which may hide a difference, or a Silence reads, if
+        other layers have computed it and it is not written again; and its name
+        in ours."""
+        mine = self.named[layer.name]
         for b, blob in enumerate(layer.bottom):
             source = self.state.sources[i, b]
             writers = [
@@ -266,13 +282,12 @@ class _Comparison:
 
     def tiles(self, mine, drop):
         """What a TileLayer is given, but for the pattern."""
-        (layer,) = (
-            x
-            for x in self.ours.layer
-            if x.name in drop.products
-            and own_pattern(x) == "TILE"
-            and self.state.includes(x)
-        )
+        products = [
+            self.named[self.stock.layer[i].name]
+            for i in drop.products
+            if i in self.state.present
+        ]
+        (layer,) = (x for x in products if own_pattern(x) == "TILE")
         lstm = layer.type.endswith("LSTM")
         return {
             "product": layer.name,
@@ -340,9 +355,7 @@ def _without_dropout(net, dropped, state):
     layers = Layers(net)
     dense = dropped is not None
     dropped = dropped or {}
-    tiled = {
-        name: number for number, x in dropped.items() for name in x.products
-    }
+    tiled = {i: number for number, x in dropped.items() for i in x.products}
     result, names = [], {}
     for i, layer in enumerate(list(layers)):
         if not state.includes(layer):
@@ -359,11 +372,9 @@ def _without_dropout(net, dropped, state):
             masked = i in dropped and not dropped[i].products
             number = i if masked else -1
             layer.CopyFrom(_oracle(layer, "MaskLayer", number, names[blob]))
-        elif layer.name in tiled and state.includes(
-            net.layer[tiled[layer.name]]
-        ):
+        elif i in tiled and state.includes(net.layer[tiled[i]]):
             top = layers.unused(f"{layer.name}_tiles")
-            number = tiled[layer.name]
+            number = tiled[i]
             tiles = pb2.LayerParameter(name=top, bottom=[layer.bottom[0]])
             result.append(_oracle(tiles, "TileLayer", number, top))
             layer.bottom[0] = top

@@ -47,9 +47,9 @@ class Dropped(typing.NamedTuple):
     """What took a Dropout's place, for check.py.
 
     dropout: its index in the net with Dropouts. pattern: the blob of its
-    pattern in the other net. products: names of the layers that drop TILE, one
-    in each state; none if units are dropped, of `axis` or, if flat, of all but
-    the first.
+    pattern in the other net. products: indices, as dropout's, of the layers
+    that drop TILE there, one in each state; none if units are dropped, of
+    `axis` or, if flat, of all but the first.
     """
 
     dropout: int

@@ -124,11 +124,15 @@ class _Converter:
             drop.CopyFrom(old)
             raise
         blob = self.pattern(drop, rate, target)
-        products = tuple(graph.layers[i].name for i in target.tiles)
+        products = tuple(self.number(graph.layers[i]) for i in target.tiles)
         note = self.rewriter.rewrite(graph, drop, target, blob)
         dropped = Dropped(number, blob, products, target.flat, target.axis)
         self.dropped.append(dropped)
         return note
+
+    def number(self, layer):
+        """A layer's number in the net as it was."""
+        return next(i for i, x in enumerate(self.original) if x is layer)
 
     def rate(self, drop):
         """dropout_ratio, a float field, as the decimal that was written."""

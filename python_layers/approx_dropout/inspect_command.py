@@ -141,7 +141,10 @@ def net_lines(net):
     if not backward:
         yield "nothing is backward: no loss, or no parameter learns"
     if drawn:
-        rows = [_pattern_row(p, p.groups) for p in drawn.values()]
+        rows = [
+            _pattern_row(p, p.groups)
+            for p in {p.layer: p for p in drawn.values()}.values()
+        ]
         heads = ["pattern", "family", "N", "groups", "rate", "spread", "K"]
         yield from ("", *aligned(heads, rows, left=(0, 1, -1)))
 

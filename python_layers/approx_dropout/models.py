@@ -4,7 +4,7 @@ import dataclasses
 import math
 import os
 
-from .proto import load_caffe_pb2, read_net
+from .proto import UTF_16, load_caffe_pb2, read_net, read_text
 from .state import HDF5_SIGNATURE, parse, reading, text_of
 
 OUR_TYPES = (
@@ -46,7 +46,7 @@ def kind(path):
         data = file.read()
     if data.startswith(HDF5_SIGNATURE):
         return _hdf5_kind(path)
-    if data and _TEXT_BYTES.issuperset(data):
+    if data.startswith(UTF_16) or (data and _TEXT_BYTES.issuperset(data)):
         return "prototxt"
     pb2 = load_caffe_pb2()
     for name, message, fields in (
@@ -90,8 +90,7 @@ def _read_solver(path):
     """The SolverParameter in a prototxt, or the ParseError."""
     from google.protobuf import text_format
 
-    with open(path, encoding="utf-8", errors="replace") as file:
-        text = file.read()
+    text, _ = read_text(path)
     return text_format.Parse(text, load_caffe_pb2().SolverParameter())
 
 

@@ -137,12 +137,15 @@ def _pattern(layers, i):
 
 
 def patterns(layers):
-    """{blob: Pattern} of a net's DropoutPattern layers."""
-    return {
-        layer.top[0]: _pattern(layers, i)
-        for i, layer in enumerate(layers)
-        if layer.type == "DropoutPattern"
-    }
+    """{blob: Pattern} of a net's DropoutPattern layers, and of Splits of what
+    they put out."""
+    found = {}
+    for i, layer in enumerate(layers):
+        if layer.type == "DropoutPattern":
+            found[layer.top[0]] = _pattern(layers, i)
+        elif layer.type == "Split" and layer.bottom[0] in found:
+            found.update(dict.fromkeys(layer.top, found[layer.bottom[0]]))
+    return found
 
 
 def _share(sides):
@@ -158,9 +161,17 @@ def _dropped_sides(layer, drawn):
     param = layer.approx_dropout_param
     kinds = param.Pattern.Name(param.pattern)
     is_recurrent = layer.type == "ApproxDropoutLSTM"
-    rest = list(layer.bottom[2 if is_recurrent else 1 :])
-    own = [] if kinds == "NONE" else [drawn[rest.pop(0)]]
-    inputs = [drawn[rest[0]]] if param.compact_input else []
+    rest = []
+    for blob in layer.bottom[2 if is_recurrent else 1 :]:
+        if blob not in drawn:
+            raise ValueError(
+                f"{layer.type} layer '{layer.name}' reads blob '{blob}' as a "
+                f"pattern, which no DropoutPattern puts out: what it keeps is "
+                f"not known here"
+            )
+        rest.append(drawn[blob])
+    own = [] if kinds == "NONE" else [rest.pop(0)]
+    inputs = rest if param.compact_input else []
     if not is_recurrent:
         return own + inputs, []
     with_x = own if kinds == "TILE" else []

@@ -13,6 +13,7 @@ import tempfile
 
 from .graph import TRAIN, State
 from .proto import ADVICE
+from .stand_in import write_nothing
 from .upgrade import upgrade
 
 # Types that read files: the field that names the file.
@@ -118,6 +119,7 @@ def training_net(net, inputs=None):
         )
     for layer in net_in_training.layer:
         _check_source(layer)
+    write_nothing(net_in_training)
     shapes = _build(net_in_training)
     return TrainingNet(
         layers=list(net_in_training.layer),

@@ -2,6 +2,7 @@
 
 import codecs
 import os
+import shutil
 
 ADVICE = (
     "run make, and put the patched Caffe's Python folder "
@@ -12,6 +13,7 @@ _BYTE_ORDER_MARKS = {
     codecs.BOM_UTF16_LE: "utf-16-le",
     codecs.BOM_UTF16_BE: "utf-16-be",
 }
+UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 # Each byte is one character of it: any text survives reading and writing.
 _BYTES = "latin-1"
 
@@ -80,11 +82,22 @@ def net_bytes(net, encoding="utf-8"):
 
 
 def write_whole(path, data):
-    """Writes bytes into a file; a failure leaves no half of it behind."""
-    temporary = f"{path}.part"
+    """Writes bytes into a file; a failure leaves no half of it behind.
+
+    A file that is there keeps its mode, a link leads to the new file, and what
+    is no file, a pipe or a device, is written to.
+    """
+    if os.path.exists(path) and not os.path.isfile(path):
+        with open(path, "wb") as file:
+            file.write(data)
+        return
+    path = os.path.realpath(path)
+    temporary = f"{path}.{os.getpid()}.part"
     try:
         with open(temporary, "wb") as file:
             file.write(data)
+        if os.path.exists(path):
+            shutil.copymode(path, temporary)
         os.replace(temporary, path)
     except OSError:
         if os.path.exists(temporary):

@@ -2,27 +2,38 @@
 
 ApproxDropoutInnerProduct, ApproxDropoutConvolution and ApproxDropoutLSTM become
 Caffe's, with a Dropout of the rate that K gives: for ROW behind them, and
-behind the ReLU and PReLU layers that follow, as nets usually have it; for TILE,
-which has no equal in Caffe, in front of them, where the converter found it.
+behind the ReLU and PReLU layers, and a Convolution's poolings, that follow, as
+nets usually have it; for TILE, which has no equal in Caffe, in front of them,
+where the converter found it.
 ApproxDropout becomes Dropout. Patterns and searches of K go, and so do the
 layers and names that the converter put in. Weights fit either way.
 
 K's rate is taken to two digits if it is that within the search's 0.001.
 """
 
-import json
-
 import numpy as np
 
-from .chains import HOMOGENEOUS, data_bottoms, is_convolution, own_pattern
+from .chains import (
+    HOMOGENEOUS,
+    POOLING,
+    data_bottoms,
+    is_convolution,
+    own_pattern,
+)
 from .conversion import Dropped, Result
 from .edits import Layers, make_stock, rename, touches
 from .families import drop_rates
+from .param_str import parse_param_str
 from .proto import load_caffe_pb2
 from .upgrade import upgrade
 
 # An in-place Dropout spoils no other layer's gradient behind these.
 _SAFE = HOMOGENEOUS + ("InnerProduct", "Convolution")
+
+
+def _called(layer):
+    """A layer for a message."""
+    return f"{layer.type} layer '{layer.name}'" if layer else "no layer"
 
 
 class _Reverter:
@@ -37,9 +48,10 @@ class _Reverter:
         for layer in ours:
             self.notes.append(self.revert(layer))
         self.clean()
+        place = self.layers.place
         dropped = [
-            Dropped(self.layers.place(drop), *rest)
-            for drop, *rest in self.dropped
+            Dropped(place(drop), blob, tuple(map(place, products)), *units)
+            for drop, blob, products, *units in self.dropped
         ]
         return Result(self.layers.to_net(), self.notes, dropped)
 
@@ -73,12 +85,11 @@ class _Reverter:
 
     def rate(self, blob):
         """The drop rate of the pattern `blob`."""
-        pattern = next(x for x in self.layers if blob in x.top)
-        if pattern.type != "DropoutPattern":
+        pattern = self.writer(blob)
+        if pattern is None or pattern.type != "DropoutPattern":
             raise ValueError(
                 f"blob '{blob}' is read as a pattern, but comes from "
-                f"{pattern.type} layer '{pattern.name}', not from a "
-                f"DropoutPattern"
+                f"{_called(pattern)}, not from a DropoutPattern"
             )
         param = pattern.dropout_pattern_param
         k = np.array(param.probability)
@@ -87,13 +98,23 @@ class _Reverter:
             rate = float(k @ drop_rates(family, len(k)) / k.sum())
             near = round(rate, 2)
             return near if abs(rate - near) <= 0.001 else round(rate, 4)
-        search = next(x for x in self.layers if pattern.bottom[0] in x.top)
-        if search.python_param.layer != "PatternSearchLayer":
+        search = self.writer(*pattern.bottom[:1])
+        if search is None or search.python_param.layer != "PatternSearchLayer":
             raise ValueError(
                 f"the rate of DropoutPattern '{pattern.name}' is not known: K "
-                f"comes from {search.type} layer '{search.name}'"
+                f"comes from {_called(search)}"
             )
-        return json.loads(search.python_param.param_str)["dropout_ratio"]
+        try:
+            arguments = parse_param_str(search.python_param.param_str)
+        except ValueError as error:
+            raise ValueError(
+                f"PatternSearchLayer '{search.name}': {error}"
+            ) from None
+        return arguments["dropout_ratio"]
+
+    def writer(self, blob=None):
+        """The first layer that puts out a blob, or None."""
+        return next((x for x in self.layers if blob in x.top), None)
 
     def dropout(self, blob):
         """A Dropout with the rate of a pattern, named as before."""
@@ -104,7 +125,9 @@ class _Reverter:
         return layer
 
     def put_behind(self, base, drop, blob, axis):
-        """A Dropout behind a product and the ReLUs that follow it alone."""
+        """A Dropout behind a product and the ReLUs that follow it alone; behind
+        a Convolution's poolings, too."""
+        types = HOMOGENEOUS + (POOLING if is_convolution(base) else ())
         at = self.layers.place(base)
         graph = self.layers.graph()
         while True:
@@ -112,7 +135,8 @@ class _Reverter:
             if readers is None or len(readers) != 1:
                 break
             (reader,) = readers
-            if graph.layers[reader].type not in HOMOGENEOUS:
+            layer = graph.layers[reader]
+            if layer.type not in types or len(layer.top) > 1:
                 break
             if graph.present(reader) != graph.present(at):
                 break
@@ -143,7 +167,7 @@ class _Reverter:
             drop.exclude.extend(reader.exclude)
             reader.bottom[0] = drop.top[0]
             self.layers.insert(at, drop)
-        self.dropped.append((drop, blob, (reader.name,)))
+        self.dropped.append((drop, blob, (reader,)))
 
     def insert(self, graph, writer, drop, at):
         """Puts a Dropout behind layer number `writer`: in place, or, if the

@@ -1,5 +1,5 @@
-"""Nets that run without their data: Input layers in place of what reads it,
-and random numbers for inputs and weights."""
+"""Nets that run without their files: Input layers in place of what reads data,
+nothing in place of what writes it, random numbers for inputs and weights."""
 
 import math
 
@@ -36,8 +36,18 @@ def is_data(layer):
     )
 
 
+def write_nothing(net):
+    """A net without side effects: HDF5Output empties its file when it is set
+    up, so Silences take its place."""
+    for layer in net.layer:
+        if layer.type == "HDF5Output":
+            layer.type = "Silence"
+            layer.ClearField("hdf5_output_param")
+
+
 def with_inputs(net, shapes, samples):
-    """The net with an Input layer in place of each layer that brings in data.
+    """The net with an Input layer in place of each layer that brings in data,
+    and no layer that writes files.
 
     shapes: of some of their tops, by blob or blob@PHASE, for those that the
     prototxt does not tell. samples: the batch of what reads images. Raises
@@ -66,7 +76,9 @@ def with_inputs(net, shapes, samples):
                 )
             new.input_param.shape.add(dim=shape)
         layers[i] = new
-    return layers.to_net()
+    net = layers.to_net()
+    write_nothing(net)
+    return net
 
 
 def _told(layer, shape, samples):

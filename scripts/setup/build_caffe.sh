@@ -137,13 +137,16 @@ compile() {
   exit $status
 }
 
+# For sh: printf %q may write $'...', which dash does not know.
+quoted_root="'${root//\'/\'\\\'\'}'"
+
 # Writes build/bin/$2, which runs the program $1 of the tree.
 write_wrapper() {
   local wrapper=build/bin/$2
   cat >"$wrapper.part" <<EOF
 #!/bin/sh
 # Runs a program of the patched Caffe, with its Python layers, from any folder.
-root=$(printf %q "$root")
+root=$quoted_root
 # The interpreter inside Caffe finds its library through PATH.
 PATH=/usr/bin:\$PATH
 PYTHONPATH=\$root/python_layers:\$root/$tree/python\${PYTHONPATH:+:\$PYTHONPATH}
@@ -261,7 +264,7 @@ done
 [ "$tree" = build/caffe ] || exit 0
 cat >build/bin/approx-dropout.part <<EOF
 #!/bin/sh
-root=$(printf %q "$root")
+root=$quoted_root
 PYTHONPATH=\$root/python_layers:\$root/$tree/python\${PYTHONPATH:+:\$PYTHONPATH} \\
   exec /usr/bin/python3 -m approx_dropout "\$@"
 EOF

@@ -173,14 +173,30 @@ class Run:
         tests = tested(self.experiment, log)
         return missing(self.experiment, log.losses, tests, before)
 
-    def tell_of_holes(self, log):
-        """Says why the newest snapshot is not gone on from, if it is not."""
-        newest = max((i for i, _ in self.files_of_snapshots()), default=0)
-        if holes := self.missing(log, newest):
-            tqdm.write(
-                f"{self.experiment.key}: snapshot_iter_{newest} is not used, "
-                f"since {listed(holes)}"
+    def tell_of_holes(self, log, goes_on):
+        """Says why the newest snapshot is not gone on from, if it is not.
+
+        A training that was killed may have logged less than Caffe had done,
+        and starts again if that was at its first epoch's end. TrainingError
+        if more would be lost.
+        """
+        newest = max(
+            (
+                i
+                for i, path in self.files_of_snapshots()
+                if path.suffix == ".solverstate" and is_whole(path)
+            ),
+            default=0,
+        )
+        if not (holes := self.missing(log, newest)):
+            return
+        said = f"snapshot_iter_{newest} is not used, since {listed(holes)}"
+        if not goes_on and newest >= 2 * self.experiment.epoch_iterations:
+            raise TrainingError(
+                f"{shown(self.folder)}: {said}; --force (make: FORCE=1) "
+                "removes the run and trains anew"
             )
+        tqdm.write(f"{self.experiment.key}: {said}")
 
     def remove_snapshots(self, log):
         """Removes those before the last one to go on from, states and models.
@@ -211,9 +227,9 @@ class Run:
         snapshot left."""
         log = CaffeLog(whole_lines(self.log_file))
         states = [*filter(is_whole, self.snapshots(log).values())]
-        if states and not self.has_same_settings():
+        if any(self.files_of_snapshots()) and not self.has_same_settings():
             raise self.other_settings("an unfinished")
-        self.tell_of_holes(log)
+        self.tell_of_holes(log, goes_on=bool(states))
         if states:
             metrics = self.read_metrics()
             self.earlier_wall_s = metrics["wall_s"]

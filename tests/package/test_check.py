@@ -66,11 +66,12 @@ def test_a_wrong_net_is_seen(damage, pattern, in_test):
     dropped = list(result.dropped)
     damage(result.net, dropped)
     if damage is damage_scale:  # f2 has no tiles any more
-        dropped = [x for x in dropped if "f2" not in x.products]
-        dropped += [
+        names = [x.name for x in net.layer]
+        dropped = [
             x._replace(products=())
-            for x in result.dropped
-            if "f2" in x.products
+            if names.index("f2") in x.products
+            else x
+            for x in dropped
         ]
     compared = check(result.net, net, dropped)
     assert worst(compared, "TRAIN") > TOLERANCE
@@ -172,8 +173,58 @@ def test_a_check_that_fails_ends_with_1(tmp_path, capfd, monkeypatch):
     """With every tolerance too small, any difference is too large."""
     monkeypatch.setattr("approx_dropout.check.TOLERANCE", -1.0)
     status, output = run(tmp_path, TWO, "--check")
-    assert status == 1 and output.exists()
+    assert status == 1 and not output.exists()
     assert "check FAILED" in capfd.readouterr().err
+
+
+def test_layers_without_a_name_of_their_own(tmp_path, capfd):
+    """Caffe takes such nets."""
+    text = (
+        X
+        + shaped("label", 8)
+        + ip("", "x", "f1", 64)
+        + drop("", "f1", "d1")
+        + ip("", "d1", "f2", 32)
+        + layer("ReLU", "", "f2", "f2")
+        + drop("", "f2", "f2")
+        + ip("", "f2", "f3")
+        + ip("", "f1", "f4")
+        + layer("SoftmaxWithLoss", "", "f3 label", "loss3")
+        + layer("SoftmaxWithLoss", "loss", "f4 label", "loss4")
+        + layer("SoftmaxWithLoss", "loss", "f3 label", "loss5")
+    )
+    for nameless in text, text.replace('name: "" ', ""):
+        for pattern in ("ROW", "TILE"):
+            status, _ = run(tmp_path, nameless, "--check", "--pattern", pattern)
+            assert status == 0
+            assert "check passed: 10 comp" in capfd.readouterr().err
+
+
+def test_what_is_no_number_is_not_the_same(tmp_path, capfd):
+    text = TWO + layer("Log", "log", "x", "log") + ip("g", "log", "g")
+    status, output = run(tmp_path, text, "--check")
+    assert status == 1 and not output.exists()
+    printed = capfd.readouterr().err
+    assert "blob 'g': largest difference nan" in printed
+    assert "check FAILED: 4 comparisons, largest difference nan" in printed
+
+
+def test_files_that_a_net_writes_are_left(tmp_path, capfd):
+    features = tmp_path / "features.h5"
+    features.write_text("mine")
+    text = TWO + layer(
+        "HDF5Output",
+        "out",
+        "f2 x",
+        "t",
+        f'hdf5_output_param {{ file_name: "{features}" }}',
+    ).replace('top: "t"', "")
+    status, output = run(tmp_path, text, "--check")
+    assert status == 0
+    assert "TEST: blob 'f2': largest difference" in capfd.readouterr().err
+    assert "HDF5Output" in output.read_text()
+    assert main(["inspect", str(output)]) == 0
+    assert features.read_text() == "mine"
 
 
 def test_an_unread_net_has_nothing_to_compare():

@@ -178,6 +178,24 @@ def test_convert_groups(run, net_file):
     assert "last_groups is 0, must be an integer from 1 to" in done.err
 
 
+def test_what_is_written_to_stays_what_it_is(run, net_file, tmp_path):
+    """A link, a file's mode, a pipe, which /dev/null is like."""
+    wanted = run("convert", net_file).out
+    target, link = tmp_path / "new.prototxt", tmp_path / "link"
+    target.write_text("old")
+    target.chmod(0o640)
+    link.symlink_to(target)
+    assert run("convert", net_file, "-o", link).returncode == 0
+    assert link.is_symlink() and target.read_text() == wanted
+    assert target.stat().st_mode & 0o777 == 0o640
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with subprocess.Popen(["cat", pipe], stdout=subprocess.PIPE) as reader:
+        assert run("convert", net_file, "-o", pipe).returncode == 0
+        assert reader.communicate()[0].decode() == wanted
+    assert pipe.is_fifo()
+
+
 def test_convert_again_changes_nothing(run, net_file, tmp_path):
     first = tmp_path / "first.prototxt"
     run("convert", net_file, "-o", first)

@@ -81,6 +81,46 @@ def test_the_same_of_lstms(pattern):
         assert sizes == [3, 4]
 
 
+VIEW = {
+    "Flatten": layer("Flatten", "v", "f1", "v"),
+    "Reshape": layer(
+        "Reshape", "v", "f1", "v", "reshape_param { shape { dim: 0 dim: -1 } }"
+    ),
+    "Split": layer("Split", "v", "f1", "v"),
+}
+
+
+@pytest.mark.parametrize("view", VIEW)
+@pytest.mark.parametrize("behind", [False, True])
+def test_tiles_read_no_blob_that_is_overwritten(view, behind):
+    """The Dropout has copied it. The backward pass reads it, too."""
+    relu = layer("ReLU", "r", "v", "v")
+    product = ip("f2", "d", "f2", 5)
+    result = convert(
+        X
+        + ip("f1", "x", "f1", 64)
+        + drop("d1", "f1", "d")
+        + VIEW[view]
+        + (product + relu if behind else relu + product)
+        + ip("f3", "v", "f3", 5),
+        pattern="TILE",
+    )
+    assert kinds(result, "d1", "f2") == ["o", "ni"]
+
+
+def test_tiles_read_a_view_that_is_not_overwritten():
+    result = convert(
+        X
+        + ip("f1", "x", "f1", 64)
+        + VIEW["Flatten"]
+        + layer("ReLU", "r", "v", "v")
+        + drop("d1", "v", "d")
+        + ip("f2", "d", "f2", 5),
+        pattern="TILE",
+    )
+    assert kinds(result, "f2") == ["t"]
+
+
 def test_a_rate_that_is_too_high_is_a_note():
     result = convert(
         X

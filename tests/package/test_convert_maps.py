@@ -171,6 +171,23 @@ def test_too_few_maps_are_a_note():
     assert "drops 12 units, fewer than max_period 16" in result.notes[0]
 
 
+def test_a_dropout_comes_back_behind_the_pooling():
+    """In front of it, single values would be a weaker dropout."""
+    net = parse_net(
+        IMAGES
+        + conv("c1", "x")
+        + relu("c1")
+        + pool("p1", "c1")
+        + drop("d1", "p1", "d")
+        + ip("f1", "d", "f1", 5)
+    )
+    there = convert_net(net, Options(feature_maps=True))
+    assert [x.type for x in there.net.layer if x.name == "d1"] == []
+    back = revert_net(there.net)
+    assert [x.name for x in back.net.layer] == [x.name for x in net.layer]
+    held(there.net, back.net, back.dropped)
+
+
 def test_hand_written_axes_are_reverted():
     """ApproxDropout of channels by default, of columns if told."""
     text = (

@@ -386,6 +386,45 @@ def test_kinds(trained):
         assert models.kind(name) == kind
 
 
+def test_a_pattern_through_a_split(tmp_path, capsys):
+    """As Caffe writes a net with its own Splits."""
+    path = tmp_path / "net.prototxt"
+    split = 'layer { name: "s" type: "Split" bottom: "p2" top: "q1" top: "q2" }'
+    text = MLP.replace(SEARCHED, SEARCHED + split)
+    text = text.replace(
+        'bottom: "data" bottom: "p2"', 'bottom: "data" bottom: "q1"'
+    ).replace('bottom: "p1" bottom: "p2"', 'bottom: "p1" bottom: "q2"')
+    inputs = {"data": (20, 100)}
+    assert products(text, **inputs) == products(MLP, **inputs)
+    path.write_text(text)
+    assert main(["inspect", str(path), "--shape", "data:20,100"]) == 0
+    assert capsys.readouterr().out.count("RESIDUE") == 1
+
+
+def test_a_pattern_that_is_an_input(tmp_path, capsys):
+    path = tmp_path / "net.prototxt"
+    path.write_text("""
+input: "x" input_shape { dim: 4 dim: 6 }
+input: "p" input_shape { dim: 1 dim: 6 }
+layer { name: "f" type: "ApproxDropoutInnerProduct" bottom: "x" bottom: "p"
+  top: "f" inner_product_param { num_output: 5 } }""")
+    assert (
+        "ApproxDropoutInnerProduct layer 'f' reads blob 'p' as a pattern, "
+        "which no DropoutPattern puts out"
+    ) in refusal(capsys, path)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-8-sig"])
+def test_other_encodings(tmp_path, capsys, encoding):
+    path = tmp_path / "net.prototxt"
+    path.write_text(MLP, encoding=encoding)
+    assert main(["inspect", str(path), "--shape", "data:20,100"]) == 0
+    solver = tmp_path / "solver.prototxt"
+    solver.write_text(f'net: "{path}"', encoding=encoding)
+    assert main(["inspect", str(solver), "--shape", "data:20,100"]) == 0
+    assert "fc3" in capsys.readouterr().out
+
+
 def test_net_in_an_old_format(tmp_path, capsys):
     path = tmp_path / "net.prototxt"
     path.write_text("""

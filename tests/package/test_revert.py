@@ -165,6 +165,32 @@ def test_what_has_no_equal_is_said(capfd, tmp_path):
             + ours("a", "x p", ""),
             "the rate of DropoutPattern 'p' is not known: K comes from Input",
         ),
+        (
+            X + layer("DropoutPattern", "p", "", "p") + ours("a", "x p", ""),
+            "the rate of DropoutPattern 'p' is not known: K comes from no lay",
+        ),
+        (
+            'input: "p" input_shape { dim: 1 dim: 6 }' + ours("a", "x p", ""),
+            "blob 'p' is read as a pattern, but comes from no layer, not from",
+        ),
+        (
+            'input: "x" input_shape { dim: 4 dim: 6 }' + ours("a", "x", ""),
+            "blob 'x' is read as a pattern, but comes from no layer, not from",
+        ),
+        (
+            X
+            + layer(
+                "Python",
+                "k",
+                "",
+                "k",
+                'python_param { layer: "PatternSearchLayer" '
+                "param_str: '{\"dropout_rate\": 0.5}' }",
+            )
+            + layer("DropoutPattern", "p", "k", "p")
+            + ours("a", "x p", ""),
+            "PatternSearchLayer 'k': key 'dropout_rate' in param_str is unkno",
+        ),
     ],
 )
 def test_a_rate_that_is_not_known(text, message):

@@ -85,19 +85,21 @@ def write_fake(path, mode="", loss="0.5"):
 @pytest.fixture
 def fake(tmp_path, monkeypatch):
     """Trains with a program in Caffe's place: fake(mode, loss, **options)
-    trains the conventional net in tmp_path/run and returns its metrics."""
+    trains the conventional net in tmp_path/run and returns its metrics.
+    settings: of the experiment."""
     data = tmp_path / "data"
     data.mkdir()
     (data / "source.json").write_text(json.dumps(SOURCE))
     monkeypatch.setattr(training.run, "CAFFE", tmp_path / "caffe")
     monkeypatch.setattr(training.run, "CUDA_CAFFE", tmp_path / "caffe-cuda")
 
-    def run(mode="", loss="0.5", epochs=1, **options):
+    def run(mode="", loss="0.5", epochs=1, settings=(), **options):
         write_fake(training.run.CAFFE, mode, loss)
         experiment = dataclasses.replace(
             registry.find("mnist/conventional_0.5"),
             data=str(data),
             epochs=epochs,
+            **dict(settings),
         )
         return training.run.train(experiment, tmp_path / "run", **options)
 

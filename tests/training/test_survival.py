@@ -6,6 +6,7 @@ import os
 import pty
 import re
 import resource
+import shutil
 import signal
 import subprocess
 import termios
@@ -185,7 +186,26 @@ def test_killed_before_any_snapshot_starts_again(program, tmp_path):
 # A log with holes
 
 
-def test_snapshot_behind_a_hole_in_the_log_is_not_used(fake, tmp_path, capsys):
+def test_snapshot_behind_a_hole_in_the_log_is_not_used(fake, tmp_path):
+    """Nor is it removed, unless that is asked for."""
+    with pytest.raises(training.run.TrainingError, match="status -9"):
+        fake("die", epochs=2)
+    state = tmp_path / "run/snapshot_iter_469.solverstate"
+    shutil.copy(state, tmp_path / "run/snapshot_iter_938.solverstate")
+    (tmp_path / "run/log.txt").write_text("")
+    with pytest.raises(
+        training.run.TrainingError,
+        match="snapshot_iter_938 is not used, since its log lacks the loss of "
+        "iteration 0 and .* more; --force",
+    ):
+        fake("", epochs=2)
+    assert (tmp_path / "run/snapshot_iter_938.solverstate").exists()
+    metrics = fake("", epochs=2, force=True)
+    assert "--snapshot" not in metrics["command"]
+    check_whole(metrics)
+
+
+def test_first_epoch_with_a_hole_starts_again(fake, tmp_path, capsys):
     with pytest.raises(training.run.TrainingError, match="status -9"):
         fake("die", epochs=2)
     log = tmp_path / "run/log.txt"
@@ -194,7 +214,7 @@ def test_snapshot_behind_a_hole_in_the_log_is_not_used(fake, tmp_path, capsys):
     metrics = fake("", epochs=2)
     assert "--snapshot" not in metrics["command"]
     said = capsys.readouterr().out
-    assert "snapshot_iter_938 is not used, since its log lacks the loss" in said
+    assert "snapshot_iter_469 is not used, since its log lacks the loss" in said
     check_whole(metrics)
 
 

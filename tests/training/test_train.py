@@ -201,8 +201,12 @@ def test_finished_run_is_skipped_unless_forced(fake, tmp_path):
 def test_unfinished_run_of_other_settings_is_kept(fake, tmp_path):
     with pytest.raises(training.run.TrainingError, match="status -9"):
         fake("die", epochs=2)
-    with pytest.raises(training.run.TrainingError, match="unfinished.*--force"):
-        fake(epochs=3)
+    logs_more = {"settings": {"display": 7}}
+    for other in {"epochs": 3}, {"epochs": 1}, {"epochs": 2, **logs_more}:
+        with pytest.raises(
+            training.run.TrainingError, match="unfinished.*--force"
+        ):
+            fake(**other)
     assert fake("die", epochs=2)["status"] == "finished"
 
 
