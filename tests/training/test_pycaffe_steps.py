@@ -5,6 +5,10 @@ leaves there (snapshot_diff asks for it).
 
 Needs pycaffe; takes seconds."""
 
+import ctypes
+import itertools
+import os
+import subprocess
 import sys
 import types
 
@@ -84,7 +88,7 @@ def copies(net):
 class Run:
     """One training, and what is seen of it."""
 
-    def __init__(self, folder, dense=False, eager=False):
+    def __init__(self, folder, dense=False, eager=False, tiles="b"):
         (folder / "net.prototxt").write_text(NET)
         text = SOLVER.replace("NET", str(folder / "net.prototxt"))
         text = text.replace("PREFIX", str(folder / "model"))
@@ -92,11 +96,12 @@ class Run:
         path.write_text(text.replace("DENSE", str(dense).lower()))
         caffe.set_mode_cpu()
         Look.within = None
-        self.folder, self.eager, self.seen = folder, eager, []
+        self.folder, self.dense, self.eager = folder, dense, eager
+        self.seen = []
         self.solver = caffe.get_solver(str(path))
         self.net = self.solver.net
         self.weights = self.net.params["a"][0]
-        self.tiles = self.net.params["b"][0]
+        self.tiles = self.net.params[tiles][0]
 
     def step(self, steps=1):
         for _ in range(steps):
@@ -238,6 +243,22 @@ def shared_nets(run):
     run.see(kept)
 
 
+def other_solvers_within(run):
+    """Callbacks in which solvers of nets that share the weights take steps."""
+    others = []
+    for name in ("first", "second"):
+        (run.folder / name).mkdir(exist_ok=True)
+        others.append(Run(run.folder / name, run.dense))
+        others[-1].net.share_with(run.net)
+    first, second = others
+    run.solver.add_callback(
+        lambda: first.solver.step(1), lambda: second.solver.step(2)
+    )
+    run.solver.step(STEPS)
+    run.step(2)
+    run.see(first.weights.data, second.tiles.diff)
+
+
 def files(run):
     model = str(run.folder / "saved")
     run.step(3)
@@ -262,8 +283,8 @@ def a_net_that_outlives_its_solver(run):
 SCENES = [
     nothing_else, reads, kept_arrays, arrays_kept_for_a_while, writes,
     other_rates, passes_between, updates_between, reads_within,
-    arrays_kept_within, writes_within, callbacks, shared_nets, files,
-    a_net_that_outlives_its_solver,
+    arrays_kept_within, writes_within, callbacks, shared_nets,
+    other_solvers_within, files, a_net_that_outlives_its_solver,
 ]  # fmt: skip
 
 
@@ -288,3 +309,114 @@ def test_arrays_outlive_their_blobs(tmp_path):
     expected = run.weights.data.copy()
     run.net = run.solver = run.weights = run.tiles = None
     assert np.array_equal(kept, expected)
+
+
+def test_memory_that_changes_within_a_step_is_named(tmp_path):
+    (tmp_path / "net.prototxt").write_text(NET.replace("Look", "Pass"))
+    text = SOLVER.replace("NET", "net.prototxt").replace("DENSE", "false")
+    (tmp_path / "solver.prototxt").write_text(text)
+    script = """if True:
+        import caffe, sys, types
+        class Pass(caffe.Layer):
+            def setup(self, bottom, top): pass
+            def reshape(self, bottom, top):
+                top[0].reshape(*bottom[0].shape)
+            def forward(self, bottom, top): top[0].data[...] = bottom[0].data
+            def backward(self, top, down, bottom): pass
+        sys.modules["onlookers"] = types.ModuleType("onlookers")
+        sys.modules["onlookers"].Pass = Pass
+        solver, other = map(caffe.get_solver, ["solver.prototxt"] * 2)
+        solver.net.share_with(other.net)
+        solver.step(2)
+        solver.add_callback(lambda: solver.net.share_with(other_net),
+                            lambda: None)
+        other_net = caffe.get_solver("solver.prototxt").net
+        solver.step(1)
+        """
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode != 0
+    assert "learnable parameter 0 of net '' has other memory" in done.stderr
+
+
+WIDE = """
+layer { name: "data" type: "DummyData" top: "x" top: "t" dummy_data_param {
+  shape { dim: 64 dim: 256 } shape { dim: 64 dim: 4 }
+  data_filler { type: "gaussian" } data_filler { type: "gaussian" } } }
+layer { name: "p" type: "DropoutPattern" top: "p" dropout_pattern_param {
+  family: RESIDUE groups: GROUPS
+  probability: 0 probability: 1 probability: 0 probability: 0 } }
+layer { name: "a" type: "ApproxDropoutInnerProduct" bottom: "x" bottom: "p"
+  top: "a" inner_product_param { num_output: 512
+  weight_filler { type: "gaussian" std: 0.1 } }
+  approx_dropout_param { compact_output: true } }
+layer { name: "b" type: "ApproxDropoutInnerProduct" bottom: "a" bottom: "p"
+  bottom: "p" top: "b" inner_product_param { num_output: 512
+  weight_filler { type: "gaussian" std: 0.1 } }
+  approx_dropout_param { compact_input: true } }
+layer { name: "look" type: "Python" bottom: "b" top: "look"
+  python_param { module: "onlookers" layer: "Look" } }
+layer { name: "c" type: "ApproxDropoutInnerProduct" bottom: "look" bottom: "p"
+  top: "c" inner_product_param { num_output: 256
+  weight_filler { type: "gaussian" std: 0.1 } }
+  approx_dropout_param { pattern: TILE tile_size: 32 } }
+layer { name: "d" type: "InnerProduct" bottom: "c" top: "d"
+  inner_product_param { num_output: 4
+  weight_filler { type: "gaussian" std: 0.1 } } }
+layer { name: "loss" type: "EuclideanLoss" bottom: "d" bottom: "t" top: "loss" }
+"""
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+def test_threads_may_become_more_at_any_time(groups, tmp_path, monkeypatch):
+    """Their number is OpenMP's, which others set, threadpoolctl say."""
+    monkeypatch.setattr(
+        sys.modules[__name__], "NET", WIDE.replace("GROUPS", str(groups))
+    )
+    openmp = ctypes.CDLL("libgomp.so.1")
+    before = openmp.omp_get_max_threads()
+    seen = []
+    for counts in ([1], [1, 3, 2, 1, 4, 5]):
+        counts = itertools.cycle(counts)
+        openmp.omp_set_num_threads(next(counts))
+        run = Run(tmp_path, tiles="c")
+        Look.within = lambda _: openmp.omp_set_num_threads(next(counts))
+        run.solver.step(STEPS)
+        seen.append(copies(run.net))
+    openmp.omp_set_num_threads(before)
+    for one, several in zip(*seen, strict=True):
+        np.testing.assert_allclose(one, several, rtol=1e-3, atol=1e-5)
+
+
+def test_memory_does_not_grow_with_iter_size(tmp_path, monkeypatch):
+    net = """
+    layer { name: "data" type: "DummyData" top: "x" top: "t" dummy_data_param {
+      shape { dim: 1 dim: 4096 } shape { dim: 1 dim: 2 }
+      data_filler { type: "gaussian" } data_filler { type: "gaussian" } } }
+    layer { name: "p" type: "DropoutPattern" top: "p" dropout_pattern_param {
+      family: RESIDUE probability: 0 probability: 1 probability: 0 } }
+    layer { name: "drop" type: "ApproxDropout" bottom: "x" bottom: "p" top: "y"
+      approx_dropout_param { compact_output: true } }
+    layer { name: "a" type: "ApproxDropoutInnerProduct" bottom: "y" bottom: "p"
+      top: "a" inner_product_param { num_output: 2
+      weight_filler { type: "gaussian" std: 0.01 } }
+      approx_dropout_param { pattern: NONE compact_input: true } }
+    layer { name: "loss" type: "EuclideanLoss" bottom: "a" bottom: "t"
+      top: "loss" }"""
+    monkeypatch.setattr(sys.modules[__name__], "NET", net)
+    monkeypatch.setattr(
+        sys.modules[__name__], "SOLVER", SOLVER + "iter_size: 64\n"
+    )
+    run = Run(tmp_path, tiles="a")
+    sizes = []
+    for _ in range(2):
+        run.solver.step(50)
+        with open("/proc/self/statm") as file:
+            sizes.append(int(file.read().split()[1]) * os.sysconf("SC_PAGESIZE"))
+    # A list of the kept columns for each pass would be 64 * 50 * 11 kB.
+    assert sizes[1] - sizes[0] < 10e6

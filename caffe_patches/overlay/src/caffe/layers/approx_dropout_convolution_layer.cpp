@@ -119,6 +119,7 @@ void ApproxDropoutConvolutionLayer<Dtype>::Reshape(
 template <typename Dtype>
 void ApproxDropoutConvolutionLayer<Dtype>::Forward_cpu(
     const vector<Blob<Dtype>*>& bottom, const vector<Blob<Dtype>*>& top) {
+  if (top[0]->count() == 0) { return; }  // no samples
   product_.PackWeights_cpu(CpuWeights(*this->blobs_[0], product_.lazy()));
   product_.Forward_cpu(bottom[0]->cpu_data(),
       this->bias_term_ ? this->blobs_[1]->cpu_data() : NULL,
@@ -129,6 +130,7 @@ template <typename Dtype>
 void ApproxDropoutConvolutionLayer<Dtype>::Backward_cpu(
     const vector<Blob<Dtype>*>& top, const vector<bool>& propagate_down,
     const vector<Blob<Dtype>*>& bottom) {
+  if (top[0]->count() == 0) { return; }  // no samples
   product_.Backward_cpu(bottom[0]->cpu_data(), top[0]->cpu_diff(),
       propagate_down[0] ? bottom[0]->mutable_cpu_diff() : NULL,
       this->param_propagate_down_[0]

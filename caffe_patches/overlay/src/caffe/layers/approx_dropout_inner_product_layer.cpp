@@ -31,22 +31,26 @@ void ApproxDropoutInnerProductLayer<Dtype>::LayerSetUp(
       << "shape is " << bottom[0]->shape_string() << " and axis: " << axis;
   num_input_ = bottom[0]->count(axis);
   input_width_ = patterns_.has_input() ? bottom[0]->count(axis + 1) : 1;
+  CHECK_GE(input_width_, 1) << name << ": its input of shape "
+      << bottom[0]->shape_string() << " has no values per channel";
   patterns_.CheckUnits(
       bottom, num_output_, num_input_ / input_width_, input_width_);
   if (this->blobs_.size() > 0) {
     LOG(INFO) << "Skipping parameter initialization";
   } else {
+    // In the order of InnerProduct, so that a seed gives the same values.
     vector<int> shape(1, num_output_);
-    this->blobs_.resize(bias_term_ ? 2 : 1);
-    if (bias_term_) {
-      this->blobs_[1].reset(new Blob<Dtype>(shape));
-      shared_ptr<Filler<Dtype> > filler(GetFiller<Dtype>(param.bias_filler()));
-      filler->Fill(this->blobs_[1].get());
-    }
     shape.push_back(num_input_);
+    this->blobs_.resize(bias_term_ ? 2 : 1);
     this->blobs_[0].reset(new Blob<Dtype>(shape));
     shared_ptr<Filler<Dtype> > filler(GetFiller<Dtype>(param.weight_filler()));
     filler->Fill(this->blobs_[0].get());
+    if (bias_term_) {
+      shape.pop_back();
+      this->blobs_[1].reset(new Blob<Dtype>(shape));
+      filler.reset(GetFiller<Dtype>(param.bias_filler()));
+      filler->Fill(this->blobs_[1].get());
+    }
   }
   this->param_propagate_down_.resize(this->blobs_.size(), true);
 }
@@ -82,6 +86,7 @@ void ApproxDropoutInnerProductLayer<Dtype>::Reshape(
 template <typename Dtype>
 void ApproxDropoutInnerProductLayer<Dtype>::Forward_cpu(
     const vector<Blob<Dtype>*>& bottom, const vector<Blob<Dtype>*>& top) {
+  if (top[0]->count() == 0) { return; }  // no samples
   product_.PackWeights_cpu(CpuWeights(*this->blobs_[0], product_.lazy()));
   product_.Forward_cpu(outer_, bottom[0]->cpu_data(),
       bias_term_ ? this->blobs_[1]->cpu_data() : NULL, false,
@@ -92,6 +97,7 @@ template <typename Dtype>
 void ApproxDropoutInnerProductLayer<Dtype>::Backward_cpu(
     const vector<Blob<Dtype>*>& top, const vector<bool>& propagate_down,
     const vector<Blob<Dtype>*>& bottom) {
+  if (top[0]->count() == 0) { return; }  // no samples
   product_.Backward_cpu(outer_, bottom[0]->cpu_data(), top[0]->cpu_diff(),
       propagate_down[0] ? bottom[0]->mutable_cpu_diff() : NULL,
       this->param_propagate_down_[0]

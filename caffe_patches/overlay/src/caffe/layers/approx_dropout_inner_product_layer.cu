@@ -7,6 +7,7 @@ namespace caffe {
 template <typename Dtype>
 void ApproxDropoutInnerProductLayer<Dtype>::Forward_gpu(
     const vector<Blob<Dtype>*>& bottom, const vector<Blob<Dtype>*>& top) {
+  if (top[0]->count() == 0) { return; }  // no samples
   product_.PackWeights_gpu(GpuWeights(*this->blobs_[0], product_.lazy()));
   const Dtype* bias = bias_term_ ? this->blobs_[1]->gpu_data() : NULL;
   if (rectifies_) {
@@ -22,6 +23,7 @@ template <typename Dtype>
 void ApproxDropoutInnerProductLayer<Dtype>::Backward_gpu(
     const vector<Blob<Dtype>*>& top, const vector<bool>& propagate_down,
     const vector<Blob<Dtype>*>& bottom) {
+  if (top[0]->count() == 0) { return; }  // no samples
   product_.Backward_gpu(outer_, bottom[0]->gpu_data(), top[0]->gpu_diff(),
       propagate_down[0] ? bottom[0]->mutable_gpu_diff() : NULL,
       this->param_propagate_down_[0]

@@ -213,6 +213,27 @@ TYPED_TEST(ApproxDropoutConvolutionLayerTest, TestGradient) {
   }
 }
 
+TYPED_TEST(ApproxDropoutConvolutionLayerTest, TestNoImages) {
+  typedef typename TypeParam::Dtype Dtype;
+  const ConvolutionCase c = {4, 8, 6, 6, 8, "kernel_size: 3 pad: 1",
+      MakePattern(4, 2, 2), MakePattern(4, 3), true, true};
+  this->SetUpLayer(c);
+  this->Draw(c, 1.5);
+  vector<int> shape = this->x_.shape();
+  shape[0] = 0;
+  this->x_.Reshape(shape);
+  this->layer_->Reshape(this->bottom_, this->top_);
+  EXPECT_EQ(0, this->y_.count());
+  for (const shared_ptr<Blob<Dtype> >& blob : this->layer_->blobs()) {
+    caffe_set(blob->count(), Dtype(2), blob->mutable_cpu_diff());
+  }
+  this->layer_->Forward(this->bottom_, this->top_);
+  this->layer_->Backward(this->top_, vector<bool>(3, true), this->bottom_);
+  for (const shared_ptr<Blob<Dtype> >& blob : this->layer_->blobs()) {
+    EXPECT_EQ(2 * blob->count(), blob->asum_diff());
+  }
+}
+
 // Not all gradients are wanted: those that are do not change.
 TYPED_TEST(ApproxDropoutConvolutionLayerTest, TestSomeGradients) {
   typedef typename TypeParam::Dtype Dtype;

@@ -248,6 +248,51 @@ TYPED_TEST(ApproxDropoutInnerProductLayerTest, TestGradient) {
   }
 }
 
+// As a layer that proposes regions may find none.
+TYPED_TEST(ApproxDropoutInnerProductLayerTest, TestNoSamples) {
+  typedef typename TypeParam::Dtype Dtype;
+  const ProductCase kCases[] = {
+      {"ROW", 0, 4, 12, 16, 32, MakePattern(4, 2, 2), MakePattern(4, 3, 2),
+          true, true},
+      {"TILE", 0, 4, 64, 64, 8, MakePattern(4, 2), kNone, false, true}};
+  for (const ProductCase& c : kCases) {
+    this->SetUpLayer(c);
+    this->Draw(c, 1.5);
+    vector<int> shape = this->x_.shape();
+    shape[0] = 0;
+    this->x_.Reshape(shape);
+    this->layer_->Reshape(this->bottom_, this->top_);
+    EXPECT_EQ(0, this->y_.count());
+    for (const shared_ptr<Blob<Dtype> >& blob : this->layer_->blobs()) {
+      caffe_set(blob->count(), Dtype(2), blob->mutable_cpu_diff());
+    }
+    this->layer_->Forward(this->bottom_, this->top_);
+    this->layer_->Backward(this->top_,
+        vector<bool>(this->bottom_.size(), true), this->bottom_);
+    for (const shared_ptr<Blob<Dtype> >& blob : this->layer_->blobs()) {
+      EXPECT_EQ(2 * blob->count(), blob->asum_diff());
+    }
+  }
+}
+
+TYPED_TEST(ApproxDropoutInnerProductLayerTest, TestInitialValues) {
+  typedef typename TypeParam::Dtype Dtype;
+  const ProductCase c = {"ROW", 0, 4, 12, 16, 32, MakePattern(4, 2), kNone,
+      false, true};
+  Caffe::set_random_seed(7);
+  this->SetUpLayer(c);
+  Blob<Dtype> y;
+  vector<Blob<Dtype>*> bottom(1, &this->x_), top(1, &y);
+  InnerProductLayer<Dtype> dense(this->layer_->layer_param());
+  Caffe::set_random_seed(7);
+  dense.SetUp(bottom, top);
+  for (int b = 0; b < 2; ++b) {
+    const Blob<Dtype>& blob = *dense.blobs()[b];
+    EXPECT_EQ(ToDouble(blob.cpu_data(), blob.count()),
+        ToDouble(this->layer_->blobs()[b]->cpu_data(), blob.count()));
+  }
+}
+
 TYPED_TEST(ApproxDropoutInnerProductLayerTest, TestOnlyXGetsGradient) {
   const ProductCase c = {"ROW", 0, 2, 6, 8, 32, MakePattern(4, 2),
       MakePattern(3, 2), true, true};
@@ -324,6 +369,14 @@ TYPED_TEST(ApproxDropoutInnerProductLayerDeathTest, TestBadBottoms) {
   ApproxDropoutInnerProductLayer<TypeParam> missing(param);
   EXPECT_DEATH(missing.SetUp(this->bottom_, this->top_),
       "has 2 bottoms; with pattern: ROW and compact_input it takes 3");
+  {
+    Blob<TypeParam> images(vector<int>({4, 12, 0, 3}));
+    vector<Blob<TypeParam>*> bottom(1, &images);
+    bottom.resize(3, this->bottom_[1]);
+    ApproxDropoutInnerProductLayer<TypeParam> empty(param);
+    EXPECT_DEATH(empty.SetUp(bottom, this->top_),
+        "'fc': its input of shape 4 12 0 3 .* has no values per channel");
+  }
   param = this->layer_->layer_param();
   param.mutable_inner_product_param()->set_transpose(true);
   ApproxDropoutInnerProductLayer<TypeParam> transposed(param);

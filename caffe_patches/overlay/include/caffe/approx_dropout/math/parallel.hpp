@@ -5,6 +5,8 @@
 #include <omp.h>
 #endif
 
+#include <vector>
+
 namespace caffe {
 
 /// Below this many elements to copy or to add, a loop is not worth waking
@@ -27,6 +29,14 @@ inline int ThreadIndex() {
 #else
   return 0;
 #endif
+}
+
+/// @brief Gives each thread of the next parallel region an element of its own,
+///        by ThreadIndex(). Others may change the number of threads at any
+///        time between two regions.
+template <typename T>
+void GrowForThreads(std::vector<T>* elements) {
+  if (elements->size() < MaxThreads()) { elements->resize(MaxThreads()); }
 }
 
 }  // namespace caffe

@@ -27,9 +27,10 @@ struct DropoutPattern {
   vector<KeptCells> groups;
 
   /// @brief The cells that a sample's group keeps at step 0; G divides
-  ///        num_samples.
+  ///        num_samples. Where there is no sample, those of the first.
   const KeptCells& of_sample(int sample, int num_samples) const {
-    return groups[sample / (num_samples / groups.size())];
+    const int size = num_samples / groups.size();
+    return groups[size ? sample / size : 0];
   }
 };
 

@@ -72,6 +72,8 @@ class SGDUpdater {
     int index;                // among the layer's
     shared_ptr<LazyParameter<Dtype> > update;
     shared_ptr<PendingParameter<Dtype> > pending;  // NULL: never is
+    // Of a solver with the same weights, in whose step this one takes steps.
+    PendingUpdates* outer;
   };
 
   /// @brief What is known of a parameter before it is made.
@@ -86,6 +88,8 @@ class SGDUpdater {
   void FindLazyLayers();
   /// @brief Leaves nothing pending in what somebody sees without asking.
   void ShowViewed();
+  /// @brief Stops if a parameter has other memory than when Step began.
+  void CheckMemory() const;
   /// @brief Factor of clip_gradients, as SGDSolver::ClipGradients has it.
   Dtype ClipFactor() const;
   void ApplyUpdateOnHost(Dtype rate, int iteration);

@@ -72,6 +72,9 @@ class LazyParameter {
       Dtype* part) {
     CatchUp(rows, FOR_USE, &columns, part);
   }
+  /// @brief To be called before the parallel region in which functions named
+  ///        ...OnThisThread are.
+  void GrowScratch();
   /// @brief The same, single-threaded. Threads that call it at the same time
   ///        must pass disjoint cells.
   void CatchUpOnThisThread(const vector<int>& cells) {
@@ -173,7 +176,6 @@ class LazyParameter {
   ///        this iteration's gradient, in the order of cells and rows.
   template <typename Copy>
   void ForEachRow(Copy copy) const;
-  void GrowScratch();
   void Expand(int row, Dtype* gradient);
   double SumSquares(int cell) const;
   void AppendStep(const UpdateStep<Dtype>& step);

@@ -30,6 +30,10 @@ struct ParameterMemory {
            history[0] == other.history[0] && history[1] == other.history[1];
   }
 
+  /// @brief Finishes what waits in there, for whom it may be.
+  void Finish() const {
+    for (SyncedMemory* memory : all()) { memory->finished(); }
+  }
   /// @brief Finishes what waits for anyone but `owner`, who is called from now
   ///        on before others get a pointer; NULL: nobody is.
   void Guard(PendingUpdates* owner) const {

@@ -22,6 +22,7 @@ class StepThread {
  public:
   void Begin();
   void End();
+  bool is_within() const { return stepping_ != std::thread::id(); }
   /// @brief Calls work(), unless another thread is within Step; meanwhile none
   ///        begins.
   template <typename Work>
@@ -56,6 +57,7 @@ class PendingParameter : public PendingUpdates {
   /// @brief Takes care of the memory from now on.
   void Guard() { memory_.Guard(this); }
   virtual void Finish(const SyncedMemory* memory);
+  virtual bool within_step() const { return thread_->is_within(); }
 
  private:
   ParameterMemory memory_;

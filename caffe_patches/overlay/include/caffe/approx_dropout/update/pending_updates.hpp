@@ -13,6 +13,8 @@ class PendingUpdates {
   /// @brief Leaves in *memory what would be there without waiting. Of the
   ///        memory's functions it may use those called raw_.
   virtual void Finish(const SyncedMemory* memory) = 0;
+  /// @brief Whether the solver whose updates these are is within Step.
+  virtual bool within_step() const = 0;
 };
 
 }  // namespace caffe

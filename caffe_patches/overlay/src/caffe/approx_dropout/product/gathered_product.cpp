@@ -90,7 +90,6 @@ void GatheredProduct<Dtype>::Pack(
   spec_ = &spec;
   weight_ = weight;
   packed_for_ = EVERYTHING;
-  scratch_.resize(MaxThreads());
   MakeBlocks();
   // Tiles that are updated lazily are TileProduct's.
   if (spec.tiled()) {
@@ -114,7 +113,6 @@ void GatheredProduct<Dtype>::PackForSteps(
   spec_ = &spec;
   weight_ = weight;
   packed_for_ = backward ? STEPS_BACKWARD : STEPS_FORWARD;
-  scratch_.resize(MaxThreads());
   if (!backward) {
     MakeBlocks();
     for (size_t b = 0; b < blocks_.size(); ++b) {
@@ -182,6 +180,7 @@ template <typename Dtype>
 void GatheredProduct<Dtype>::Forward(
     int outer, const Dtype* x, const Dtype* bias, bool accumulate, Dtype* y) {
   CHECK_NE(packed_for_, STEPS_BACKWARD);
+  GrowForThreads(&scratch_);
   ForEachBlock(0, blocks_.size(), [&](int b) {
     ForwardBlock(
         blocks_[b], outer, x, bias, accumulate, y, &scratch_[ThreadIndex()]);
@@ -234,6 +233,7 @@ template <typename Dtype>
 void GatheredProduct<Dtype>::Backward(int outer, const Dtype* x,
     const Dtype* dy, Dtype* dx, Dtype* dweight, Dtype* dbias) {
   CHECK(!dx || packed_for_ != STEPS_FORWARD);
+  GrowForThreads(&scratch_);
   const bool tiled = spec_->tiled();
   const int num_blocks = blocks_.size();
   Gradients gradients = {tiled ? NULL : dx, dweight, dbias};

@@ -37,7 +37,6 @@ void GroupedProduct<Dtype>::Pack(const ProductSpec<Dtype>& spec,
         ListSide(UnitsOf(spec.input[g], spec.num_input, spec.input_width),
             spec.compact_input);
   }
-  scratch_.resize(MaxThreads());
 }
 
 template <typename Dtype>
@@ -118,6 +117,8 @@ void GroupedProduct<Dtype>::GatherInputs(const Dtype* x) {
 template <typename Dtype>
 void GroupedProduct<Dtype>::Forward(int outer, const Dtype* x,
     const Dtype* bias, bool accumulate, Dtype* y) {
+  GrowForThreads(&scratch_);
+  if (spec_->lazy) { spec_->lazy->GrowScratch(); }
   SetOuter(outer);
   GatherInputs(x);
   const Dtype* x_parts = x_->cpu_data();
@@ -145,6 +146,8 @@ void GroupedProduct<Dtype>::Forward(int outer, const Dtype* x,
 template <typename Dtype>
 void GroupedProduct<Dtype>::Backward(int outer, const Dtype* x,
     const Dtype* dy, Dtype* dx, Dtype* dweight, Dtype* dbias) {
+  GrowForThreads(&scratch_);
+  if (spec_->lazy) { spec_->lazy->GrowScratch(); }
   SetOuter(outer);
   GatherInputs(x);
   const Dtype* x_parts = x_->cpu_data();

@@ -33,7 +33,6 @@ void PackedProduct<Dtype>::Pack(
   inputs_ = ListSide(UnitsOf(spec.input[0], spec.num_input, spec.input_width),
       spec.compact_input);
   taken_up_ = false;
-  scratch_.resize(MaxThreads());
   if (!inputs_.weight.contiguous()) {
     const int blocks = (num_inputs() + kFactors - 1) / kFactors;
     GrowTo(static_cast<size_t>(num_outputs()) * blocks * kFactors, &packed_);
@@ -160,6 +159,8 @@ void PackedProduct<Dtype>::Forward(
   GrowTo(static_cast<size_t>(num_panels) * Panel<Dtype>::kWidth * num_inputs(),
       &panels_);
   const int strips = num_strips();
+  GrowForThreads(&scratch_);
+  if (spec_->lazy) { spec_->lazy->GrowScratch(); }
 #pragma omp parallel if (worth_threads(num_samples))
   {
 #pragma omp for
@@ -232,6 +233,8 @@ void PackedProduct<Dtype>::Backward(int outer, const Dtype* x, const Dtype* dy,
       columns = spec_->lazy->AddColumns(inputs_.weight.index);
     }
   }
+  GrowForThreads(&scratch_);
+  if (spec_->lazy) { spec_->lazy->GrowScratch(); }
 #pragma omp parallel if (worth_threads(num_samples))
   {
 #pragma omp for nowait

@@ -319,7 +319,8 @@ void ForEachBlock(const TileOperands<Dtype>& x, const vector<Block>& blocks,
     vector<PanelBuffer<Dtype> >* sums) {
   const auto run = MachineRun<Part, const TileOperands<Dtype>&, const Block&,
       PanelBuffer<Dtype>*>::Get();
-  sums->resize(MaxThreads());
+  GrowForThreads(sums);
+  if (x.lazy) { x.lazy->GrowScratch(); }
 #pragma omp parallel for schedule(dynamic)
   for (size_t i = 0; i < blocks.size(); ++i) {
     run(x, blocks[i], &(*sums)[ThreadIndex()]);

@@ -89,7 +89,7 @@ SGDUpdater<Dtype>::SGDUpdater(const string& type, const SolverParameter& param,
   for (int i = 0; i < num_parameters; ++i) {
     parameters_.push_back(Describe(i, param));
     // Whatever waits in there for another solver.
-    parameters_[i].memory.Guard(NULL);
+    parameters_[i].memory.Finish();
   }
   FindLazyLayers();
   for (int i = 0; i < num_parameters; ++i) {
@@ -196,6 +196,9 @@ void SGDUpdater<Dtype>::BeginSteps(bool has_callbacks) {
     watched_ |= string(layer->type()) == "Python";
   }
   for (Parameter& parameter : parameters_) {
+    PendingUpdates* other = parameter.memory.data->pending();
+    const bool is_outer = other && other != parameter.pending.get();
+    parameter.outer = is_outer && other->within_step() ? other : NULL;
     parameter.memory.Guard(parameter.pending.get());
     if (parameter.layer) {
       parameter.layer->SetLazy(parameter.index, parameter.update.get());
@@ -216,6 +219,10 @@ void SGDUpdater<Dtype>::EndSteps() {
     if (parameter.layer) {
       parameter.layer->SetLazy(parameter.index, NULL);
     }
+    if (parameter.outer) {  // goes on from the weights as they lie
+      parameter.update->ShowDiff();
+      parameter.memory.data->set_pending(parameter.outer);
+    }
   }
 #ifndef CPU_ONLY
   if (fuses_) {
@@ -231,6 +238,18 @@ void SGDUpdater<Dtype>::ShowViewed() {
     if (parameter.pending && parameter.memory.data->views() > 0) {
       parameter.update->ShowDiff();
     }
+  }
+}
+
+template <typename Dtype>
+void SGDUpdater<Dtype>::CheckMemory() const {
+  for (int i = 0; i < parameters_.size(); ++i) {
+    const ParameterMemory now(*net_->learnable_params()[i], *history_[i],
+        SecondHistory(i));
+    CHECK(now == parameters_[i].memory) << "learnable parameter " << i
+        << " of net '" << net_->name() << "' has other memory than when the "
+        << "solver's step began: share weights (share_with, ShareData) between "
+        << "two steps, not in a callback or layer within one";
   }
 }
 
@@ -263,6 +282,9 @@ Dtype SGDUpdater<Dtype>::ClipFactor() const {
 
 template <typename Dtype>
 void SGDUpdater<Dtype>::ApplyUpdate(Dtype rate, int iteration) {
+  if (watched_) {
+    CheckMemory();
+  }
 #ifdef CPU_ONLY
   ApplyUpdateOnHost(rate, iteration);
 #else

@@ -264,7 +264,10 @@ void LazyParameter<Dtype>::EndStep(const UpdateStep<Dtype>& step) {
     if (gradient_[i] == NEW) { gradient_[i] = OLD; }
   }
   in_step_ = false;
-  if (steps_.size() >= kMaxSteps) { CatchUpAll(); }
+  // With iter_size there are several lists a step.
+  if (steps_.size() >= kMaxSteps || column_lists_.size() >= kMaxSteps) {
+    CatchUpAll();
+  }
 }
 
 template <typename Dtype>
