@@ -1,7 +1,7 @@
 # Approximate Random Dropout for Caffe. `make help` lists the targets.
 
 PYTHON := /usr/bin/python3
-TRAIN := $(PYTHON) scripts/train.py $(if $(FORCE),--force)
+TRAIN := $(PYTHON) scripts/train.py $(if $(filter-out 0 no,$(FORCE)),--force)
 RATE ?= 0.5
 EPOCHS ?= 4
 MNIST_METHODS := conventional row tile row_period
@@ -37,7 +37,7 @@ mpi-packages: dependencies
 mpi: mpi-packages  ## the same for `mpirun`, too (Open MPI, or what mpicc is of)
 	@MPI=1 scripts/setup/build_caffe.sh
 
-cuda: $(if $(MPI),mpi-packages) dependencies  ## with CUDA (CUDNN=1, MPI=1)
+cuda: $(if $(filter-out 0 no,$(MPI)),mpi-packages) dependencies  ## with CUDA (CUDNN=1, MPI=1)
 	@scripts/setup/build_caffe.sh --cuda
 
 emulate: dependencies  ## the same in GPU mode on an emulated device, no nvcc

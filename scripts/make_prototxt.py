@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 """Writes the nets and solvers that are committed, into prototxt/.
 
 With --all those of every experiment are written, into build/prototxt; epochs,
@@ -53,7 +53,7 @@ def differences(root):
     """What is wrong with root/prototxt, one line per file; [] if nothing."""
     expected = generated(COMMITTED, FOLDER)
     found = {
-        str(path.relative_to(root)): path.read_text()
+        str(path.relative_to(root)): path.read_text(encoding="utf-8")
         for path in sorted((root / FOLDER).rglob("*.prototxt"))
     }
     lines = []
@@ -98,7 +98,7 @@ def main(arguments=None):
     for line in wrong:
         print(line, file=sys.stderr)
     if wrong and options.check:
-        print("run python3 scripts/make_prototxt.py", file=sys.stderr)
+        print("run /usr/bin/python3 scripts/make_prototxt.py", file=sys.stderr)
     return 1 if wrong else 0
 
 

@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 """Times whole training steps of a net of your own beside stock Caffe's.
 
 The net, with its Dropouts, trains in stock Caffe; converted with ROW and with

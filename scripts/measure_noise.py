@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 """Measures how much noise dropout adds to a training's gradients.
 
 At the weights of a .caffemodel each net sees the same batches of its training
@@ -95,7 +95,7 @@ def main(arguments=None):
                 f"{estimates[field]:15.4g}" for field in COLUMNS.values()
             )
             print(f"{experiment.key:32} {groups:>6}{values}")
-    except (TrainingError, ValueError, OSError) as error:
+    except (TrainingError, ValueError, OSError, ImportError) as error:
         print(f"measure_noise.py: {error}", file=sys.stderr)
         return 1
     if options.output:

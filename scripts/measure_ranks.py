@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 """Times training steps of several ranks on hosts with a network of their own,
 and models those of more.
 
@@ -33,7 +33,10 @@ from project import (
     command_line,
     commit,
     import_caffe,
+    is_clean,
     machine,
+    read_json,
+    shown,
     write_whole,
 )
 from training.run import TrainingError, data_source
@@ -88,6 +91,27 @@ def settings(options, names):
     }
 
 
+def keep_others(path, results):
+    """Takes over what the file has of other nets; ValueError if that is of
+    another commit or machine, and would be lost."""
+    earlier = read_json(path) if path.exists() else {"nets": {}, "runs": []}
+    others = earlier["nets"].keys() - results["nets"].keys()
+    if not others:
+        return
+    same = all(
+        earlier[name] == results[name]
+        for name in ("machine", "commit", "only_bytes")
+    )
+    if not same or not is_clean(results["commit"]):
+        raise ValueError(
+            f"{shown(path)} has {', '.join(sorted(others))} of commit "
+            f"{earlier['commit']} on {earlier['machine']['cpu']}: measure "
+            "them, too, or name another folder by -o"
+        )
+    results["nets"] |= {name: earlier["nets"][name] for name in others}
+    results["runs"] += [x for x in earlier["runs"] if x["net"] in others]
+
+
 def measure(options, names):
     """Measures and writes ranks_N.json."""
     os.environ.setdefault("GLOG_minloglevel", "2")
@@ -97,6 +121,7 @@ def measure(options, names):
     for name in names:
         prepare(every[name], options.ranks)
     results = settings(options, names)
+    keep_others(path, results)
     start_s = time.monotonic()
     busy_s, used_s = turns.busy_seconds(), turns.used_seconds()
     with (

@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 """Times whole training steps of our nets beside stock Caffe's.
 
 A sweep is a list of groups of nets, see measure/sweeps.py. Each net of a group
@@ -22,7 +22,15 @@ import sys
 
 from measure import references, sweeps, timer, turns
 from measure.command_line import add_options, chosen_names
-from project import ROOT, command_line, commit, machine, write_whole
+from project import (
+    ROOT,
+    command_line,
+    commit,
+    is_clean,
+    machine,
+    read_json,
+    write_whole,
+)
 from training.run import TrainingError
 
 STEPS = {"mnist": 50, "ptb": 20}  # in one call of Solver::Step
@@ -47,9 +55,9 @@ def settings(options):
 
 def is_done(path, current):
     """Whether the file holds a sweep with the same settings."""
-    if current["commit"].endswith("-dirty") or not path.exists():
+    if not path.exists() or not is_clean(current["commit"]):
         return False
-    earlier = json.loads(path.read_text())
+    earlier = read_json(path)
     return all(earlier.get(name) == value for name, value in current.items())
 
 

@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 """Counts what an iteration of our nets asks of a GPU, beside stock Caffe's, and
 models the time that it would take on a card.
 
@@ -19,7 +19,14 @@ import sys
 from pathlib import Path
 
 from gpu import card_model, device_counts, device_report
-from project import ROOT, command_line, commit, write_whole
+from project import (
+    ROOT,
+    command_line,
+    commit,
+    is_clean,
+    read_json,
+    write_whole,
+)
 
 METHODS = ("conventional", "row", "tile")
 RATES = (0.0, 0.5, 0.7)
@@ -45,9 +52,9 @@ def parse_args(arguments):
 def earlier(path):
     """The runs of a file that this commit has made, if it is a clean one."""
     current = commit()
-    if current.endswith("-dirty") or not path.exists():
+    if not path.exists() or not is_clean(current):
         return []
-    results = json.loads(path.read_text())
+    results = read_json(path)
     return results["runs"] if results["commit"] == current else []
 
 

@@ -24,7 +24,7 @@ def shown(path):
 def read_json(path):
     """What a JSON file holds; ValueError names it if it is damaged."""
     try:
-        return json.loads(path.read_text())
+        return json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ValueError(f"{shown(path)} is damaged: {error}") from None
 
@@ -81,14 +81,14 @@ def whole_lines(path):
 
 
 def import_caffe(build=None):
-    """pycaffe of build/BUILD; without a build that of PYTHONPATH, or else the
-    first of BUILDS. `import caffe` gives the same from then on.
+    """pycaffe of build/BUILD; without a build that of PYTHONPATH, if it is a
+    patched one, or else the first of BUILDS. `import caffe` gives the same from
+    then on.
 
     ImportError if there is none.
     """
-    if build is None:
-        with contextlib.suppress(ModuleNotFoundError):
-            return importlib.import_module("caffe")
+    if build is None and _is_patched(importlib.util.find_spec("caffe")):
+        return importlib.import_module("caffe")
     for name in [build] if build else BUILDS:
         folder = ROOT / "build" / name / "python/caffe"
         if (folder / "_caffe.so").exists():
@@ -98,6 +98,14 @@ def import_caffe(build=None):
                 raise ImportError(f"{package.__file__} is loaded, not {folder}")
             return package
     raise ImportError(f"pycaffe is not built in build/{build or BUILDS[0]}")
+
+
+def _is_patched(spec):
+    """Whether a package is the patched pycaffe; it is not imported for that."""
+    if spec is None or spec.origin is None:
+        return False
+    messages = Path(spec.origin).parent / "proto/caffe_pb2.py"
+    return messages.exists() and b"approx_dropout" in messages.read_bytes()
 
 
 def _import_package(name, folder):
@@ -136,15 +144,28 @@ def machine():
         )
         if name in os.environ
     }
-    return {"cpu": model, "cores": os.cpu_count(), **threads}
+    return {"cpu": model, "cores": len(os.sched_getaffinity(0)), **threads}
 
 
 def commit():
-    """The working tree's commit, with -dirty if files differ from it."""
-    command = "git describe --always --dirty --abbrev=12 --exclude *"
+    """The working tree's commit, with -dirty if files differ from it; "unknown"
+    where there is no git, or ROOT is a mere folder in another's tree."""
+    top = _git("rev-parse --show-toplevel")
+    if not top or not ROOT.samefile(top):
+        return "unknown"
+    found = _git("describe --always --dirty --abbrev=12 --exclude *")
+    return found or "unknown"
+
+
+def is_clean(commit):
+    """Whether what commit() gave names one version of the code."""
+    return commit != "unknown" and not commit.endswith("-dirty")
+
+
+def _git(arguments):
     try:
         result = subprocess.run(
-            command.split(),
+            ["git", *arguments.split()],
             cwd=ROOT,
             capture_output=True,
             text=True,
@@ -152,6 +173,6 @@ def commit():
             # the lock of its index behind.
             restore_signals=False,
         )
-    except FileNotFoundError:  # no git, in an image
-        return "unknown"
-    return result.stdout.strip() or "unknown"
+    except FileNotFoundError:  # in an image
+        return ""
+    return result.stdout.strip()

@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 """Collects the CIFAR-10 runs: one table, its JSON, and a picture of the curves.
 
 Reads runs/cifar10/*/metrics.json; writes table.md, table.json and curves.png

@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 """Writes the tables of the documents, paper.figures.PAGES, from results/.
 
 With --check nothing is written: documents whose tables are not those of the
@@ -29,14 +29,14 @@ def main(arguments=None):
     status = 0
     try:
         for page in PAGES:
-            text = (ROOT / page).read_text()
+            text = (ROOT / page).read_text(encoding="utf-8")
             new = filled(text, page)
             if new == text:
                 continue
             if options.check:
                 print(
                     f"{page}: its tables are not those of results/; run"
-                    " python3 scripts/report_figures.py",
+                    " /usr/bin/python3 scripts/report_figures.py",
                     file=sys.stderr,
                 )
                 status = 1

@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 """Collects the MNIST runs: one table, its JSON, and a picture of the curves.
 
 Reads runs/mnist/*/metrics.json; writes table.md, table.json and curves.png

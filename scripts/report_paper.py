@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 """Writes the report on the paper's tables and figures from the runs so far.
 
 Reads the metrics of a profile's trainings and races below runs/PROFILE, and

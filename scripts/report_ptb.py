@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 """Collects the Penn Treebank runs: one table, its JSON, and the curves.
 
 Reads runs/ptb/*/metrics.json; writes table.md, table.json and curves.png into

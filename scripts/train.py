@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 """Trains experiments of the registry, one after another, with `caffe train`.
 
 A run has a folder, runs/mnist/row_0.7 say, that holds net.prototxt and

@@ -227,9 +227,11 @@ def prepare(output, source="auto", train=None, valid=None, test=None,
     output = Path(output).resolve()
     request, paths = requested(source, (train, valid, test), batch_size,
                                sequence_length, vocab_size, words)
+    listed = listed_folder(output)
+    if listed.is_absolute():  # written into the lists of files
+        request["folder"] = str(listed)
     if sources.is_current(output, request, force):
         return
-    listed = listed_folder(output)
     found, texts = words_of(request["source"], paths, mirrors, cache,
                             timeout_s)
     texts = {split: text[:words] for split, text in texts.items()}

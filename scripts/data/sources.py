@@ -8,6 +8,7 @@ import argparse
 import contextlib
 import ctypes
 import errno
+import fcntl
 import hashlib
 import http.client
 import json
@@ -15,6 +16,7 @@ import os
 import queue
 import shutil
 import sys
+import tempfile
 import threading
 import time
 import urllib.request
@@ -78,6 +80,16 @@ def download(checksums, mirrors, cache, timeout_s=5.0, limit_s=120.0):
     """
     with writing(cache):
         cache.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(cache, os.O_RDONLY)
+    try:
+        # A second process waits, and finds what the first one got.
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        return _download(checksums, mirrors, cache, timeout_s, limit_s)
+    finally:
+        os.close(descriptor)
+
+
+def _download(checksums, mirrors, cache, timeout_s, limit_s):
     for mirror in mirrors:
         try:
             for name, sha256 in checksums.items():
@@ -159,8 +171,10 @@ def is_current(output, request, force):
                              "was not made here; give an empty or new folder")
         return False
     try:
-        found = json.loads(record.read_text())
-        current = (found["format"] == FORMAT and found["request"] == request
+        found = json.loads(record.read_text(encoding="utf-8"))
+        current = (found["format"] == FORMAT
+                   and (found["request"] == request
+                        or is_better(found, request))
                    and all((output / name).exists() for name in found["holds"])
                    and found["bytes"] == sizes_of(output)
                    and not force)
@@ -170,6 +184,16 @@ def is_current(output, request, force):
         print(f"{output}: up to date, holds {found['used']} "
               "(--force prepares it again)")
     return current
+
+
+def is_better(found, request):
+    """Whether real data is there and the request, without DATA_DIR, is for what
+    can be had: a download that fails must not put digits in its place."""
+    fields = found["request"].keys() | request.keys()
+    return (request["source"] == "auto" and not request["files"]
+            and found["kind"] in ("DATA_DIR", "download")
+            and all(found["request"].get(name) == request.get(name)
+                    for name in fields - {"source", "files"}))
 
 
 def sizes_of(folder):
@@ -188,6 +212,10 @@ def exchange(one, other):
     if not library.renameat2(here, names[0], here, names[1], swap):
         return
     error = ctypes.get_errno()
+    if error == errno.EXDEV:  # of a lower layer of a container's file system
+        shutil.rmtree(other)
+        one.rename(other)
+        return
     if error not in (errno.EINVAL, errno.ENOSYS):
         raise OSError(error, os.strerror(error))
     aside = one.with_suffix(".old")
@@ -203,10 +231,12 @@ def replacing(output, request, source, **facts):
     If the body raises, `output` stays as it was. Adds source.json, with
     `request` (see is_current), `source` (see record_of) and `facts`.
     """
-    fresh = output.with_name(f".{output.name}.{os.getpid()}.new")
+    with writing(output.parent):
+        output.parent.mkdir(parents=True, exist_ok=True)
+        fresh = Path(tempfile.mkdtemp(prefix=f".{output.name}.", suffix=".new",
+                                      dir=output.parent))
     try:
-        with writing(output.parent):
-            fresh.mkdir(parents=True)
+        fresh.chmod(0o755)  # others may read it
         yield fresh
         record = {"format": FORMAT, "request": request, **source, **facts,
                   "holds": sorted(path.name for path in fresh.iterdir()),

@@ -7,6 +7,7 @@
 # runs our layers: no tests, no stock Caffe, no data. CUDA_ARCH as for
 # scripts/setup/build_caffe.sh.
 set -euo pipefail
+unset CDPATH
 cd "$(dirname "$0")/../.."
 bundle=build/approx-dropout-caffe
 LIMIT_BYTES=60000000

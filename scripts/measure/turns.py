@@ -274,7 +274,7 @@ def run(sweep, rounds, steps):
 
 
 def data_used(sweep):
-    """What the sweep's nets read, {workload: name of the data}; BenchError
+    """What the sweep's nets read, {folder: name of the data}; BenchError
     says what has to be built or prepared first."""
     used = {}
     for case in sweep.cases():
@@ -290,6 +290,6 @@ def data_used(sweep):
                 + (" --stock" if case.build == sweeps.STOCK else "")
             )
         experiment = case.experiment
-        if experiment.workload not in used:
-            used[experiment.workload] = data_source(experiment)["used"]
+        if experiment.data not in used:
+            used[experiment.data] = data_source(experiment)["used"]
     return used

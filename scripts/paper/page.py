@@ -148,7 +148,7 @@ def to_html(parts, folder):
         return f"data:image/png;base64,{content}"
 
     template = jinja2.Template(
-        TEMPLATE.read_text(), autoescape=True, trim_blocks=True
+        TEMPLATE.read_text(encoding="utf-8"), autoescape=True, trim_blocks=True
     )
     return template.render(sections=parts, embedded=embedded)
 

@@ -2,6 +2,7 @@
 # What reproduce_mnist.sh, reproduce_ptb.sh and reproduce_maps.sh share; see
 # there.
 set -euo pipefail
+unset CDPATH
 {  # read as a whole, so that a new version may come while it runs
 script=$1
 shift

@@ -19,8 +19,15 @@
 # build/caffe-emulate-sanitize, what is not kernels under both sanitizers. With
 # MPI=1 several processes can train one net, of this build from then on.
 set -euo pipefail
+unset CDPATH
 cd "$(dirname "$0")/../.."
 root=$PWD
+mkdir -p build
+exec 8<build  # two builds would write the same files
+if ! flock --nonblock 8; then
+  echo "build_caffe: another build is at work here; this one waits for it" >&2
+  flock 8
+fi
 tools=(caffe)
 targets=(caffe.bin step_times)
 tests=()

@@ -4,6 +4,7 @@
 # patches, prototxt/, and the documents' tables. All are made; the exit status is
 # 1 if one fails.
 set -uo pipefail
+unset CDPATH
 cd "$(dirname "$0")/../.." || exit
 status=0
 
@@ -18,7 +19,9 @@ if command -v shellcheck >/dev/null; then
 else
   echo "check: no shellcheck on PATH; shell scripts are not linted" >&2
 fi
-if command -v git-clang-format >/dev/null; then
+if ! git rev-parse --git-dir >/dev/null 2>&1; then
+  echo "check: this is no git checkout; C++ is not looked at" >&2
+elif command -v git-clang-format >/dev/null; then
   changed=$(git clang-format --diff --extensions cpp,hpp,cu,cuh HEAD 2>&1)
   case $changed in
     "" | "no modified files to format" | *"did not modify any files") ;;

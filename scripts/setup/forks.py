@@ -31,7 +31,7 @@ class Tree:
             if (self.root / path).is_file():
                 text = (self.root / path).read_bytes().decode(
                     errors="surrogateescape")
-                if "\r\n" in text:
+                if 2 * text.count("\r\n") > text.count("\n"):
                     self.crlf.add(path)
                 self.files[path] = text.replace("\r\n", "\n").split("\n")
         return self.files[path]
@@ -48,7 +48,7 @@ class Tree:
         parts = {}  # the file's name for now: its name
         try:
             for path, content in contents.items():
-                path = self.root / path
+                path = (self.root / path).resolve()  # what a link leads to
                 path.parent.mkdir(parents=True, exist_ok=True)
                 part = path.with_name(path.name + ".part")
                 parts[part] = path
@@ -117,7 +117,9 @@ def _add_overlay(tree, new):
     returns what cannot be added."""
     problems = []
     for path, source in list(new.items()):
-        if (tree.root / path).exists():
+        if (tree.root / path).is_dir():
+            problems.append(f"{path} is a folder; a file is to go there")
+        elif (tree.root / path).exists():
             if (tree.root / path).read_bytes() != source.read_bytes():
                 problems.append(
                     f"{path} exists with other content. If another version of "

@@ -8,6 +8,7 @@
 # Ends with status 1 if one has found a fault; its input is in
 # build/fuzz/NAME/faults, with --plain in build/fuzz-plain/NAME/faults.
 set -euo pipefail
+unset CDPATH
 cd "$(dirname "$0")/../.."
 root=$PWD
 replay=no

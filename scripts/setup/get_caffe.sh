@@ -3,6 +3,7 @@
 # build/caffe.orig and checks them. In order: CAFFE_SRC (a checkout, a source
 # tree or a .tar.gz), a git clone, Debian's source package through apt.
 set -euo pipefail
+unset CDPATH
 cd "$(dirname "$0")/../.."
 # shellcheck source=caffe_patches/UPSTREAM disable=SC1091
 source caffe_patches/UPSTREAM

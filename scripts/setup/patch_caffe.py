@@ -162,7 +162,7 @@ def main():
                 args.target.mkdir(parents=True, exist_ok=True)
                 changed = sync_tree(tree, args.target)
                 print(f"patch_caffe: {changed} files changed in {args.target}")
-    except PatchError as error:
+    except (PatchError, OSError) as error:
         sys.exit(f"patch_caffe: {error}")
 
 

@@ -6,6 +6,7 @@
 # interruption those that have passed do not run again. Ends with status 1 where
 # something is reported, or a test failed.
 set -euo pipefail
+unset CDPATH
 cd "$(dirname "$0")/../.."
 root=$PWD
 

@@ -251,7 +251,7 @@ def test_quick_sweep(bench, tmp_path, capsys):
     results = json.loads((tmp_path / "groups.json").read_text())
     assert {"command", "machine", "commit", "date", "sweep"} < results.keys()
     assert results["machine"]["OMP_WAIT_POLICY"] == "passive"
-    assert results["data"].keys() == {"mnist", "ptb"}
+    assert results["data"].keys() == {"build/data/mnist", "build/data/ptb"}
     assert len(results["rows"]) == 10
     for line in results["rows"]:
         assert line.keys() == KEYS

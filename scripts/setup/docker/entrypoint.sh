@@ -3,7 +3,7 @@
 root=/opt/approx-dropout
 if [ $# -gt 0 ]; then
   # Caffe wants the folders that snapshots go to; a volume may be empty.
-  mkdir -p $root/runs/mnist $root/runs/ptb ||
+  mkdir -p $root/runs/cifar10 $root/runs/mnist $root/runs/ptb ||
     echo "No results can be written: the folder mounted as runs must be" \
       "writable for user $(id -u)." >&2
   # Who gives the container a GPU wants it used.

@@ -98,6 +98,7 @@ void CopyKept(const DropoutPattern<Dtype>& pattern, int group,
 template <typename Dtype>
 void ApproxDropoutLayer<Dtype>::Forward_cpu(const vector<Blob<Dtype>*>& bottom,
     const vector<Blob<Dtype>*>& top) {
+  if (top[0]->count() == 0) { return; }  // no samples
   const DropoutPattern<Dtype>& pattern = patterns_.output();
   Dtype* y = top[0]->mutable_cpu_data();
   if (stored_ == units_) { caffe_set(top[0]->count(), Dtype(0), y); }
@@ -110,7 +111,7 @@ void ApproxDropoutLayer<Dtype>::Forward_cpu(const vector<Blob<Dtype>*>& bottom,
 template <typename Dtype>
 void ApproxDropoutLayer<Dtype>::Backward_cpu(const vector<Blob<Dtype>*>& top,
     const vector<bool>& propagate_down, const vector<Blob<Dtype>*>& bottom) {
-  if (!propagate_down[0]) { return; }
+  if (!propagate_down[0] || top[0]->count() == 0) { return; }
   const DropoutPattern<Dtype>& pattern = patterns_.output();
   Dtype* dx = bottom[0]->mutable_cpu_diff();
   caffe_set(bottom[0]->count(), Dtype(0), dx);

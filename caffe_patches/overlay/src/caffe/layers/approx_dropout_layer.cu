@@ -112,6 +112,7 @@ void Mask(const KeptGroups& groups, const GroupRows& rows, Dtype scale,
 template <typename Dtype>
 void ApproxDropoutLayer<Dtype>::Forward_gpu(const vector<Blob<Dtype>*>& bottom,
     const vector<Blob<Dtype>*>& top) {
+  if (top[0]->count() == 0) { return; }  // no samples
   const DropoutPattern<Dtype>& pattern = patterns_.output();
   const int num_groups = pattern.groups.size();
   const int num_rows = num_rows_ / num_groups;
@@ -138,7 +139,7 @@ void ApproxDropoutLayer<Dtype>::Forward_gpu(const vector<Blob<Dtype>*>& bottom,
 template <typename Dtype>
 void ApproxDropoutLayer<Dtype>::Backward_gpu(const vector<Blob<Dtype>*>& top,
     const vector<bool>& propagate_down, const vector<Blob<Dtype>*>& bottom) {
-  if (!propagate_down[0]) { return; }
+  if (!propagate_down[0] || top[0]->count() == 0) { return; }
   const DropoutPattern<Dtype>& pattern = patterns_.output();
   const int num_groups = pattern.groups.size();
   const int num_rows = num_rows_ / num_groups;

@@ -104,7 +104,14 @@ TYPED_TEST(SGDUpdaterOnlookersTest, TestReadsInTheMiddle) {
     const shared_ptr<SGDSolver<Dtype> > unseen =
         this->MakeSolver(this->Net(), this->Momentum() + more, false);
     unseen->Step(10);
-    EXPECT_TRUE(this->Same(values[0], this->Values(unseen.get())));
+    const vector<Dtype> found = this->Values(unseen.get());
+    // What is looked at is added to zeros, for which cuBLAS may take another
+    // kernel than for what is overwritten.
+    if (Caffe::mode() == Caffe::GPU) {
+      this->ExpectNearDense(values[0], found);
+    } else {
+      EXPECT_TRUE(this->Same(values[0], found));
+    }
   }
 }
 

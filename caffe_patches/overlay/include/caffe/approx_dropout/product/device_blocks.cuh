@@ -26,7 +26,10 @@ inline dim3 Threads() { return dim3(kColumnsPerBlock, kRowsPerBlock); }
 inline dim3 Grid(int num_blocks, int num_rows, int num_columns) {
   const int kMaxGrid = 65535;  // more rows are strided over
   const int kRows = kRowsPerBlock * kRowsAtOnce;
-  return dim3(num_blocks, (num_columns - 1) / kColumnsPerBlock + 1,
+  const int across = (num_columns - 1) / kColumnsPerBlock + 1;
+  CHECK_LE(across, kMaxGrid) << "a row of weights has too many columns for a "
+                             << "GPU: " << num_columns;
+  return dim3(num_blocks, across,
       std::min((num_rows - 1) / kRows + 1, kMaxGrid));
 }
 

@@ -57,6 +57,11 @@ Dtype* GrowOnDevice(size_t size, shared_ptr<Blob<Dtype>>* buffer) {
     buffer->reset(new Blob<Dtype>(vector<int>(1, 1)));
   }
   if (size > (*buffer)->count()) {
+    // To free memory may wait for the device, in a lock that the start of
+    // another thread's NCCL kernel needs, for which this device's one waits.
+    if (Caffe::solver_count() > 1) {
+      CUDA_CHECK(cudaDeviceSynchronize());
+    }
     (*buffer)->Reshape(vector<int>(1, size));
   }
   return (*buffer)->mutable_gpu_data();

@@ -94,6 +94,22 @@ void WarnOfMeansPerRank(const Net<float>& net) {
   }
 }
 
+// The GPU of a rank; where each sees one only, as Slurm's --gpus-per-task has
+// it, that one. Before Caffe's first use of a device: it would take number 0.
+int TakeDevice(int local_rank) {
+  int device = local_rank;
+#ifndef CPU_ONLY
+  int count = 0;
+  CUDA_CHECK(cudaGetDeviceCount(&count));
+  device = count == 1 ? 0 : local_rank;
+  CHECK_LT(device, count) << "rank " << Ranks::Get()->rank() << " is number "
+      << local_rank << ", from 0, on its machine, which has " << count
+      << " GPUs; each rank takes one";
+  CUDA_CHECK(cudaSetDevice(device));
+#endif
+  return device;
+}
+
 }  // namespace
 
 TrainingRanks::TrainingRanks() {
@@ -102,9 +118,6 @@ TrainingRanks::TrainingRanks() {
   if (!ranks) {
     return;
   }
-  Caffe::set_solver_rank(ranks->rank());
-  Caffe::set_solver_count(ranks->size());
-  Caffe::set_multiprocess(true);
   std::signal(SIGTERM, StopAtSIGTERM);
   if (ranks->rank() > 0) {
     FLAGS_minloglevel = google::GLOG_ERROR;
@@ -125,6 +138,15 @@ void TrainingRanks::Prepare(
   if (!ranks) {
     return;
   }
+  if (!gpu->empty()) {
+    CHECK(*gpu == "all" || gpu->find(',') == string::npos)
+        << "--gpu=" << *gpu << ": where mpirun has started several processes, "
+        << "each takes one GPU, that of its number on its machine";
+    *gpu = std::to_string(TakeDevice(ranks->local_rank()));
+  }
+  Caffe::set_solver_rank(ranks->rank());
+  Caffe::set_solver_count(ranks->size());
+  Caffe::set_multiprocess(true);
   if (ranks->rank() > 0) {
     param->set_random_seed(std::stoll(seed_));
     *snapshot = snapshot_;
@@ -134,12 +156,6 @@ void TrainingRanks::Prepare(
   }
   seed_ = std::to_string(param->random_seed());
   snapshot_ = *snapshot;
-  if (!gpu->empty()) {
-    CHECK(*gpu == "all" || gpu->find(',') == string::npos)
-        << "--gpu=" << *gpu << ": where mpirun has started several processes, "
-        << "each takes one GPU, that of its number on its machine";
-    *gpu = std::to_string(ranks->local_rank());
-  }
 }
 
 bool TrainingRanks::restores() const {
