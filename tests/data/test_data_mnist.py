@@ -276,6 +276,46 @@ def test_download(server, tmp_path):
     check_output(tmp_path / "third", server.digits)
 
 
+def test_real_data_stays_where_nothing_better_can_be_had(
+        server, tmp_path, monkeypatch, capsys):
+    """In another shell, say, in which DATA_DIR is not set."""
+    output, digits = tmp_path / "mnist", make_digits()
+    write_files(tmp_path / "data/mnist", digits)
+    monkeypatch.setenv("DATA_DIR", str(tmp_path / "data"))
+    mnist.prepare(output)
+    monkeypatch.delenv("DATA_DIR")
+    download(server, output, "absent")
+    assert "up to date, holds MNIST in DATA_DIR" in capsys.readouterr().out
+    check_output(output, digits)
+    mnist.prepare(output, source="embedded")
+    assert record(output)["kind"] == "embedded"
+
+
+def test_two_at_once_download_once(server, tmp_path):
+    outputs = [tmp_path / name for name in "ab"]
+    threads = [threading.Thread(target=download, args=(server, each, "good"))
+               for each in outputs]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for each in outputs:
+        check_output(each, server.digits)
+    assert len(server.asked) == 4
+
+
+def test_two_at_once_replace_one_folder(tmp_path):
+    output = tmp_path / "data"
+    source = sources.record_of("embedded", "nothing")
+    with sources.replacing(output, {}, source) as first:
+        with sources.replacing(output, {}, source) as second:
+            (second / "two").write_text("")
+        (first / "one").write_text("")
+    assert sorted(x.name for x in output.iterdir()) == ["one", "source.json"]
+    assert list(tmp_path.iterdir()) == [output]
+    assert output.stat().st_mode & 0o777 == 0o755
+
+
 @pytest.mark.parametrize("manner, message", [
     ("corrupt", "corrupt: SHA-256"), ("short", "corrupt: SHA-256"),
     ("absent", "404"), ("silent", "no answer|timed out")])

@@ -271,6 +271,17 @@ def test_without_mirrors_embedded_is_used(tmp_path, monkeypatch, capsys):
     assert record(tmp_path / "ptb")["kind"] == "embedded"
 
 
+def test_a_folder_that_was_moved_is_prepared_again(tmp_path):
+    """The lists of files outside of the repository name it."""
+    prepare_ptb.main(["--output", str(tmp_path / "old"),
+                      "--source", "embedded"])
+    (tmp_path / "old").rename(tmp_path / "new")
+    prepare_ptb.main(["--output", str(tmp_path / "new"),
+                      "--source", "embedded"])
+    listed = (tmp_path / "new/train.txt").read_text().strip()
+    assert listed == str(tmp_path / "new/train.h5")
+
+
 def test_embedded_text(tmp_path, monkeypatch):
     monkeypatch.setenv("DATA_DIR", str(tmp_path / "unused"))
     prepare_ptb.main(["--output", str(tmp_path / "ptb"),

@@ -234,6 +234,26 @@ def test_links_have_the_speed_that_is_set(monkeypatch):
     assert not any(name in left for name in names)
 
 
+def test_runs_of_other_nets_are_kept(tmp_path, monkeypatch):
+    """Or nothing is measured, where they are of another commit."""
+    path = tmp_path / "ranks_2.json"
+    facts = {"machine": {"cpu": "x"}, "commit": "01234", "only_bytes": False}
+    earlier = {
+        **facts,
+        "nets": {"mlp": 1, "lstm": 2},
+        "runs": [{"net": "mlp", "n": 1}, {"net": "lstm", "n": 2}],
+    }
+    path.write_text(json.dumps(earlier))
+    results = {**facts, "nets": {"mlp": 3}, "runs": []}
+    measure_ranks.keep_others(path, results)
+    assert results["nets"] == {"mlp": 3, "lstm": 2}
+    assert results["runs"] == [{"net": "lstm", "n": 2}]
+    for commit in "56789", "unknown":
+        results = {**facts, "commit": commit, "nets": {"mlp": 3}, "runs": []}
+        with pytest.raises(ValueError, match="ranks_2.json has lstm of commit"):
+            measure_ranks.keep_others(path, results)
+
+
 @needs_mpi
 @needs_hosts
 def test_a_tiny_net(tmp_path, monkeypatch):

@@ -51,6 +51,14 @@ def test_takes_a_tree(checkout, tree):
     assert get(checkout, "/nonexistent") == (0, "")
 
 
+def test_in_a_shell_with_a_search_path_for_folders(
+        checkout, tree, monkeypatch):
+    """There `cd` prints where it went."""
+    monkeypatch.setenv("CDPATH", f".:{checkout}")
+    monkeypatch.chdir(checkout)
+    assert get(checkout, tree)[0] == 0 and taken(checkout)
+
+
 def test_takes_an_archive(checkout, tree, tmp_path):
     archive = tmp_path / "caffe.tar.gz"
     with tarfile.open(archive, "w:gz") as tar:

@@ -20,7 +20,7 @@ METHODS = ["conventional", "row", "tile"]
             [f"mnist/{each}_0.7" for each in [*METHODS, "row_period"]],
         ),
         (
-            "ptb RATE=0.3 PTB_EPOCHS=13",
+            "ptb RATE=0.3 PTB_EPOCHS=13 FORCE=0",
             "--epochs 13",
             [f"ptb/small_{each}_0.3" for each in METHODS],
         ),

@@ -228,6 +228,27 @@ def test_windows_line_ends_stay(tree):
     assert text.count(b"\n") == text.count(b"\r\n")
 
 
+def test_one_line_end_of_windows_stays_alone(tree):
+    path = tree / SOLVER
+    path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n", 1))
+    assert patch(tree)[0] == 0
+    assert path.read_bytes().count(b"\r\n") <= 1
+
+
+def test_a_link_leads_to_the_patched_file(tree, tmp_path):
+    path, target = tree / SOLVER, tmp_path / "elsewhere.cpp"
+    path.rename(target)
+    path.symlink_to(target)
+    assert patch(tree)[0] == 0
+    assert path.is_symlink() and "BeginSteps" in target.read_text()
+
+
+def test_a_folder_in_the_place_of_a_file_of_ours(tree):
+    name = "include/caffe/layers/dropout_pattern_layer.hpp"
+    (tree / name).mkdir(parents=True)
+    assert f"{name} is a folder; a file is to go there" in refused(tree)
+
+
 def test_what_the_fork_has_already_is_left(tree):
     edit(tree / "src/caffe/util/io.cpp",
          "(kProtoReadBytesLimit, 536870912);", "(kProtoReadBytesLimit);")

@@ -15,6 +15,7 @@ import types
 
 import numpy as np
 import pytest
+
 from conftest import PYTHONPATH
 
 STEPS = 12
