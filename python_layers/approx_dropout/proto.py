@@ -74,11 +74,18 @@ def read_net(path):
 
 
 def net_bytes(net, encoding="utf-8"):
-    """A net as the bytes of a prototxt."""
+    """A net as the bytes of a prototxt; ValueError names what the encoding has
+    no bytes for."""
     from google.protobuf import text_format
 
     text = text_format.MessageToString(net, as_utf8=True)
-    return text.encode(encoding)
+    try:
+        return text.encode(encoding)
+    except UnicodeEncodeError as error:
+        raise ValueError(
+            f"the net is in {encoding}, which has no "
+            f"{text[error.start : error.end]!r}"
+        ) from None
 
 
 def write_whole(path, data):

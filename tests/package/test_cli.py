@@ -178,6 +178,15 @@ def test_convert_groups(run, net_file):
     assert "last_groups is 0, must be an integer from 1 to" in done.err
 
 
+def test_names_in_two_encodings(run, tmp_path):
+    path = tmp_path / "net.prototxt"
+    text = NET.replace('"out"', r'"out\344\270\255"') + "# gr\xfc\xdfe"
+    path.write_bytes(text.encode("latin-1"))
+    done = run("convert", path)
+    assert done.returncode == 1
+    assert "the net is in latin-1, which has no '中'" in done.err
+
+
 def test_what_is_written_to_stays_what_it_is(run, net_file, tmp_path):
     """A link, a file's mode, a pipe, which /dev/null is like."""
     wanted = run("convert", net_file).out
