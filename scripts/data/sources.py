@@ -174,7 +174,7 @@ def is_current(output, request, force):
         found = json.loads(record.read_text(encoding="utf-8"))
         current = (found["format"] == FORMAT
                    and (found["request"] == request
-                        or is_better(found, request))
+                        or is_real(found, request))
                    and all((output / name).exists() for name in found["holds"])
                    and found["bytes"] == sizes_of(output)
                    and not force)
@@ -186,9 +186,10 @@ def is_current(output, request, force):
     return current
 
 
-def is_better(found, request):
-    """Whether real data is there and the request, without DATA_DIR, is for what
-    can be had: a download that fails must not put digits in its place."""
+def is_real(found, request):
+    """Whether a record is of real data, prepared as the request has it, which
+    names no files: without DATA_DIR a download that fails must not put digits
+    in its place."""
     fields = found["request"].keys() | request.keys()
     return (request["source"] == "auto" and not request["files"]
             and found["kind"] in ("DATA_DIR", "download")

@@ -173,21 +173,14 @@ class Run:
         tests = tested(self.experiment, log)
         return missing(self.experiment, log.losses, tests, before)
 
-    def tell_of_holes(self, log, goes_on):
-        """Says why the newest snapshot is not gone on from, if it is not.
+    def tell_of_holes(self, log, newest, goes_on):
+        """Says why the newest state, of that iteration, is not gone on from,
+        if it is not.
 
         A training that was killed may have logged less than Caffe had done,
         and starts again if that was at its first epoch's end. TrainingError
         if more would be lost.
         """
-        newest = max(
-            (
-                i
-                for i, path in self.files_of_snapshots()
-                if path.suffix == ".solverstate" and is_whole(path)
-            ),
-            default=0,
-        )
         if not (holes := self.missing(log, newest)):
             return
         said = f"snapshot_iter_{newest} is not used, since {listed(holes)}"
@@ -226,10 +219,15 @@ class Run:
         so far, or None and an empty one after removing what a run without a
         snapshot left."""
         log = CaffeLog(whole_lines(self.log_file))
-        states = [*filter(is_whole, self.snapshots(log).values())]
+        whole = {
+            i: path
+            for i, path in sorted(self.files_of_snapshots())
+            if path.suffix == ".solverstate" and is_whole(path)
+        }
+        states = [path for i, path in whole.items() if not self.missing(log, i)]
         if any(self.files_of_snapshots()) and not self.has_same_settings():
             raise self.other_settings("an unfinished")
-        self.tell_of_holes(log, goes_on=bool(states))
+        self.tell_of_holes(log, max(whole, default=0), goes_on=bool(states))
         if states:
             metrics = self.read_metrics()
             self.earlier_wall_s = metrics["wall_s"]

@@ -1,6 +1,7 @@
 """scripts/submit_training.sh, with stand-ins for Slurm's programs."""
 
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -111,3 +112,22 @@ def test_time_limit(slurm, tmp_path):
         "snapshot",
         "scontrol requeue 7",
     ]
+
+
+def test_on_gpus_it_wants_the_cuda_build(slurm, tmp_path):
+    """build/bin/caffe is the CPU's."""
+    environment, said = slurm
+    script = tmp_path / "project/scripts/submit_training.sh"
+    programs = tmp_path / "project/build/bin"
+    for folder in script.parent, programs:
+        folder.mkdir(parents=True)
+    shutil.copy(SCRIPT, script)
+    shutil.copy("/bin/true", programs / "caffe")
+    command = [script, "-n", "2", "--", "--solver=x", "--gpu=all"]
+    options = {"env": environment, "capture_output": True, "text": True}
+    done = subprocess.run(command, check=False, **options)
+    assert done.returncode == 1
+    assert "no build/bin/caffe-cuda; run make cuda MPI=1" in done.stderr
+    shutil.copy("/bin/true", programs / "caffe-cuda")
+    subprocess.run(command, check=True, **options)
+    assert f"--job {programs}/caffe-cuda --solver=x --gpu=all" in said()[0]

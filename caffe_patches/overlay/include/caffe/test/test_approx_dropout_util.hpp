@@ -6,11 +6,11 @@
 #include <limits>
 #include <vector>
 
-#include "gtest/gtest.h"
-
 #include "caffe/approx_dropout/pattern/kept_cells.hpp"
 #include "caffe/blob.hpp"
 #include "caffe/filler.hpp"
+#include "caffe/layer.hpp"
+#include "gtest/gtest.h"
 
 namespace caffe {
 
@@ -140,6 +140,26 @@ void ExpectNear(double expected, Dtype actual, double magnitude,
   const double tolerance = sizeof(Dtype) == 4 ? 1e-5 : 1e-10;
   EXPECT_NEAR(expected, actual, tolerance * std::max(1., magnitude))
       << what << " at " << index;
+}
+
+/// @brief Passes over a batch of no samples: nothing is put out, and gradients
+///        of parameters stay what they are.
+template <typename Dtype>
+void CheckNoSamples(Layer<Dtype>* layer, const vector<Blob<Dtype>*>& bottom,
+    const vector<Blob<Dtype>*>& top) {
+  vector<int> shape = bottom[0]->shape();
+  shape[0] = 0;
+  bottom[0]->Reshape(shape);
+  layer->Reshape(bottom, top);
+  EXPECT_EQ(0, top[0]->count());
+  for (const shared_ptr<Blob<Dtype> >& blob : layer->blobs()) {
+    caffe_set(blob->count(), Dtype(2), blob->mutable_cpu_diff());
+  }
+  layer->Forward(bottom, top);
+  layer->Backward(top, vector<bool>(bottom.size(), true), bottom);
+  for (const shared_ptr<Blob<Dtype> >& blob : layer->blobs()) {
+    EXPECT_EQ(2 * blob->count(), blob->asum_diff());
+  }
 }
 
 }  // namespace caffe

@@ -107,12 +107,9 @@ TYPED_TEST(ApproxDropoutLayerTest, TestKeepsAndScales) {
 }
 
 TYPED_TEST(ApproxDropoutLayerTest, TestNoSamples) {
+  typedef typename TypeParam::Dtype Dtype;
   this->SetUpLayer({6, 8, 3, 5}, MakePattern(4, 2, 3), "compact_output: true");
-  this->x_.Reshape(vector<int>({0, 8, 3, 5}));
-  this->layer_->Reshape(this->bottom_, this->top_);
-  EXPECT_EQ(0, this->y_.count());
-  this->layer_->Forward(this->bottom_, this->top_);
-  this->layer_->Backward(this->top_, vector<bool>(2, true), this->bottom_);
+  CheckNoSamples<Dtype>(this->layer_.get(), this->bottom_, this->top_);
 }
 
 TYPED_TEST(ApproxDropoutLayerTest, TestGradient) {

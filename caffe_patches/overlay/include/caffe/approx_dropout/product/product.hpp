@@ -3,6 +3,7 @@
 
 #include <vector>
 
+#include "caffe/approx_dropout/math/parallel.hpp"
 #include "caffe/approx_dropout/pattern/dropout_pattern.hpp"
 #include "caffe/approx_dropout/pattern/sample_groups.hpp"
 #include "caffe/approx_dropout/update/lazy_parameter.hpp"
@@ -49,6 +50,15 @@ struct ProductSpec {
   // While W is updated lazily: whom to tell what is used; else NULL.
   LazyParameter<Dtype>* lazy;
 
+  /// @brief Before a parallel region: scratch for each of its threads, of the
+  ///        product and of the lazy parameter.
+  template <typename Scratch>
+  void GrowScratch(vector<Scratch>* scratch) const {
+    GrowForThreads(scratch);
+    if (lazy) {
+      lazy->GrowScratch();
+    }
+  }
   bool tiled() const { return tile_size > 0; }
   int num_groups() const { return output.size(); }
   int group_size() const { return num_samples / num_groups(); }

@@ -180,7 +180,7 @@ template <typename Dtype>
 void GatheredProduct<Dtype>::Forward(
     int outer, const Dtype* x, const Dtype* bias, bool accumulate, Dtype* y) {
   CHECK_NE(packed_for_, STEPS_BACKWARD);
-  GrowForThreads(&scratch_);
+  spec_->GrowScratch(&scratch_);
   ForEachBlock(0, blocks_.size(), [&](int b) {
     ForwardBlock(
         blocks_[b], outer, x, bias, accumulate, y, &scratch_[ThreadIndex()]);
@@ -233,7 +233,7 @@ template <typename Dtype>
 void GatheredProduct<Dtype>::Backward(int outer, const Dtype* x,
     const Dtype* dy, Dtype* dx, Dtype* dweight, Dtype* dbias) {
   CHECK(!dx || packed_for_ != STEPS_FORWARD);
-  GrowForThreads(&scratch_);
+  spec_->GrowScratch(&scratch_);
   const bool tiled = spec_->tiled();
   const int num_blocks = blocks_.size();
   Gradients gradients = {tiled ? NULL : dx, dweight, dbias};

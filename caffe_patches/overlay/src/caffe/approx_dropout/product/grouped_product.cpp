@@ -117,8 +117,7 @@ void GroupedProduct<Dtype>::GatherInputs(const Dtype* x) {
 template <typename Dtype>
 void GroupedProduct<Dtype>::Forward(int outer, const Dtype* x,
     const Dtype* bias, bool accumulate, Dtype* y) {
-  GrowForThreads(&scratch_);
-  if (spec_->lazy) { spec_->lazy->GrowScratch(); }
+  spec_->GrowScratch(&scratch_);
   SetOuter(outer);
   GatherInputs(x);
   const Dtype* x_parts = x_->cpu_data();
@@ -146,8 +145,7 @@ void GroupedProduct<Dtype>::Forward(int outer, const Dtype* x,
 template <typename Dtype>
 void GroupedProduct<Dtype>::Backward(int outer, const Dtype* x,
     const Dtype* dy, Dtype* dx, Dtype* dweight, Dtype* dbias) {
-  GrowForThreads(&scratch_);
-  if (spec_->lazy) { spec_->lazy->GrowScratch(); }
+  spec_->GrowScratch(&scratch_);
   SetOuter(outer);
   GatherInputs(x);
   const Dtype* x_parts = x_->cpu_data();

@@ -159,8 +159,7 @@ void PackedProduct<Dtype>::Forward(
   GrowTo(static_cast<size_t>(num_panels) * Panel<Dtype>::kWidth * num_inputs(),
       &panels_);
   const int strips = num_strips();
-  GrowForThreads(&scratch_);
-  if (spec_->lazy) { spec_->lazy->GrowScratch(); }
+  spec_->GrowScratch(&scratch_);
 #pragma omp parallel if (worth_threads(num_samples))
   {
 #pragma omp for
@@ -233,8 +232,7 @@ void PackedProduct<Dtype>::Backward(int outer, const Dtype* x, const Dtype* dy,
       columns = spec_->lazy->AddColumns(inputs_.weight.index);
     }
   }
-  GrowForThreads(&scratch_);
-  if (spec_->lazy) { spec_->lazy->GrowScratch(); }
+  spec_->GrowScratch(&scratch_);
 #pragma omp parallel if (worth_threads(num_samples))
   {
 #pragma omp for nowait
