@@ -14,6 +14,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 BUILDS = ("caffe", "caffe-cuda")  # folders in build/ that may hold pycaffe
+VECTORS = {"avx512f": "AVX-512", "avx2": "AVX2"}  # flags of a processor
 
 
 def shown(path):
@@ -127,12 +128,25 @@ def command_line():
     return shlex.join([shown(Path(sys.argv[0]).resolve()), *sys.argv[1:]])
 
 
+def processor(cpuinfo="/proc/cpuinfo"):
+    """The processor's name and, as far as known, its family, model and widest
+    vectors: hosts of virtual machines give different processors one name."""
+    fields = {}
+    with contextlib.suppress(OSError), open(cpuinfo) as lines:
+        for line in lines:
+            name, _, value = line.partition(":")
+            fields.setdefault(name.strip(), value.strip())
+    more = []
+    if "cpu family" in fields and "model" in fields:
+        more.append(f"family {fields['cpu family']} model {fields['model']}")
+    flags = fields.get("flags", "").split()
+    more += [name for flag, name in VECTORS.items() if flag in flags][:1]
+    name = fields.get("model name") or platform.processor() or "unknown"
+    return f"{name} ({', '.join(more)})" if more else name
+
+
 def machine():
     """Processor, cores and thread settings, as far as they set the speed."""
-    model = platform.processor()
-    with contextlib.suppress(OSError), open("/proc/cpuinfo") as lines:
-        names = [line for line in lines if line.startswith("model name")]
-        model = names[0].split(":", 1)[1].strip() if names else model
     threads = {
         name: os.environ[name]
         for name in (
@@ -144,7 +158,8 @@ def machine():
         )
         if name in os.environ
     }
-    return {"cpu": model, "cores": len(os.sched_getaffinity(0)), **threads}
+    cores = len(os.sched_getaffinity(0))
+    return {"cpu": processor(), "cores": cores, **threads}
 
 
 def commit():

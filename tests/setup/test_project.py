@@ -1,4 +1,5 @@
-"""scripts/project.py: which pycaffe is taken, which commit is named."""
+"""scripts/project.py: which pycaffe is taken, which commit and which processor
+are named."""
 
 import os
 import shutil
@@ -7,7 +8,7 @@ import sys
 
 import pytest
 
-from project import ROOT
+from project import ROOT, processor
 
 
 @pytest.mark.parametrize("package", ["raise ImportError('too old')", ""])
@@ -50,3 +51,26 @@ def test_the_commit_of_another_repository_is_not_ours(tmp_path):
     git("init", "-q")
     git("commit", "-q", "--allow-empty", "-m", "theirs")
     assert is_clean() == "False"
+
+
+@pytest.mark.parametrize(
+    "lines, shown",
+    [
+        (
+            "cpu family\t: 25\nmodel\t: 17\nmodel name\t: AMD EPYC\n"
+            "flags\t: sse2 avx2 avx512f\n\n"
+            "cpu family\t: 25\nmodel\t: 17\nmodel name\t: AMD EPYC\n",
+            "AMD EPYC (family 25 model 17, AVX-512)",
+        ),
+        (
+            "cpu family\t: 25\nmodel\t: 1\nmodel name\t: AMD EPYC\n"
+            "flags\t: sse2 avx2\n",
+            "AMD EPYC (family 25 model 1, AVX2)",
+        ),
+        ("model name\t: ARMv8\nFeatures\t: fp asimd\n", "ARMv8"),
+    ],
+)
+def test_processors_of_one_name_are_told_apart(tmp_path, lines, shown):
+    """Hosts of virtual machines name them all AMD EPYC."""
+    (tmp_path / "cpuinfo").write_text(lines)
+    assert processor(tmp_path / "cpuinfo") == shown
