@@ -15,6 +15,7 @@ from training.run import TrainingError, data_source
 
 CONFIDENCE = 0.95
 SETTLING_EPOCHS = 5
+RACED = "machine", "date", "commit"
 SEARCH_FIELDS = ("family", "max_period", "lambda3")
 DATA_FIELDS = {  # as the data has them
     "vocabulary", "tokens", "train_samples", "test_samples", "test_batch_size",
@@ -191,9 +192,10 @@ def speed(results, point, series):
                 "speed_up_range": [row["speed_up_min"], row["speed_up_max"]],
                 "step_ms": row["wall_ms"],
                 "peak_bytes": row["peak_bytes"],
+                "raced": {name: race[name] for name in RACED},
             }
     return dict.fromkeys(
-        ("speed_up", "speed_up_range", "step_ms", "peak_bytes")
+        ("speed_up", "speed_up_range", "step_ms", "peak_bytes", "raced")
     )
 
 

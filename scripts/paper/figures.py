@@ -8,6 +8,7 @@ import functools
 import re
 
 from paper import collect, reported
+from paper.provenance import caption
 from project import ROOT, read_json
 
 RESULTS = ROOT / "results/cpu"
@@ -79,6 +80,29 @@ def report_cell(study, point, series):
         if (cell["point"], cell["series"]) == (point, series):
             return cell
     raise ValueError(f"the report's {study} has no {series} at {point}")
+
+
+def raced(study, places, label=""):
+    """Pairs for `caption`: races of a study at these points that were run."""
+    return [
+        (label or point, cell["raced"])
+        for point in places
+        if (cell := report_cell(study, point, "conventional"))["raced"]
+    ]
+
+
+def has(path):
+    """Whether results/cpu has this file yet."""
+    return (RESULTS / path).exists()
+
+
+def swept(*paths):
+    """Pairs for `caption`: the files of results/cpu, as far as there are."""
+    return [
+        (path.split("/")[-1].removesuffix(".json"), results(path))
+        for path in paths
+        if has(path)
+    ]
 
 
 def points(compared):
@@ -246,7 +270,9 @@ def tile_places():
         speeds = (race("tiles", x, "tile") for x in labels)
         lines.append([f"tiles {place}", "accuracy, points", *changes])
         lines.append(["", "speed-up", *speeds])
-    return table(["", "", *(f"rate {rate}" for rate in RATES)], lines)
+    heads = ["", "", *(f"rate {rate}" for rate in RATES)]
+    source = raced("tiles", [f"{rate}, behind" for rate in RATES])
+    return table(heads, lines) + caption(source)
 
 
 @shown
@@ -278,7 +304,9 @@ def step_speed():
         speed = f"{row['speed_up']:.2f}"
         lines.append([title, METHODS[method], "", "", speed, ""])
         title = ""
-    return table(["", "", "no dropout", *RATES], lines)
+    sweeps = ("rates", "sizes", "lstm", "groups")
+    source = swept(*(f"steps/{sweep}.json" for sweep in sweeps))
+    return table(["", "", "no dropout", *RATES], lines) + caption(source)
 
 
 @shown
@@ -295,7 +323,8 @@ def mlp_races():
         for rate in RATES
     ]
     lines.append(["the paper: ROW, TILE", *map(claimed, claims)])
-    return table(["", "rate 0.3", "0.5", "0.7"], lines)
+    source = raced("fig4", [f"{rate}, {rate}" for rate in RATES])
+    return table(["", "rate 0.3", "0.5", "0.7"], lines) + caption(source)
 
 
 @shown
@@ -305,8 +334,9 @@ def memory():
         ("small", "{}", "LSTM 2×200, 10,000 words"),
         ("table2", "{}", "LSTM 2×1500, 8,800 words"),
     )
-    lines = []
+    lines, source = [], []
     for study, point, title in nets:
+        source += raced(study, map(point.format, RATES), title)
         for rate in RATES:
             cells = [
                 report_cell(study, point.format(rate), series)
@@ -314,7 +344,8 @@ def memory():
             ]
             lines.append([title, rate, *map(megabytes, cells)])
             title = ""
-    return table(["MB", "rate", "stock", *METHODS.values()], lines)
+    heads = ["MB", "rate", "stock", *METHODS.values()]
+    return table(heads, lines) + caption(source)
 
 
 @shown
@@ -329,7 +360,9 @@ def own_nets():
         speeds = [f"{stock['wall_ms']:.0f} ms", *map(ratio, ours)]
         lines.append([title, *speeds])
         lines.append(["peak memory, MB", *map(megabytes, (stock, *ours))])
-    return table(["net, batch", "stock", "ROW", "TILE"], lines)
+    heads = ["net, batch", "stock", "ROW", "TILE"]
+    source = swept(*(f"own_nets/{file}.json" for file, _ in nets))
+    return table(heads, lines) + caption(source)
 
 
 @shown
@@ -342,7 +375,8 @@ def mlp_groups():
             for groups in (1, 2, 4)
         ]
         lines.append([METHODS[method], *map(ratio, rows)])
-    return table(["", "1 group", "2", "4"], lines)
+    source = swept("steps/groups.json")
+    return table(["", "1 group", "2", "4"], lines) + caption(source)
 
 
 def filled(text, page):

@@ -7,11 +7,13 @@ from paper.figures import (
     interval,
     number,
     race,
+    raced,
     report_cell,
     results,
     shown,
     table,
 )
+from paper.provenance import caption
 
 
 def percent(compared):
@@ -109,7 +111,12 @@ def group_races():
             ]
             lines.append([title + METHODS[series], *cells])
             title = ""
-    return table(["", "1 group", *groups[1:]], lines)
+    source = [
+        pair
+        for batch in (20, 40)
+        for pair in raced("groups", [f"{batch}, 1"], f"batch {batch}")
+    ]
+    return table(["", "1 group", *groups[1:]], lines) + caption(source)
 
 
 @shown
@@ -127,8 +134,11 @@ def paper_lstms():
         ("small", "0.5", "0.5"),
         ("small", "0.7", "0.7"),
     ]
-    lines = []
+    labels = {"table2": "2×1500", "fig6a": "3×1500", "small": "2×200"}
+    lines, source = [], []
     for study, point, title in nets:
+        label = labels.get(study, f"batch {point}")
+        source += raced(study, [point], label)
         cells = [title]
         for series in METHODS:
             try:
@@ -140,4 +150,4 @@ def paper_lstms():
             cells.append(claim if isinstance(claim, str) else f"{claim:g}")
         lines.append(cells)
     heads = ["rate", *METHODS.values(), "the paper: ROW", "TILE"]
-    return table(heads, lines)
+    return table(heads, lines) + caption(source)

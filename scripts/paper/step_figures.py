@@ -8,15 +8,17 @@ from paper.figures import (
     METHODS,
     MLP,
     RATES,
-    RESULTS,
     STEP_METHODS,
+    has,
     megabytes,
     number,
     ratio,
     results,
     shown,
+    swept,
     table,
 )
+from paper.provenance import caption
 
 NETS = {
     MLP: "MLP 784–2048–2048–10",
@@ -38,11 +40,17 @@ MISSING = ["X"] * len(RATES)
 AVX2, AVX512 = "speed", "speed_avx512"  # folders: which vectors a machine has
 
 
+def by_rate(lines, *paths):
+    """A table with a column for each rate, and where it was measured."""
+    heads = ["", "", *(f"rate {rate}" for rate in RATES)]
+    return table(heads, lines) + caption(swept(*paths))
+
+
 def rows(sweep, folder=AVX2, **wanted):
     """The rows that have these values, of the rates in their order; none of a
     sweep that has not been run."""
     path = f"{folder}/{sweep}.json"
-    if not (RESULTS / path).exists():
+    if not has(path):
         return []
     found = [
         row
@@ -69,7 +77,7 @@ def products_speed(folder=AVX2):
             for row in rows("products", folder, net=net, reference=True)
         ]
         lines.append(["", "share of their speed", *shares])
-    return table(["", "", *(f"rate {rate}" for rate in RATES)], lines)
+    return by_rate(lines, f"{folder}/products.json")
 
 
 @shown
@@ -96,7 +104,7 @@ def tiles_speed(folder=AVX2):
             ["", "bound of the multiply-adds", *(bounds or MISSING)],
             ["", "goal", *goals(MLP, method)],
         ]
-    return table(["", "", *(f"rate {rate}" for rate in RATES)], lines)
+    return by_rate(lines, f"{folder}/tiles.json")
 
 
 @shown
@@ -145,7 +153,7 @@ def lstms_speed():
         speed = [ratio(row) for row in found] or ["X"]
         title = f"LSTM 2×1500, {METHODS[method]}"
         lines.append([title, "over stock; goal 3.0", "", "", *speed])
-    return table(["", "", *(f"rate {rate}" for rate in RATES)], lines)
+    return by_rate(lines, f"{AVX512}/lstms.json")
 
 
 @shown
@@ -160,7 +168,7 @@ def pytorch_speed():
             title = ""
             if (net, build) in GOALS:
                 lines.append(["", "goal", *goals(net, build)])
-    return table(["", "", *(f"rate {rate}" for rate in RATES)], lines)
+    return by_rate(lines, f"{AVX512}/pytorch.json")
 
 
 @shown
@@ -180,16 +188,16 @@ def solvers_speed():
             ]
             title = f"{rate:g}, weight decay {weight_decay:g}"
             lines.append([title, *(ratio(row, "", ".1f") for row in speeds)])
-    return table(["rate", *SOLVERS], lines)
+    source = swept(f"{AVX2}/solvers.json")
+    return table(["rate", *SOLVERS], lines) + caption(source)
 
 
 @shown
 def ones_speed():
     found = [ratio(row, "our_") for row in rows("ones", reference=True)]
-    return table(
-        ["", *(f"rate {rate}" for rate in RATES)],
-        [["all in one call, over a call for each", *found]],
-    )
+    lines = [["all in one call, over a call for each", *found]]
+    heads = ["", *(f"rate {rate}" for rate in RATES)]
+    return table(heads, lines) + caption(swept(f"{AVX2}/ones.json"))
 
 
 @shown
@@ -209,7 +217,8 @@ def feature_map_speed():
         lines.append(["", "bound of the multiply-adds", *bounds])
         lines.append(["", "peak memory, MB", *peaks])
     rates = [f"rate {rate}" for rate in (0, 0.3, 0.5)]
-    return table(["", "", "stock", *rates], lines)
+    source = swept(*(f"feature_maps/{file}.json" for file in nets.values()))
+    return table(["", "", "stock", *rates], lines) + caption(source)
 
 
 @shown
@@ -221,4 +230,7 @@ def feature_map_groups():
         times = f"{stock['wall_ms']:.0f} ms"
         lines.append([title, times, *(ratio(row) for row in ours)])
     rates = [f"rate {rate}" for rate in (0, 0.3, 0.5)]
-    return table(["groups", "stock", *rates], lines)
+    source = swept(
+        *(f"feature_maps/vgg_groups{groups}.json" for groups in titles)
+    )
+    return table(["groups", "stock", *rates], lines) + caption(source)

@@ -5,7 +5,7 @@ import math
 from approx_dropout.families import tile_size_behind
 from approx_dropout.search import default_lambda3
 from nets.experiment import APPROXIMATE, groups_text
-from paper import reported, studies
+from paper import provenance, reported, studies
 from paper.pictures import MEASURES
 from reports.curves import FULL_TITLES
 from reports.table import cell
@@ -155,33 +155,11 @@ def _nets(all_fields):
     return text
 
 
-def _machine(record):
-    return f"{record['machine']['cpu']}, {record['machine']['cores']} cores"
-
-
-def _commits(records):
-    return f"commit {_joined(record['commit'] for record in records)}"
-
-
 def _trained_on(runs):
     """runs: metrics, with the sessions of resumed trainings."""
     sessions = [s for run in runs for s in (*run.get("earlier", ()), run)]
-    return f"{_joined(map(_machine, sessions))}; {_commits(sessions)}"
-
-
-def _timed_on(races):
-    """Of several machines, which points each had: only those compare.
-
-    races: {point's label: race}.
-    """
-    points = {}
-    for label, race in races.items():
-        points.setdefault(_machine(race), []).append(label)
-    machines = [
-        f"{machine} ({' / '.join(labels)})" if len(points) > 1 else machine
-        for machine, labels in points.items()
-    ]
-    return f"{', '.join(machines)}; {_commits(races.values())}"
+    machines = _joined(map(provenance.machine, sessions))
+    return f"{machines}; commit {_joined(s['commit'] for s in sessions)}"
 
 
 def conditions(results, study):
@@ -226,7 +204,7 @@ def conditions(results, study):
             f"{_joined(race['rounds'] for race in races)} rounds of "
             f"{_joined(race['steps'] for race in races)} steps; "
             + (f"other processes kept {others} cores busy; " if others else "")
-            + f"{_timed_on(races_by_point)}."
+            + f"{provenance.measured(races_by_point.items())}."
         )
     return lines
 

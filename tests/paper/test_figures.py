@@ -5,7 +5,7 @@ import re
 import pytest
 
 import report_figures
-from paper import figures, lstm_figures, step_figures
+from paper import figures, lstm_figures, provenance, step_figures
 from project import ROOT
 
 
@@ -90,7 +90,26 @@ def test_how_much_longer_five_groups_take():
 
 
 def test_a_sweep_that_was_not_run(tmp_path, monkeypatch):
-    monkeypatch.setattr(step_figures, "RESULTS", tmp_path)
+    monkeypatch.setattr(figures, "RESULTS", tmp_path)
     assert step_figures.rows("tiles") == []
     assert "| | over stock | X | X | X |" in step_figures.tiles_speed()
     assert "goal 3.0 | | | X |" in step_figures.lstms_speed()
+
+
+def test_where_tables_were_measured():
+    """Once, if it is the same for all rows; else with what was measured
+    there."""
+    machine = {"cpu": "AMD EPYC (family 25 model 17, AVX-512)", "cores": 2}
+    first = {
+        "machine": machine,
+        "date": "2026-12-01T10:00:00+00:00",
+        "commit": "abc",
+    }
+    pairs = [("rates", first), ("sizes", dict(first)), ("rates", first)]
+    same = f"{machine['cpu']}, 2 cores, 2026-12-01, commit abc"
+    assert provenance.measured(pairs) == same
+    assert provenance.caption(pairs).startswith("\nMeasured on: AMD EPYC (")
+    other = {**first, "machine": {"cpu": "A", "cores": 4}}
+    several = f"{same} (rates / sizes); A, 4 cores, 2026-12-01, commit abc (x)"
+    assert provenance.measured([*pairs, ("x", other)]) == several
+    assert provenance.caption([]) == ""

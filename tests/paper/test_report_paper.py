@@ -60,6 +60,7 @@ def race_of(nets, speed_ups):
     return {
         "baseline_build": "caffe-stock",
         "machine": MACHINE,
+        "date": "2026-11-22T10:00:00+00:00",
         "commit": "abc",
         "rounds": 2,
         "steps": 5,
@@ -293,11 +294,14 @@ def test_races_of_several_machines_are_told_apart(report):
         (line,) = re.findall("^Timed: .*$", part, re.MULTILINE)
         return line
 
-    assert timed().endswith("; A, 2 cores; commit abc.")
+    assert timed().endswith("; A, 2 cores, 2026-11-22, commit abc.")
     path = studies.race_file(PROFILE, points[2].timed["conventional"].key)
     machine = {"cpu": "B", "cores": 4}
     write_json(path, {**json.loads(path.read_text()), "machine": machine})
-    assert timed().endswith("; A, 2 cores (0.5), B, 4 cores (0.7); commit abc.")
+    assert timed().endswith(
+        "; A, 2 cores, 2026-11-22, commit abc (0.5); "
+        "B, 4 cores, 2026-11-22, commit abc (0.7)."
+    )
 
 
 def test_diverged_and_unfinished_runs(report):
