@@ -25,6 +25,7 @@ def emulated():
 
 
 @pytest.fixture
-def bundle(tmp_path):
-    """A bundle without cases."""
+def cpu_bundle(tmp_path):
+    """A bundle made of the CPU build, without cases. Not `bundle`: tests of
+    that name's fixture need nvcc, and `make test` leaves them out."""
     return gpu_bundle.make_bundle(tmp_path)

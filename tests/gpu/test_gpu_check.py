@@ -28,16 +28,16 @@ from nets.text import to_text
 from project import ROOT
 
 
-def test_goes_on_after_tests_that_fail_or_crash(bundle):
-    status, output, report = check(bundle, "tests")
+def test_goes_on_after_tests_that_fail_or_crash(cpu_bundle):
+    status, output, report = check(cpu_bundle, "tests")
     # The CPU build has no device 0.
     assert status == 1 and "no GPU that it can use" in output
     assert report["device"] is None and report["failures"]
 
-    program = bundle / "caffe/bin/test.testbin"
+    program = cpu_bundle / "caffe/bin/test.testbin"
     all_tests = cxx_tests.list_tests(program)
     tests = [x for x in all_tests if cxx_tests.on_gpu(x)]
-    checks = checker(bundle, limit=60)
+    checks = checker(cpu_bundle, limit=60)
     found = cxx_tests.run_in_parallel([program], tests, all_tests, checks)
     assert sorted(found["passed"]) == [
         "ApproxDropoutLSTMStateTest/2.TestGradient",
@@ -55,20 +55,20 @@ def test_goes_on_after_tests_that_fail_or_crash(bundle):
     assert ours["names"] == {"failed": ["ApproxDropoutTest/3.Bad"]}
 
 
-def test_timers_run_by_themselves(bundle):
-    result = checker(bundle, limit=60).run("tests")
+def test_timers_run_by_themselves(cpu_bundle):
+    result = checker(cpu_bundle, limit=60).run("tests")
     assert result["caffe"]["passed"] == 5
-    lines = [line for line in (bundle / "out/gpu_check.log").read_text()
+    lines = [line for line in (cpu_bundle / "out/gpu_check.log").read_text()
              .splitlines() if line.startswith("[ ")]
     assert lines[-2:] == ["[ RUN      ] BenchmarkTest/2.Timer",
                           "[       OK ] BenchmarkTest/2.Timer (1 ms)"]
 
 
-def test_tests_without_time_are_not_run(bundle):
-    program = bundle / "caffe/bin/test.testbin"
+def test_tests_without_time_are_not_run(cpu_bundle):
+    program = cpu_bundle / "caffe/bin/test.testbin"
     tests = cxx_tests.list_tests(program)
     found = cxx_tests.run_tests([program], tests, tests,
-                                checker(bundle, limit=0))
+                                checker(cpu_bundle, limit=0))
     assert len(found["not_run"]) == len(tests) == 13 and not found["passed"]
 
 
@@ -80,44 +80,45 @@ def test_lists_all_of_caffes_tests():
     assert len(caffes) == CAFFE_CPU_TESTS
 
 
-def test_parts_are_added_to_an_earlier_report(bundle):
+def test_parts_are_added_to_an_earlier_report(cpu_bundle):
     # Of the CPU's suites, the fake has one of Caffe's and none of ours.
-    status, output, report = check(bundle, "--cpu", "tests")
+    status, output, report = check(cpu_bundle, "--cpu", "tests")
     assert status == 1 and "ours: no tests found" in output
     assert report["parts"]["tests"]["status"] == "failed"
     assert report["parts"]["tests"]["caffe"]["passed"] == 1
-    status, output, report = check(bundle, "--cpu", "sanitizer", "bench")
+    status, output, report = check(cpu_bundle, "--cpu", "sanitizer", "bench")
     assert status == 0, output
     assert set(report["parts"]) == {"tests", "sanitizer", "bench"}
     assert report["parts"]["sanitizer"]["status"].startswith("skipped: no ")
-    write_cases(bundle, commit="5678", steps=[], trainings=[])
-    _, _, report = check(bundle, "--cpu", "bench")
+    write_cases(cpu_bundle, commit="5678", steps=[], trainings=[])
+    _, _, report = check(cpu_bundle, "--cpu", "bench")
     assert set(report["parts"]) == {"bench"}  # of another bundle
 
 
-def test_parts_are_added_where_nvidia_smi_is_missing(bundle, monkeypatch):
-    put_program(bundle / "tools/nvidia-smi", "exit 9")
-    monkeypatch.setenv("PATH", f"{bundle}/tools:{os.environ['PATH']}")
-    put_program(bundle / "caffe/bin/caffe", """
+def test_parts_are_added_where_nvidia_smi_is_missing(cpu_bundle, monkeypatch):
+    put_program(cpu_bundle / "tools/nvidia-smi", "exit 9")
+    monkeypatch.setenv("PATH", f"{cpu_bundle}/tools:{os.environ['PATH']}")
+    put_program(cpu_bundle / "caffe/bin/caffe", """
 echo "I0101 $(date +%H:%M:%S.%N) $$ common.cpp:178] Device id: 0" >&2
 """)
-    check(bundle, "tests")
-    _, _, report = check(bundle, "bench")
+    check(cpu_bundle, "tests")
+    _, _, report = check(cpu_bundle, "bench")
     assert set(report["parts"]) == {"tests", "bench"}
     assert report["device"] == {"query": ["Device id: 0"]}
 
 
-def test_unknown_parts_are_refused(bundle):
-    status, output, report = check(bundle, "--cpu", "benhc")
+def test_unknown_parts_are_refused(cpu_bundle):
+    status, output, report = check(cpu_bundle, "--cpu", "benhc")
     assert status == 2 and "no part 'benhc'" in output and report is None
 
 
-def test_steps_are_checked_and_timed(bundle, monkeypatch):
+def test_steps_are_checked_and_timed(cpu_bundle, monkeypatch):
     name = step_times.GOALS[0][0]
-    write_cases(bundle, steps=[small_case(bundle, name=name)], trainings=[])
-    (bundle / "torch.py").write_text("raise RuntimeError('old driver')\n")
-    monkeypatch.setenv("PYTHONPATH", str(bundle))
-    status, output, report = check(bundle, "--cpu", "bench")
+    case = small_case(cpu_bundle, name=name)
+    write_cases(cpu_bundle, steps=[case], trainings=[])
+    (cpu_bundle / "torch.py").write_text("raise RuntimeError('old driver')\n")
+    monkeypatch.setenv("PYTHONPATH", str(cpu_bundle))
+    status, output, report = check(cpu_bundle, "--cpu", "bench")
     assert status == 0, output
     assert f"{name}: PyTorch: its process ended, not timed" in output
     # A missed goal is no failure; that at another rate was not run.
@@ -151,19 +152,19 @@ def test_goals_are_for_the_faster_of_row_and_tile():
         [{"case": "LSTM 2x1500", "rows": rows[:3]}]) == met[:1]
 
 
-def test_a_wrong_loss_fails_the_benchmark_which_goes_on(bundle):
-    case = small_case(bundle)
+def test_a_wrong_loss_fails_the_benchmark_which_goes_on(cpu_bundle):
+    case = small_case(cpu_bundle)
     # Each process trains from another seed.
-    put_program(bundle / "caffe/bin/step_times", f"""
+    put_program(cpu_bundle / "caffe/bin/step_times", f"""
 for argument; do
   case $argument in --solver=*) solver=${{argument#*=}} ;; esac
 done
-sed "s/random_seed: 1/random_seed: $$/" $solver >{bundle}/solver.$$
-exec {BUILD}/tools/step_times "$@" --solver={bundle}/solver.$$
+sed "s/random_seed: 1/random_seed: $$/" $solver >{cpu_bundle}/solver.$$
+exec {BUILD}/tools/step_times "$@" --solver={cpu_bundle}/solver.$$
 """)
-    broken = small_case(bundle, name="broken", inputs="nosuch:2")
-    write_cases(bundle, steps=[broken, case], trainings=[])
-    status, output, report = check(bundle, "--cpu", "bench")
+    broken = small_case(cpu_bundle, name="broken", inputs="nosuch:2")
+    write_cases(cpu_bundle, steps=[broken, case], trainings=[])
+    status, output, report = check(cpu_bundle, "--cpu", "bench")
     assert status == 1
     assert "broken: row 0.5: its process ended" in output
     assert "small, row 0.5: losses" in output
@@ -181,12 +182,12 @@ def small_training(folder, method, **changes):
     return bundle_nets.training(folder, experiment, 0.05) | changes
 
 
-def test_trainings_are_judged(bundle):
-    mnist.prepare(bundle / "data", source="embedded")
-    stock = small_training(bundle, "conventional")
-    row = small_training(bundle, "row")
-    write_cases(bundle, steps=[], trainings=[stock, row])
-    status, output, report = check(bundle, "--cpu", "train")
+def test_trainings_are_judged(cpu_bundle):
+    mnist.prepare(cpu_bundle / "data", source="embedded")
+    stock = small_training(cpu_bundle, "conventional")
+    row = small_training(cpu_bundle, "row")
+    write_cases(cpu_bundle, steps=[], trainings=[stock, row])
+    status, output, report = check(cpu_bundle, "--cpu", "train")
     assert status == 0, output
     results = report["parts"]["train"]["trainings"]
     assert [x["name"] for x in results] == ["mnist/conventional_0.5",
@@ -196,12 +197,12 @@ def test_trainings_are_judged(bundle):
         assert result["median_ms"] > 0
 
     # One that learns nothing, and one that does not start.
-    net = bundle / "nets" / "mnist_row_0.5.prototxt"
+    net = cpu_bundle / "nets" / "mnist_row_0.5.prototxt"
     net.write_text(net.read_text().replace('type: "xavier"',
                                            'type: "constant"'))
     lost = row | {"name": "mnist/lost", "solver": "nets/nosuch"}
-    write_cases(bundle, steps=[], trainings=[lost, stock, row])
-    status, output, report = check(bundle, "--cpu", "train")
+    write_cases(cpu_bundle, steps=[], trainings=[lost, stock, row])
+    status, output, report = check(cpu_bundle, "--cpu", "train")
     assert status == 1
     assert "mnist/lost: caffe ended with status" in output
     assert "mnist/row_0.5: accuracy" in output and "is worse than" in output

@@ -25,10 +25,10 @@ NO_ERRORS = "memcheck 0 racecheck 0 synccheck 0 initcheck 0 "
 
 
 @pytest.fixture
-def sanitizer(bundle, monkeypatch):
+def sanitizer(cpu_bundle, monkeypatch):
     """Stands for compute-sanitizer: each run of a tool reports the tool's
     number of errors in $ERRORS, or that it does not support the device."""
-    put_program(bundle / "tools/compute-sanitizer", f"""
+    put_program(cpu_bundle / "tools/compute-sanitizer", f"""
 for argument; do
   shift
   case $argument in
@@ -40,7 +40,7 @@ for argument; do
     *) break ;;
   esac
 done
-echo $tool $kernels "$@" >>{bundle}/runs
+echo $tool $kernels "$@" >>{cpu_bundle}/runs
 count=$(echo "$ERRORS" | sed "s/.*$tool //; s/ .*//")
 case $tool in
   racecheck)
@@ -52,27 +52,27 @@ esac
 echo "========= $text" >"$log"
 exec "$argument" "$@"
 """)
-    monkeypatch.setenv("PATH", f"{bundle}/tools:{os.environ['PATH']}")
+    monkeypatch.setenv("PATH", f"{cpu_bundle}/tools:{os.environ['PATH']}")
     monkeypatch.setenv("WORD", "name")
 
 
 @pytest.mark.parametrize("word", ["name", "regex"])
-def test_races_in_cublas_are_not_looked_for(bundle, sanitizer, monkeypatch,
+def test_races_in_cublas_are_not_looked_for(cpu_bundle, sanitizer, monkeypatch,
                                             word):
     monkeypatch.setenv("WORD", word)
     monkeypatch.setenv("ERRORS", NO_ERRORS)
-    checker(bundle, limit=60).run("sanitizer")
+    checker(cpu_bundle, limit=60).run("sanitizer")
     runs = {tuple(line.split(" --gtest")[0].split())
-            for line in (bundle / "runs").read_text().splitlines()}
+            for line in (cpu_bundle / "runs").read_text().splitlines()}
     ours = f"--kernel-{word}=kernel_substring=caffe"
     assert runs == {("memcheck",), ("racecheck", ours), ("synccheck", ours),
                     ("initcheck", ours)}
 
 
-def test_sanitizer_errors_are_counted(bundle, sanitizer, monkeypatch):
-    program = bundle / "caffe/bin/test.testbin"
+def test_sanitizer_errors_are_counted(cpu_bundle, sanitizer, monkeypatch):
+    program = cpu_bundle / "caffe/bin/test.testbin"
     text = program.read_text()
-    check = checker(bundle, limit=60)
+    check = checker(cpu_bundle, limit=60)
     monkeypatch.setenv("ERRORS",
                        "memcheck 1 racecheck 3 synccheck 0 initcheck 0 ")
     program.write_text(text.replace("StepByStep", "Bad"))
@@ -92,15 +92,15 @@ def test_sanitizer_errors_are_counted(bundle, sanitizer, monkeypatch):
     assert [result[tool]["passed"]
             for tool in ("memcheck", "racecheck", "synccheck", "initcheck")
             ] == [3, 2, 2, 2]
-    assert not list((bundle / "out").glob("sanitizer.*"))
+    assert not list((cpu_bundle / "out").glob("sanitizer.*"))
 
 
-def test_sanitizer_is_tried_with_one_test_first(bundle, sanitizer,
+def test_sanitizer_is_tried_with_one_test_first(cpu_bundle, sanitizer,
                                                 monkeypatch):
     monkeypatch.setenv("CRASH", "1")
-    result = checker(bundle, limit=60).run("sanitizer")
+    result = checker(cpu_bundle, limit=60).run("sanitizer")
     assert result["status"].startswith("skipped: compute-sanitizer does not")
-    assert (bundle / "runs").read_text() == (
+    assert (cpu_bundle / "runs").read_text() == (
         "memcheck --gtest_filter=DeviceParameterGPUTest/0.TestRows\n")
 
 
@@ -116,60 +116,62 @@ def test_sanitized_tests_are_there():
         "ApproxDropoutLayerTest/2.TestKeepsAndScales"]
 
 
-def let_hang(bundle):
+def let_hang(cpu_bundle):
     """Has all programs wait for a child that holds their output too."""
     for build in ("caffe", "stock"):
         for name in ("caffe", "step_times", "test.testbin"):
-            put_program(bundle / build / "bin" / name, f"""
+            put_program(cpu_bundle / build / "bin" / name, f"""
 case $1 in
   --gtest_list_tests) printf 'NetTest/0.\\n  Good\\n' ;;
-  *) touch {bundle}/hangs; sleep 100; exit ;;
+  *) touch {cpu_bundle}/hangs; sleep 100; exit ;;
 esac
 """)
     training = {"name": "mnist/hangs", "stock": True, "solver": ""}
-    write_cases(bundle, steps=[small_case(bundle)], trainings=[training])
+    case = small_case(cpu_bundle)
+    write_cases(cpu_bundle, steps=[case], trainings=[training])
 
 
 @pytest.mark.parametrize("part, said", [
     ("tests", "caffe: 1 tests not_run"), ("train", "no time was left"),
     ("bench", "its process ended")])
-def test_what_hangs_is_stopped(bundle, part, said):
-    let_hang(bundle)
+def test_what_hangs_is_stopped(cpu_bundle, part, said):
+    let_hang(cpu_bundle)
     start = time.monotonic()
-    status, output, _ = check(bundle, "--cpu", "--limit", "3", part)
+    status, output, _ = check(cpu_bundle, "--cpu", "--limit", "3", part)
     assert status == 1 and said in output
     assert time.monotonic() - start < 50
 
 
-def test_what_runs_is_stopped_with_the_check(bundle):
-    let_hang(bundle)
-    with subprocess.Popen([bundle / "gpu_check.sh", "--cpu", "--output",
-                           bundle / "out", "tests"],
+def test_what_runs_is_stopped_with_the_check(cpu_bundle):
+    let_hang(cpu_bundle)
+    with subprocess.Popen([cpu_bundle / "gpu_check.sh", "--cpu", "--output",
+                           cpu_bundle / "out", "tests"],
                           env={**os.environ, "PYTHON": sys.executable}) as run:
-        while not (bundle / "hangs").exists():
+        while not (cpu_bundle / "hangs").exists():
             time.sleep(0.1)
         run.send_signal(signal.SIGTERM)
         assert run.wait(50) == 1
-    report = json.loads((bundle / "out/gpu_check.json").read_text())
+    report = json.loads((cpu_bundle / "out/gpu_check.json").read_text())
     assert report["parts"]["tests"]["caffe"]["not_run"] == 1
 
 
 @pytest.mark.parametrize("part", ["tests", "train"])
-def test_what_runs_ends_with_the_check(bundle, part):
+def test_what_runs_ends_with_the_check(cpu_bundle, part):
     """Even when that is killed; so does what the program has started."""
-    let_hang(bundle)
+    let_hang(cpu_bundle)
     for name in ("caffe/bin/test.testbin", "stock/bin/caffe"):
-        program = bundle / name
+        program = cpu_bundle / name
         program.write_text(program.read_text().replace(
-            f"touch {bundle}/hangs; sleep 100; exit",
-            f"sleep 100 & echo $! >{bundle}/id; touch {bundle}/hangs; wait"))
-    with subprocess.Popen([bundle / "gpu_check.sh", "--cpu", "--output",
-                           bundle / "out", part],
+            f"touch {cpu_bundle}/hangs; sleep 100; exit",
+            f"sleep 100 & echo $! >{cpu_bundle}/id; "
+            f"touch {cpu_bundle}/hangs; wait"))
+    with subprocess.Popen([cpu_bundle / "gpu_check.sh", "--cpu", "--output",
+                           cpu_bundle / "out", part],
                           env={**os.environ, "PYTHON": sys.executable}) as run:
-        while not (bundle / "hangs").exists():
+        while not (cpu_bundle / "hangs").exists():
             time.sleep(0.1)
         run.kill()
-    stat = Path("/proc", (bundle / "id").read_text().strip(), "stat")
+    stat = Path("/proc", (cpu_bundle / "id").read_text().strip(), "stat")
     deadline = time.monotonic() + 50
     # Nobody may be there to collect it: then it stays, as a zombie.
     while stat.exists() and stat.read_text().rpartition(")")[2][1] != "Z":
