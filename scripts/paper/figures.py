@@ -66,11 +66,19 @@ def spread(low, high, form=".2f"):
     return f"({low:{form}}–{high:{form}})"
 
 
-def table(heads, lines):
-    """Markdown. heads: the titles; columns of numbers are to the right."""
+def table(heads, lines, source=()):
+    """Markdown. heads: the titles; columns of numbers are to the right.
+    source: pairs for `caption`, which says where the numbers were measured.
+    """
     rule = ["---" if head in TEXT_HEADS else "---:" for head in heads]
     rows = [f"| {' | '.join(line)} |" for line in [heads, rule, *lines]]
-    return re.sub(r"\|  (?=\|)", "| ", "\n".join(rows)) + "\n"
+    text = re.sub(r"\|  (?=\|)", "| ", "\n".join(rows)) + "\n"
+    return text + caption(source)
+
+
+def by_rate(lines, source):
+    """A table with a column for each rate."""
+    return table(["", "", *(f"rate {rate}" for rate in RATES)], lines, source)
 
 
 def report_cell(study, point, series):
@@ -82,11 +90,12 @@ def report_cell(study, point, series):
     raise ValueError(f"the report's {study} has no {series} at {point}")
 
 
-def raced(study, places, label=""):
-    """Pairs for `caption`: races of a study at these points that were run."""
+def raced(study, labels, title=""):
+    """Pairs for `caption`: a study's races at these points, as far as there
+    are; title: what they are called there."""
     return [
-        (label or point, cell["raced"])
-        for point in places
+        (title or point, cell["raced"])
+        for point in labels
         if (cell := report_cell(study, point, "conventional"))["raced"]
     ]
 
@@ -270,9 +279,7 @@ def tile_places():
         speeds = (race("tiles", x, "tile") for x in labels)
         lines.append([f"tiles {place}", "accuracy, points", *changes])
         lines.append(["", "speed-up", *speeds])
-    heads = ["", "", *(f"rate {rate}" for rate in RATES)]
-    source = raced("tiles", [f"{rate}, behind" for rate in RATES])
-    return table(heads, lines) + caption(source)
+    return by_rate(lines, raced("tiles", [f"{r}, behind" for r in RATES]))
 
 
 @shown
@@ -306,7 +313,7 @@ def step_speed():
         title = ""
     sweeps = ("rates", "sizes", "lstm", "groups")
     source = swept(*(f"steps/{sweep}.json" for sweep in sweeps))
-    return table(["", "", "no dropout", *RATES], lines) + caption(source)
+    return table(["", "", "no dropout", *RATES], lines, source)
 
 
 @shown
@@ -324,7 +331,7 @@ def mlp_races():
     ]
     lines.append(["the paper: ROW, TILE", *map(claimed, claims)])
     source = raced("fig4", [f"{rate}, {rate}" for rate in RATES])
-    return table(["", "rate 0.3", "0.5", "0.7"], lines) + caption(source)
+    return table(["", "rate 0.3", "0.5", "0.7"], lines, source)
 
 
 @shown
@@ -345,7 +352,7 @@ def memory():
             lines.append([title, rate, *map(megabytes, cells)])
             title = ""
     heads = ["MB", "rate", "stock", *METHODS.values()]
-    return table(heads, lines) + caption(source)
+    return table(heads, lines, source)
 
 
 @shown
@@ -362,7 +369,7 @@ def own_nets():
         lines.append(["peak memory, MB", *map(megabytes, (stock, *ours))])
     heads = ["net, batch", "stock", "ROW", "TILE"]
     source = swept(*(f"own_nets/{file}.json" for file, _ in nets))
-    return table(heads, lines) + caption(source)
+    return table(heads, lines, source)
 
 
 @shown
@@ -376,7 +383,7 @@ def mlp_groups():
         ]
         lines.append([METHODS[method], *map(ratio, rows)])
     source = swept("steps/groups.json")
-    return table(["", "1 group", "2", "4"], lines) + caption(source)
+    return table(["", "1 group", "2", "4"], lines, source)
 
 
 def filled(text, page):

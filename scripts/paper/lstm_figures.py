@@ -13,7 +13,6 @@ from paper.figures import (
     shown,
     table,
 )
-from paper.provenance import caption
 
 
 def percent(compared):
@@ -101,9 +100,10 @@ def recurrent_dropout():
 @shown
 def group_races():
     groups = "1", "2", "4", "2-4", "2-10"
-    lines = []
+    lines, source = [], []
     for batch in (20, 40):
         title = f"batch {batch}: "
+        source += raced("groups", [f"{batch}, 1"], f"batch {batch}")
         for series in ("row", "tile"):
             cells = [
                 race("groups", f"{batch}, {number}", series, ".1f")
@@ -111,12 +111,7 @@ def group_races():
             ]
             lines.append([title + METHODS[series], *cells])
             title = ""
-    source = [
-        pair
-        for batch in (20, 40)
-        for pair in raced("groups", [f"{batch}, 1"], f"batch {batch}")
-    ]
-    return table(["", "1 group", *groups[1:]], lines) + caption(source)
+    return table(["", "1 group", *groups[1:]], lines, source)
 
 
 @shown
@@ -150,4 +145,4 @@ def paper_lstms():
             cells.append(claim if isinstance(claim, str) else f"{claim:g}")
         lines.append(cells)
     heads = ["rate", *METHODS.values(), "the paper: ROW", "TILE"]
-    return table(heads, lines) + caption(source)
+    return table(heads, lines, source)

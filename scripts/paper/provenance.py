@@ -6,6 +6,7 @@ WIDTH = 84  # of the documents' lines
 
 
 def machine(record):
+    """Of what a training, a race or a sweep wrote."""
     return f"{record['machine']['cpu']}, {record['machine']['cores']} cores"
 
 
@@ -29,7 +30,6 @@ def measured(records):
 
 def caption(records):
     """A paragraph below a document's table, "" without records."""
-    records = list(records)
     if not records:
         return ""
     text = f"Measured on: {measured(records)}."

@@ -9,6 +9,7 @@ from paper.figures import (
     MLP,
     RATES,
     STEP_METHODS,
+    by_rate,
     has,
     megabytes,
     number,
@@ -18,7 +19,6 @@ from paper.figures import (
     swept,
     table,
 )
-from paper.provenance import caption
 
 NETS = {
     MLP: "MLP 784–2048–2048–10",
@@ -38,12 +38,6 @@ GOALS = {
 }
 MISSING = ["X"] * len(RATES)
 AVX2, AVX512 = "speed", "speed_avx512"  # folders: which vectors a machine has
-
-
-def by_rate(lines, *paths):
-    """A table with a column for each rate, and where it was measured."""
-    heads = ["", "", *(f"rate {rate}" for rate in RATES)]
-    return table(heads, lines) + caption(swept(*paths))
 
 
 def rows(sweep, folder=AVX2, **wanted):
@@ -77,7 +71,7 @@ def products_speed(folder=AVX2):
             for row in rows("products", folder, net=net, reference=True)
         ]
         lines.append(["", "share of their speed", *shares])
-    return by_rate(lines, f"{folder}/products.json")
+    return by_rate(lines, swept(f"{folder}/products.json"))
 
 
 @shown
@@ -104,7 +98,7 @@ def tiles_speed(folder=AVX2):
             ["", "bound of the multiply-adds", *(bounds or MISSING)],
             ["", "goal", *goals(MLP, method)],
         ]
-    return by_rate(lines, f"{folder}/tiles.json")
+    return by_rate(lines, swept(f"{folder}/tiles.json"))
 
 
 @shown
@@ -153,7 +147,7 @@ def lstms_speed():
         speed = [ratio(row) for row in found] or ["X"]
         title = f"LSTM 2×1500, {METHODS[method]}"
         lines.append([title, "over stock; goal 3.0", "", "", *speed])
-    return by_rate(lines, f"{AVX512}/lstms.json")
+    return by_rate(lines, swept(f"{AVX512}/lstms.json"))
 
 
 @shown
@@ -168,7 +162,7 @@ def pytorch_speed():
             title = ""
             if (net, build) in GOALS:
                 lines.append(["", "goal", *goals(net, build)])
-    return by_rate(lines, f"{AVX512}/pytorch.json")
+    return by_rate(lines, swept(f"{AVX512}/pytorch.json"))
 
 
 @shown
@@ -189,7 +183,7 @@ def solvers_speed():
             title = f"{rate:g}, weight decay {weight_decay:g}"
             lines.append([title, *(ratio(row, "", ".1f") for row in speeds)])
     source = swept(f"{AVX2}/solvers.json")
-    return table(["rate", *SOLVERS], lines) + caption(source)
+    return table(["rate", *SOLVERS], lines, source)
 
 
 @shown
@@ -197,7 +191,7 @@ def ones_speed():
     found = [ratio(row, "our_") for row in rows("ones", reference=True)]
     lines = [["all in one call, over a call for each", *found]]
     heads = ["", *(f"rate {rate}" for rate in RATES)]
-    return table(heads, lines) + caption(swept(f"{AVX2}/ones.json"))
+    return table(heads, lines, swept(f"{AVX2}/ones.json"))
 
 
 @shown
@@ -218,7 +212,7 @@ def feature_map_speed():
         lines.append(["", "peak memory, MB", *peaks])
     rates = [f"rate {rate}" for rate in (0, 0.3, 0.5)]
     source = swept(*(f"feature_maps/{file}.json" for file in nets.values()))
-    return table(["", "", "stock", *rates], lines) + caption(source)
+    return table(["", "", "stock", *rates], lines, source)
 
 
 @shown
@@ -233,4 +227,4 @@ def feature_map_groups():
     source = swept(
         *(f"feature_maps/vgg_groups{groups}.json" for groups in titles)
     )
-    return table(["groups", "stock", *rates], lines) + caption(source)
+    return table(["groups", "stock", *rates], lines, source)
